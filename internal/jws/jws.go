@@ -1,0 +1,174 @@
+// Package jws reads and writes the only form of JWS that Touchmark knows: the compact serialization (RFC
+// 7515), signed with Ed25519 (EdDSA, RFC 8037) or P-256 (ES256), with a header of `alg`, `typ` and `kid` and
+// nothing else.
+//
+// [Parse] is where strictness lives: it refuses everything that another reader could read in another way.
+// go-jose does the cryptography in [Message.Verify] and [Sign]; what it would tolerate never reaches it.
+// See spec/badge.md, "Format".
+package jws
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"strings"
+
+	"github.com/touchmark-dev/touchmark/internal/strictjson"
+)
+
+const (
+	// MaxTokenBytes is the length of the longest token that is read or written.
+	MaxTokenBytes = 16 << 10
+	// MaxKeyIDBytes is the length of the longest kid.
+	MaxKeyIDBytes = 512
+)
+
+// The algorithms, as the header names them.
+const (
+	EdDSA = "EdDSA"
+	ES256 = "ES256"
+)
+
+// A Header is the protected header of a token: these members and no others may be present.
+type Header struct {
+	Alg string // EdDSA or ES256
+	Typ string // says what kind of token this is; never empty in what Parse returns
+	Kid string // names the signer's key; empty when absent
+}
+
+// A MalformedError says that a text is not a token in this package's sense. The reason never quotes more of
+// the token than a member's name or a header value.
+type MalformedError struct {
+	Reason string
+}
+
+func (e *MalformedError) Error() string { return "jws: malformed token: " + e.Reason }
+
+func malformed(format string, args ...any) error {
+	return &MalformedError{Reason: fmt.Sprintf(format, args...)}
+}
+
+// A Message is a parsed token whose signature has not been checked: nothing in it may be believed before
+// [Message.Verify] has returned nil.
+type Message struct {
+	Header
+	Payload []byte
+
+	token     string
+	signature []byte
+}
+
+// Token returns the text that was parsed.
+func (m *Message) Token() string { return m.token }
+
+// Parse takes a token apart. The caller compares Typ with what it expects. Every error is a
+// [*MalformedError].
+func Parse(token string) (*Message, error) {
+	m, err := ParseAllowMissingTyp(token)
+	if err != nil {
+		return nil, err
+	}
+	if m.Typ == "" {
+		return nil, malformed(`no header member "typ"`)
+	}
+	return m, nil
+}
+
+// ParseAllowMissingTyp is [Parse], and lets a header without `typ` pass: Typ is empty then. It exists for
+// the compat profile of badges (spec/badge.md, "Compat profile").
+func ParseAllowMissingTyp(token string) (*Message, error) {
+	if len(token) > MaxTokenBytes {
+		return nil, malformed("more than %d bytes", MaxTokenBytes)
+	}
+	head, rest, _ := strings.Cut(token, ".")
+	body, sig, ok := strings.Cut(rest, ".")
+	if !ok || strings.Contains(sig, ".") {
+		return nil, malformed("not three parts separated by dots")
+	}
+	headerText, err := decode("header", head)
+	if err != nil {
+		return nil, err
+	}
+	m := &Message{token: token}
+	if m.Header, err = parseHeader(headerText); err != nil {
+		return nil, err
+	}
+	if m.Payload, err = decode("payload", body); err != nil {
+		return nil, err
+	}
+	if m.signature, err = decode("signature", sig); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// strict refuses set bits that no byte uses. It passes over line breaks, as all decoders of the standard
+// library do, so decode looks for those itself.
+var strict = base64.RawURLEncoding.Strict()
+
+func decode(part, text string) ([]byte, error) {
+	if text == "" {
+		return nil, malformed("the %s is empty", part)
+	}
+	if strings.ContainsAny(text, "\r\n") {
+		return nil, malformed("the %s has a line break", part)
+	}
+	out, err := strict.DecodeString(text)
+	if err != nil {
+		return nil, malformed("the %s is not strict base64url without padding", part)
+	}
+	return out, nil
+}
+
+func parseHeader(text []byte) (Header, error) {
+	var h Header
+	v, err := strictjson.Parse(text)
+	if err != nil {
+		return h, malformed("header: %v", err)
+	}
+	if v.Kind() != '{' {
+		return h, malformed("the header is not a JSON object")
+	}
+	for m := v.Members(); m.Next(); {
+		if err := h.read(m.Name, m.Value); err != nil {
+			return h, err
+		}
+	}
+	switch h.Alg {
+	case EdDSA, ES256:
+		return h, nil
+	case "":
+		return h, malformed(`no header member "alg"`)
+	default:
+		return h, malformed("header member alg is %.20q: want EdDSA or ES256", h.Alg)
+	}
+}
+
+func (h *Header) read(name string, v strictjson.Value) error {
+	var field *string
+	switch name {
+	case "alg":
+		field = &h.Alg
+	case "typ":
+		field = &h.Typ
+	case "kid":
+		field = &h.Kid
+	default:
+		return malformed("header member %.40q is not allowed", name)
+	}
+	s, ok := v.Text()
+	if !ok {
+		return malformed("header member %s is not a string", name)
+	}
+	if s == "" {
+		return malformed("header member %s is empty", name)
+	}
+	if len(s) > MaxKeyIDBytes {
+		return malformed("header member %s is longer than %d bytes", name, MaxKeyIDBytes)
+	}
+	*field = s
+	return nil
+}
+
+// TokenHash is the SHA-256 of a token's text: what names it in caches and in evidence.
+func TokenHash(token string) [sha256.Size]byte { return sha256.Sum256([]byte(token)) }
