@@ -62,6 +62,11 @@ func algorithms(alg string) []jose.SignatureAlgorithm {
 // Sign makes a token. Typ is required; Alg may be left empty and, when given, must be the key's own. key is
 // an Ed25519 or P-256 key, or anything that signs as one, such as a handle to a hardware key.
 func Sign(h Header, payload []byte, key crypto.Signer) (string, error) {
+	return SignMax(h, payload, key, MaxTokenBytes)
+}
+
+// SignMax is [Sign] with a limit of its own, for kinds of token that are lists.
+func SignMax(h Header, payload []byte, key crypto.Signer, maxBytes int) (string, error) {
 	if key == nil {
 		return "", errors.New("jws: no key to sign with")
 	}
@@ -79,7 +84,7 @@ func Sign(h Header, payload []byte, key crypto.Signer) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := Parse(token); err != nil {
+	if _, err := ParseMax(token, maxBytes); err != nil {
 		return "", fmt.Errorf("jws: refusing to hand out what would not be read: %w", err)
 	}
 	return token, nil

@@ -63,8 +63,11 @@ func (m *Message) Token() string { return m.token }
 
 // Parse takes a token apart. The caller compares Typ with what it expects. Every error is a
 // [*MalformedError].
-func Parse(token string) (*Message, error) {
-	m, err := ParseAllowMissingTyp(token)
+func Parse(token string) (*Message, error) { return ParseMax(token, MaxTokenBytes) }
+
+// ParseMax is [Parse] with a limit of its own, for kinds of token that are lists.
+func ParseMax(token string, maxBytes int) (*Message, error) {
+	m, err := parse(token, maxBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -76,9 +79,11 @@ func Parse(token string) (*Message, error) {
 
 // ParseAllowMissingTyp is [Parse], and lets a header without `typ` pass: Typ is empty then. It exists for
 // the compat profile of badges (spec/badge.md, "Compat profile").
-func ParseAllowMissingTyp(token string) (*Message, error) {
-	if len(token) > MaxTokenBytes {
-		return nil, malformed("more than %d bytes", MaxTokenBytes)
+func ParseAllowMissingTyp(token string) (*Message, error) { return parse(token, MaxTokenBytes) }
+
+func parse(token string, maxBytes int) (*Message, error) {
+	if len(token) > maxBytes {
+		return nil, malformed("more than %d bytes", maxBytes)
 	}
 	head, rest, _ := strings.Cut(token, ".")
 	body, sig, ok := strings.Cut(rest, ".")
