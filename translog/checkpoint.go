@@ -1,6 +1,13 @@
 package translog
 
-import "time"
+import (
+	"bytes"
+	"strings"
+	"time"
+
+	"github.com/transparency-dev/formats/log"
+	"github.com/transparency-dev/merkle/rfc6962"
+)
 
 // MaxCheckpointBytes is the size of the largest signed note accepted as a
 // checkpoint; a hundred signatures fit.
@@ -59,4 +66,30 @@ func (c *Checkpoint) CosignedAt() time.Time {
 		}
 	}
 	return last
+}
+
+// parseTree reads the text of a checkpoint. formats/log reads "007", roots of
+// any length and slack base64, so what it read must marshal to the same bytes.
+func parseTree(text string) (Tree, *RejectedError) {
+	var c log.Checkpoint
+	extension, err := c.Unmarshal([]byte(text))
+	if err != nil {
+		return Tree{}, reject(CodeCheckpointMalformed, "%v", err)
+	}
+	if text != string(c.Marshal())+string(extension) {
+		return Tree{}, reject(CodeCheckpointMalformed, "the size or the root is not in its one encoding")
+	}
+	if strings.HasPrefix(string(extension), "\n") || strings.Contains(string(extension), "\n\n") {
+		return Tree{}, reject(CodeCheckpointMalformed, "an extension line is empty")
+	}
+	if len(c.Hash) != rfc6962.DefaultHasher.Size() {
+		return Tree{}, reject(CodeCheckpointMalformed, "the root has %d bytes, want 32", len(c.Hash))
+	}
+	if c.Size > MaxTreeSize {
+		return Tree{}, reject(CodeCheckpointMalformed, "the size is over 2^63-1")
+	}
+	if c.Size == 0 && !bytes.Equal(c.Hash, rfc6962.DefaultHasher.EmptyRoot()) {
+		return Tree{}, reject(CodeCheckpointMalformed, "the root is not that of an empty tree")
+	}
+	return Tree{Size: c.Size, Root: [32]byte(c.Hash)}, nil
 }

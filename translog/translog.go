@@ -55,3 +55,18 @@ type Appender interface {
 func LeafHash(entry []byte) [32]byte {
 	return [32]byte(rfc6962.DefaultHasher.HashLeaf(entry))
 }
+
+// CheckEntries refuses what no engine may accept: an empty call, an empty entry,
+// one of more than MaxEntryBytes. Engines call it first in Append. The error is
+// a [*RejectedError] with [CodeEntryInvalid].
+func CheckEntries(entries [][]byte) error {
+	if len(entries) == 0 {
+		return reject(CodeEntryInvalid, "there are no entries")
+	}
+	for _, e := range entries {
+		if err := checkEntry(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}

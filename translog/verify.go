@@ -1,7 +1,13 @@
 package translog
 
 import (
+	"bytes"
 	"errors"
+
+	fnote "github.com/transparency-dev/formats/note"
+	merkle "github.com/transparency-dev/merkle/proof"
+	"github.com/transparency-dev/merkle/rfc6962"
+	"golang.org/x/mod/sumdb/note"
 )
 
 // Verify checks, offline, that entry is in a log of the policy: the proof's
@@ -9,32 +15,145 @@ import (
 // proof leads from the entry's leaf hash to the checkpoint's root. The error is
 // a [*RejectedError] that keeps the checkpoint and the proof.
 func (p *Policy) Verify(entry []byte, proof *Proof) (*Inclusion, error) {
-	return nil, errors.New("translog: not yet")
+	if err := checkEntry(entry); err != nil {
+		return nil, err
+	}
+	return p.VerifyLeaf(LeafHash(entry), proof)
+}
+
+func checkEntry(entry []byte) error {
+	if len(entry) == 0 {
+		return reject(CodeEntryInvalid, "the entry is empty")
+	}
+	if len(entry) > MaxEntryBytes {
+		return reject(CodeEntryInvalid, "the entry has %d bytes, a log holds at most %d", len(entry), MaxEntryBytes)
+	}
+	return nil
 }
 
 // VerifyLeaf is [Policy.Verify] for a caller who holds the leaf hash of an
 // entry (see [LeafHash]) and not the entry. Most users want Verify.
 func (p *Policy) VerifyLeaf(leaf [32]byte, proof *Proof) (*Inclusion, error) {
-	return nil, errors.New("translog: not yet")
+	if proof == nil {
+		return nil, reject(CodeProofMalformed, "there is no proof")
+	}
+	if len(proof.Hashes) > MaxProofHashes {
+		return nil, reject(CodeProofMalformed, "the proof has %d hashes, want at most %d", len(proof.Hashes), MaxProofHashes)
+	}
+	cp, err := p.VerifyCheckpoint(proof.Checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkInclusion(cp.tree, proof.Index, leaf, proof.Hashes); err != nil {
+		err.Checkpoint, err.Proof = proof.Checkpoint, proof.Hashes
+		return nil, err
+	}
+	return &Inclusion{index: proof.Index, leaf: leaf, checkpoint: cp}, nil
+}
+
+func checkInclusion(tree Tree, index uint64, leaf [32]byte, hashes [][32]byte) *RejectedError {
+	if index >= tree.Size {
+		return reject(CodeInclusionInvalid, "index %d is beyond the tree of %d entries", index, tree.Size)
+	}
+	err := merkle.VerifyInclusion(rfc6962.DefaultHasher, index, tree.Size, leaf[:], hashSlices(hashes), tree.Root[:])
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, new(merkle.RootMismatchError)):
+		return reject(CodeInclusionInvalid, "the proof of entry %d does not lead to the root of size %d", index, tree.Size)
+	default:
+		return reject(CodeInclusionInvalid, "%d hashes do not fit entry %d of %d", len(hashes), index, tree.Size)
+	}
+}
+
+func hashSlices(hashes [][32]byte) [][]byte {
+	s := make([][]byte, len(hashes))
+	for i := range hashes {
+		s[i] = hashes[i][:]
+	}
+	return s
 }
 
 // VerifyCheckpoint checks a signed note as a checkpoint of a log of the policy,
 // with the quorum of witnesses.
-func (p *Policy) VerifyCheckpoint(note []byte) (*Checkpoint, error) {
-	return nil, errors.New("translog: not yet")
+func (p *Policy) VerifyCheckpoint(raw []byte) (*Checkpoint, error) {
+	cp, err := p.verifyCheckpoint(raw)
+	if err != nil {
+		err.Checkpoint = raw
+		return nil, err
+	}
+	return cp, nil
 }
 
-// VerifyConsistency checks that the newer checkpoint's tree begins with the
-// older one's (RFC 6962, section 2.1.2). Both were verified before, or they
-// would not be checkpoints. An older tree of size zero is refused: every tree
-// is consistent with it, and a caller who asks believes to have learnt something.
-func VerifyConsistency(older, newer *Checkpoint, proof [][32]byte) error {
-	return errors.New("translog: not yet")
+func (p *Policy) verifyCheckpoint(raw []byte) (*Checkpoint, *RejectedError) {
+	if len(raw) > MaxCheckpointBytes {
+		return nil, reject(CodeCheckpointMalformed, "the checkpoint has %d bytes, want at most %d", len(raw), MaxCheckpointBytes)
+	}
+	// The first line only chooses which keys to try; nothing is believed yet.
+	var unverified *note.UnverifiedNoteError
+	if _, err := note.Open(raw, nil); !errors.As(err, &unverified) {
+		return nil, reject(CodeCheckpointMalformed, "not a signed note")
+	}
+	origin, _, _ := bytes.Cut([]byte(unverified.Note.Text), []byte("\n"))
+	log, ok := p.logs[string(origin)]
+	if !ok {
+		return nil, reject(CodeOriginUnknown, "the policy names no log %q", origin)
+	}
+	n, err := note.Open(raw, log.verifiers)
+	if err != nil {
+		return nil, log.noteError(err)
+	}
+	if !log.signed(n) {
+		return nil, reject(CodeCheckpointSignatureInvalid, "witnesses signed, but no key of log %q", origin)
+	}
+	tree, rejected := parseTree(n.Text)
+	if rejected != nil {
+		return nil, rejected
+	}
+	cp := &Checkpoint{origin: string(origin), tree: tree, note: bytes.Clone(raw)}
+	return cp, p.countWitnesses(cp, n)
 }
 
-// CheckConsistency is the part of [VerifyConsistency] that is about trees alone,
-// signed or not. It is for those who run a log and must know before they sign;
-// most users want VerifyConsistency.
-func CheckConsistency(older, newer Tree, proof [][32]byte) error {
-	return errors.New("translog: not yet")
+// noteError tells apart whose signature was wrong.
+func (l *trustedLog) noteError(err error) *RejectedError {
+	var invalid *note.InvalidSignatureError
+	switch {
+	case !errors.As(err, &invalid):
+		return reject(CodeCheckpointSignatureInvalid, "no key that the policy trusts signed")
+	case l.keys[keyID{invalid.Name, invalid.Hash}]:
+		return reject(CodeCheckpointSignatureInvalid, "the signature of log key %s+%08x is not one", invalid.Name, invalid.Hash)
+	default:
+		return reject(CodeCosignatureInvalid, "the cosignature of key %s+%08x is not one", invalid.Name, invalid.Hash)
+	}
+}
+
+func (l *trustedLog) signed(n *note.Note) bool {
+	for _, s := range n.Sigs {
+		if l.keys[keyID{s.Name, s.Hash}] {
+			return true
+		}
+	}
+	return false
+}
+
+// countWitnesses notes the cosignatures, which note.Open has verified, and
+// asks for the quorum.
+func (p *Policy) countWitnesses(cp *Checkpoint, n *note.Note) *RejectedError {
+	seen := make(map[string]bool)
+	for _, s := range n.Sigs {
+		name, ok := p.witnesses[keyID{s.Name, s.Hash}]
+		if !ok {
+			continue
+		}
+		at, err := fnote.CoSigV1Timestamp(s)
+		if err != nil || at.Unix() < 0 {
+			return reject(CodeCosignatureInvalid, "the time of witness %q is beyond 2^63-1", name)
+		}
+		seen[name] = true
+		cp.cosigs = append(cp.cosigs, Cosignature{Witness: name, Time: at.UTC()})
+	}
+	if !p.quorum.met(seen) {
+		return reject(CodeWitnessQuorum, "%d known witnesses cosigned, which is no quorum", len(seen))
+	}
+	return nil
 }
