@@ -9,8 +9,7 @@ import (
 // the issuer, the times, the audience and the status still allow the badge is not in it: those are judged at
 // each use (spec/badge.md, "Caching").
 type entry struct {
-	badge     *Badge
-	issuer    string
+	badge     Badge
 	issuerKey crypto.PublicKey // nil when self-signed
 }
 

@@ -43,23 +43,18 @@ type raw struct {
 	agentCardHash, didDocHash, popChallengeID            strictjson.Value
 }
 
-// parseClaims reads the payload of a badge (spec/badge.md, "Claims"). It goes through the claims in the order
+// parseClaims reads the payload of a badge into c (spec/badge.md, "Claims"). It goes through the claims in the order
 // of that section, so that a badge with several faults always has the same one named.
-func parseClaims(payload []byte, compat bool) (*claims, *RejectedError) {
-	v, err := strictjson.Parse(payload)
-	if err != nil {
-		return nil, &RejectedError{Code: CodeMalformed, Reason: "payload: " + err.Error(), err: err}
-	}
+func parseClaims(c *claims, v strictjson.Value, compat bool) *RejectedError {
 	if v.Kind() != '{' {
-		return nil, refuse(CodeMalformed, "the payload is not a JSON object")
+		return refuse(CodeMalformed, "the payload is not a JSON object")
 	}
 	r := readMembers(v)
-	c := new(claims)
 	if err := c.fill(&r, compat); err != nil {
 		err.BadgeID = c.id
-		return nil, err
+		return err
 	}
-	return c, nil
+	return nil
 }
 
 // readMembers finds the members that the documents name. Other members, and members whose names differ in

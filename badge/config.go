@@ -202,11 +202,11 @@ func (v *Verifier) RemoveIssuer(issuer string) {
 	v.mu.Lock()
 	delete(v.issuers, issuer)
 	v.mu.Unlock()
-	v.cache.remove(func(e *entry) bool { return e.issuer == issuer })
+	v.cache.remove(func(e *entry) bool { return e.badge.issuer == issuer })
 }
 
 // ForgetKey forgets what was verified with one key of an issuer. That a key is no longer in the issuer's set
 // is noticed without it: it frees the memory, and makes the next use verify the signature again.
 func (v *Verifier) ForgetKey(issuer, keyID string) {
-	v.cache.remove(func(e *entry) bool { return e.issuer == issuer && e.badge.issuerKeyID == keyID })
+	v.cache.remove(func(e *entry) bool { return e.badge.issuer == issuer && e.badge.issuerKeyID == keyID })
 }

@@ -38,20 +38,17 @@ type Unverified struct {
 // token cannot be read at all; anything else against the token is in Problem. It reads what the compat
 // profile reads, and reports that as a Problem too.
 func Inspect(token string) (*Unverified, error) {
-	m, _, rejected := parse(token, true)
-	if m == nil {
-		return nil, rejected
-	}
-	u := &Unverified{Algorithm: m.Alg, Type: m.Typ, KeyID: m.Kid, Payload: m.Payload}
+	m, rejected := parse(new(claims), token, true)
 	if rejected != nil && rejected.Code == CodeMalformed {
 		return nil, rejected
 	}
-	_, c, rejected := parse(token, false)
-	if rejected != nil {
+	u := &Unverified{Algorithm: m.Alg, Type: m.Typ, KeyID: m.Kid, Payload: m.Payload}
+	b := new(Badge)
+	c := &b.claims
+	if _, rejected := parse(c, token, false); rejected != nil {
 		u.Problem = rejected
 		return u, nil
 	}
-	b := Badge{claims: *c}
 	u.BadgeID, u.Issuer, u.Subject, u.Level, u.Assurance = c.id, c.issuer, c.subject, c.level, c.assurance
 	u.Domain, u.Audience = c.domain, slices.Clone(c.audience)
 	u.IssuedAt, u.NotBefore, u.ExpiresAt = b.IssuedAt(), b.NotBefore(), b.ExpiresAt()

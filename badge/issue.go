@@ -14,6 +14,7 @@ import (
 	"github.com/touchmark-dev/touchmark/internal/jcs"
 	"github.com/touchmark-dev/touchmark/internal/jwk"
 	"github.com/touchmark-dev/touchmark/internal/jws"
+	"github.com/touchmark-dev/touchmark/internal/strictjson"
 )
 
 // A Template says what a new badge is to state.
@@ -146,7 +147,11 @@ func sign(h jws.Header, issuer string, t *Template, key crypto.Signer) (string, 
 	if err != nil {
 		return "", fmt.Errorf("badge: %w", err)
 	}
-	if _, rejected := parseClaims(text, false); rejected != nil {
+	v, err := strictjson.Parse(text)
+	if err != nil {
+		return "", fmt.Errorf("badge: %w", err)
+	}
+	if rejected := parseClaims(new(claims), v, false); rejected != nil {
 		return "", fmt.Errorf("badge: not signed, for it would be refused: %w", rejected)
 	}
 	token, err := jws.Sign(h, text, key)

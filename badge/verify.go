@@ -22,20 +22,20 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*Badge, error) {
 	}
 	hash := jws.TokenHash(token)
 	e, err := v.recall(ctx, hash)
-	if err == nil && e == nil {
-		e, err = v.examine(ctx, token)
-		if err == nil {
-			e.badge.tokenHash = hash
-			v.cache.put(hash, e)
-		}
-	}
 	if err != nil {
 		return nil, err
+	}
+	if e == nil {
+		if e, err = v.examine(ctx, token); err != nil {
+			return nil, err
+		}
+		e.badge.tokenHash = hash
+		v.cache.put(hash, e)
 	}
 	if err := v.judge(ctx, e); err != nil {
 		return nil, err
 	}
-	return e.badge, nil
+	return &e.badge, nil
 }
 
 // recall returns the cached entry of a token when the issuer and the key that it rests on are still good. It
@@ -45,7 +45,7 @@ func (v *Verifier) recall(ctx context.Context, hash [32]byte) (*entry, error) {
 	if e == nil {
 		return nil, nil
 	}
-	rule, ok := v.rule(e.issuer)
+	rule, ok := v.rule(e.badge.issuer)
 	if !ok {
 		return nil, nil
 	}
@@ -61,13 +61,15 @@ func (v *Verifier) recall(ctx context.Context, hash [32]byte) (*entry, error) {
 			return e, checkNotIssuerKey(&e.badge.claims, keys)
 		}
 	}
-	v.ForgetKey(e.issuer, e.badge.issuerKeyID)
+	v.ForgetKey(e.badge.issuer, e.badge.issuerKeyID)
 	return nil, nil
 }
 
 // examine does the steps that end with the signature.
 func (v *Verifier) examine(ctx context.Context, token string) (*entry, error) {
-	m, c, rejected := parse(token, v.compat)
+	e := new(entry)
+	c := &e.badge.claims
+	m, rejected := parse(c, token, v.compat)
 	if rejected != nil {
 		return nil, rejected
 	}
@@ -75,43 +77,44 @@ func (v *Verifier) examine(ctx context.Context, token string) (*entry, error) {
 	if !ok {
 		return nil, c.refuse(CodeIssuerUntrusted, "iss", "issuer %.100q is not trusted", c.issuer)
 	}
-	b := &Badge{claims: *c}
 	if rule.selfSigned {
-		if err := checkOwnSignature(m, c); err != nil {
-			return nil, err
-		}
-		return &entry{badge: b, issuer: c.issuer}, nil
+		return e, checkOwnSignature(m, c)
 	}
 	if m.Alg == jws.ES256 && !rule.es256 {
 		return nil, c.refuse(CodeMalformed, "", "header member alg is ES256, which issuer %q is not configured for", c.issuer)
 	}
 	key, err := v.findKey(ctx, m, c)
-	if err != nil {
-		return nil, err
-	}
-	b.issuerKeyID = key.ID
-	return &entry{badge: b, issuer: c.issuer, issuerKey: key.Public}, nil
+	e.badge.issuerKeyID, e.issuerKey = key.ID, key.Public
+	return e, err
 }
 
-// parse does the steps that need nothing but the token.
-func parse(token string, compat bool) (*jws.Message, *claims, *RejectedError) {
+// parse does the steps that need nothing but the token. It returns a message unless the token has none.
+func parse(c *claims, token string, compat bool) (*jws.Message, *RejectedError) {
 	read := jws.Parse
 	if compat {
 		read = jws.ParseAllowMissingTyp
 	}
 	m, err := read(token)
 	if err != nil {
-		var malformed *jws.MalformedError
-		if !errors.As(err, &malformed) {
-			return nil, nil, &RejectedError{Code: CodeMalformed, Reason: err.Error(), err: err}
-		}
-		return nil, nil, &RejectedError{Code: CodeMalformed, Reason: malformed.Reason, err: err}
+		return nil, malformed(err)
 	}
 	if m.Typ != headerTyp && (m.Typ != "" || !compat) {
-		return nil, nil, refuse(CodeMalformed, "header member typ is %.40q: want %q", m.Typ, headerTyp)
+		return m, refuse(CodeMalformed, "header member typ is %.40q: want %q", m.Typ, headerTyp)
 	}
-	c, rejected := parseClaims(m.Payload, compat)
-	return m, c, rejected
+	v, err := m.PayloadValue()
+	if err != nil {
+		return m, &RejectedError{Code: CodeMalformed, Reason: "payload: " + err.Error(), err: err}
+	}
+	return m, parseClaims(c, v, compat)
+}
+
+func malformed(err error) *RejectedError {
+	reason := err.Error()
+	var detail *jws.MalformedError
+	if errors.As(err, &detail) {
+		reason = detail.Reason
+	}
+	return &RejectedError{Code: CodeMalformed, Reason: reason, err: err}
 }
 
 // refuse makes an error about this badge.
@@ -154,7 +157,7 @@ func (v *Verifier) judge(ctx context.Context, e *entry) error {
 	if err := v.checkBinding(ctx, c); err != nil {
 		return err
 	}
-	return v.checkStatus(ctx, e.badge)
+	return v.checkStatus(ctx, &e.badge)
 }
 
 func (v *Verifier) checkAudience(c *claims) error {

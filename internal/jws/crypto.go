@@ -44,7 +44,8 @@ func (m *Message) Verify(pub crypto.PublicKey) error {
 	if alg != m.Alg {
 		return ErrSignature
 	}
-	parsed, err := jose.ParseSignedCompact(m.token, algorithms(alg))
+	algs := [...]jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)}
+	parsed, err := jose.ParseSignedCompact(m.token, algs[:])
 	if err != nil {
 		return ErrSignature
 	}
@@ -53,10 +54,6 @@ func (m *Message) Verify(pub crypto.PublicKey) error {
 		return ErrSignature
 	}
 	return nil
-}
-
-func algorithms(alg string) []jose.SignatureAlgorithm {
-	return []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)}
 }
 
 // Sign makes a token. Typ is required; Alg may be left empty and, when given, must be the key's own. key is

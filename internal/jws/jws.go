@@ -54,8 +54,8 @@ type Message struct {
 	Header
 	Payload []byte
 
-	token     string
-	signature []byte
+	token string
+	text  string // Payload as a string
 }
 
 // Token returns the text that was parsed.
@@ -90,47 +90,68 @@ func parse(token string, maxBytes int) (*Message, error) {
 	if !ok || strings.Contains(sig, ".") {
 		return nil, malformed("not three parts separated by dots")
 	}
-	headerText, err := decode("header", head)
-	if err != nil {
-		return nil, err
-	}
 	m := &Message{token: token}
-	if m.Header, err = parseHeader(headerText); err != nil {
-		return nil, err
-	}
-	if m.Payload, err = decode("payload", body); err != nil {
-		return nil, err
-	}
-	if m.signature, err = decode("signature", sig); err != nil {
+	if err := m.decode(head, body, sig); err != nil {
 		return nil, err
 	}
 	return m, nil
 }
 
+// decode decodes the three parts. Header and payload share one buffer and one string: this runs for every
+// call that a badge is presented with.
+func (m *Message) decode(head, body, sig string) error {
+	buf := make([]byte, 0, strict.DecodedLen(len(head))+strict.DecodedLen(len(body)))
+	buf, err := appendPart(buf, "header", head)
+	if err != nil {
+		return err
+	}
+	n := len(buf)
+	if buf, err = appendPart(buf, "payload", body); err != nil {
+		return err
+	}
+	var room [128]byte
+	if _, err = appendPart(room[:0], "signature", sig); err != nil {
+		return err
+	}
+	text := string(buf)
+	m.Payload, m.text = buf[n:], text[n:]
+	m.Header, err = parseHeader(buf[:n], text[:n])
+	return err
+}
+
+// PayloadValue returns the payload as JSON. The error is about the JSON and is not a [*MalformedError].
+func (m *Message) PayloadValue() (strictjson.Value, error) {
+	if err := strictjson.Validate(m.Payload); err != nil {
+		return "", err
+	}
+	return strictjson.Trusted(m.text), nil
+}
+
 // strict refuses set bits that no byte uses. It passes over line breaks, as all decoders of the standard
-// library do, so decode looks for those itself.
+// library do, so appendPart looks for those itself.
 var strict = base64.RawURLEncoding.Strict()
 
-func decode(part, text string) ([]byte, error) {
+func appendPart(dst []byte, part, text string) ([]byte, error) {
 	if text == "" {
 		return nil, malformed("the %s is empty", part)
 	}
 	if strings.ContainsAny(text, "\r\n") {
 		return nil, malformed("the %s has a line break", part)
 	}
-	out, err := strict.DecodeString(text)
+	out, err := strict.AppendDecode(dst, []byte(text))
 	if err != nil {
 		return nil, malformed("the %s is not strict base64url without padding", part)
 	}
 	return out, nil
 }
 
-func parseHeader(text []byte) (Header, error) {
+// parseHeader reads the header, which it is given as bytes and as a string.
+func parseHeader(data []byte, text string) (Header, error) {
 	var h Header
-	v, err := strictjson.Parse(text)
-	if err != nil {
+	if err := strictjson.Validate(data); err != nil {
 		return h, malformed("header: %v", err)
 	}
+	v := strictjson.Trusted(text)
 	if v.Kind() != '{' {
 		return h, malformed("the header is not a JSON object")
 	}
@@ -176,4 +197,7 @@ func (h *Header) read(name string, v strictjson.Value) error {
 }
 
 // TokenHash is the SHA-256 of a token's text: what names it in caches and in evidence.
-func TokenHash(token string) [sha256.Size]byte { return sha256.Sum256([]byte(token)) }
+func TokenHash(token string) [sha256.Size]byte {
+	var room [1024]byte // most tokens are shorter, and are hashed without a copy on the heap
+	return sha256.Sum256(append(room[:0], token...))
+}
