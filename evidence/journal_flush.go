@@ -1,0 +1,128 @@
+package evidence
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+)
+
+// run is the flusher. Whatever stops it, nobody is left waiting.
+func (j *journal) run() {
+	defer close(j.done)
+	defer func() {
+		if p := recover(); p != nil {
+			j.poison(fmt.Errorf("journal %q: panic: %v\n%s", j.cfg.dir, p, debug.Stack()))
+		}
+	}()
+	for {
+		c, more := j.take()
+		switch {
+		case c != nil:
+			if err := j.flush(c); err != nil {
+				j.poison(fmt.Errorf("journal %q: %w; what is on the disk is unknown until a restart has read it", j.cfg.dir, err))
+				return
+			}
+			j.finish(c)
+		case more:
+			<-j.wake
+		default:
+			return
+		}
+	}
+}
+
+// take makes the first commit of the queue the current one. more says whether
+// another can come when there is none.
+func (j *journal) take() (c *commit, more bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.queue) == 0 {
+		return nil, j.err == nil
+	}
+	c = j.queue[0]
+	j.queue[0] = nil
+	j.queue = j.queue[1:]
+	j.current = c
+	return c, true
+}
+
+// finish tells those who wait for a commit that it is durable.
+func (j *journal) finish(c *commit) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.current = nil
+	j.synced += uint64(len(c.payloads))
+	j.promised -= c.reserved
+	close(c.done)
+	j.announce()
+}
+
+// flush makes a commit durable: as one batch, or as several where the segment
+// or a batch is full.
+func (j *journal) flush(c *commit) error {
+	for rest := c.payloads; len(rest) > 0; {
+		n := j.encode(rest)
+		if n == 0 {
+			if err := j.rotate(); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := j.writeBatch(); err != nil {
+			return err
+		}
+		j.used += uint64(n)
+		rest = rest[n:]
+	}
+	return nil
+}
+
+// encode makes a batch of the first payloads, as many as have room in the
+// segment, beside its seal, and returns their number.
+func (j *journal) encode(payloads [][]byte) int {
+	j.buf = j.buf[:0]
+	room := min(j.cfg.segmentBytes-blockBytes-j.off, maxBatchBytes)
+	for i, p := range payloads {
+		if int64(len(j.buf))+frameSpace(len(p)) > room {
+			return i
+		}
+		j.buf = j.head.appendFrame(j.buf, j.off, p)
+	}
+	return len(payloads)
+}
+
+// writeBatch writes whole blocks, so that no later write touches a block that
+// holds anything acknowledged.
+func (j *journal) writeBatch() error {
+	j.buf = appendZeroes(j.buf, blockBytes)
+	if _, err := j.file.WriteAt(j.buf, j.off); err != nil {
+		return err
+	}
+	if err := j.file.Sync(); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	j.off += int64(len(j.buf))
+	j.mu.Unlock()
+	return nil
+}
+
+// rotate goes on in a new segment.
+func (j *journal) rotate() error {
+	file, err := j.takeSpare()
+	if err != nil {
+		return err
+	}
+	head := j.head.after(j.used, j.off)
+	if err := nameSegment(j.cfg.fs, j.cfg.dir, file, head); err != nil {
+		return errors.Join(err, file.Close())
+	}
+	old, end := j.file, j.off
+	j.mu.Lock()
+	j.file, j.head, j.used, j.off = file, head, 0, blockBytes
+	j.spare.taken = false
+	j.mu.Unlock()
+	// The rest of the old file is only space: the new header says where its
+	// frames end.
+	return errors.Join(old.Truncate(end), old.Close())
+}

@@ -1,0 +1,145 @@
+package evidence
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/touchmark-dev/touchmark/internal/durable"
+)
+
+// recoverJournal reads what a writer left and returns the header of the
+// segment to write next. Of what was acknowledged nothing is given up: the
+// only bytes left out are those of the last batch, when it did not become
+// whole and nobody was told that it had.
+//
+// The last segment of a writer that did not close is copied up to the end of
+// its good frames, and the copy takes its place. That leaves every old byte
+// alone until the copy is durable, and it writes the last batch again: after
+// a failed sync the system may show bytes that are not on the disk.
+func recoverJournal(fsys durable.FS, dir string) (*segmentHeader, error) {
+	for _, name := range []string{tempName, copyName} {
+		if err := remove(fsys, filepath.Join(dir, name)); err != nil {
+			return nil, err
+		}
+	}
+	count, err := listSegments(fsys, dir)
+	if err != nil {
+		return nil, err
+	}
+	if count == 0 {
+		return firstHeader(), nil
+	}
+	var last *segmentHeader
+	for number := uint64(1); number <= count; number++ {
+		if last, err = checkHeader(fsys, dir, number, last); err != nil {
+			return nil, err
+		}
+	}
+	return recoverSegment(fsys, dir, last)
+}
+
+// checkHeader reads the header of a segment and compares it with the one before.
+func checkHeader(fsys durable.FS, dir string, number uint64, before *segmentHeader) (head *segmentHeader, err error) {
+	name := filepath.Join(dir, segmentName(number))
+	f, err := fsys.Open(name, os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer closeFile(f, &err)
+	r, err := openSegment(f, name)
+	if err != nil {
+		return nil, err
+	}
+	return r.head, follows(r, number, before)
+}
+
+// follows checks that a segment has its number and follows the one before.
+func follows(r *segmentReader, number uint64, before *segmentHeader) error {
+	switch head := r.head; {
+	case head.number != number:
+		return r.corrupt(0, "the header says segment %d", head.number)
+	case before == nil && (head.first != 0 || head.previous != 0):
+		return r.corrupt(0, "the header of the first segment names an earlier one")
+	case before != nil && head.journal != before.journal:
+		return r.corrupt(0, "the segment is of another journal")
+	case before != nil && (head.first < before.first || head.previous < blockBytes || head.previous%blockBytes != 0):
+		return r.corrupt(0, "the header does not follow that of the segment before")
+	}
+	return nil
+}
+
+// recoverSegment reads the last segment to its end.
+func recoverSegment(fsys durable.FS, dir string, head *segmentHeader) (next *segmentHeader, err error) {
+	name := filepath.Join(dir, segmentName(head.number))
+	f, err := fsys.Open(name, os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer closeFile(f, &err)
+	r, err := openSegment(f, name)
+	if err != nil {
+		return nil, err
+	}
+	count := uint64(0)
+	for {
+		_, ok, err := r.next()
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			break
+		}
+		count++
+	}
+	if err := r.checkTail(); err != nil {
+		return nil, err
+	}
+	end := roundUp(r.off, blockBytes)
+	if !r.sealed {
+		if err := replaceSegment(fsys, dir, r, end); err != nil {
+			return nil, fmt.Errorf("recover journal %q: %w", name, err)
+		}
+	}
+	return head.after(count, end), nil
+}
+
+// replaceSegment puts a copy of the segment up to its last frame in its place.
+func replaceSegment(fsys durable.FS, dir string, r *segmentReader, end int64) (err error) {
+	name := filepath.Join(dir, copyName)
+	f, err := fsys.Open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return err
+	}
+	defer closeFile(f, &err)
+	for off := int64(0); off < r.off; {
+		b, err := r.at(off, int(min(windowBytes, r.off-off)))
+		if err != nil {
+			return err
+		}
+		if len(b) == 0 {
+			return r.corrupt(off, "the file became shorter while it was read")
+		}
+		if _, err := f.WriteAt(b, off); err != nil {
+			return err
+		}
+		off += int64(len(b))
+	}
+	if err := f.Truncate(end); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := fsys.Rename(name, r.name); err != nil {
+		return err
+	}
+	return fsys.SyncDir(dir)
+}
+
+// closeFile closes f and keeps the first error.
+func closeFile(f durable.File, err *error) {
+	if cerr := f.Close(); *err == nil {
+		*err = cerr
+	}
+}

@@ -1,0 +1,149 @@
+package evidence
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/touchmark-dev/touchmark/internal/durable"
+)
+
+const (
+	// segmentSuffix ends the names of segments: twenty digits and this.
+	segmentSuffix = ".journal"
+	segmentDigits = 20
+	// tempName is a segment that is being made, and has no frames yet.
+	tempName = "next.tmp"
+	// copyName is the good part of a segment that is being recovered.
+	copyName = "copy.tmp"
+	// zeroChunk is how many zeroes are written before each sync while a segment
+	// is made: a larger one would keep the flusher's syncs waiting.
+	zeroChunk = 1 << 20
+)
+
+func segmentName(number uint64) string {
+	return fmt.Sprintf("%0*d%s", segmentDigits, number, segmentSuffix)
+}
+
+// segmentNumber reads a name that segmentName wrote.
+func segmentNumber(name string) (uint64, bool) {
+	digits, ok := strings.CutSuffix(name, segmentSuffix)
+	if !ok || len(digits) != segmentDigits {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(digits, 10, 64)
+	return n, err == nil && segmentName(n) == name
+}
+
+// listSegments returns how many segments there are. They are numbered from 1;
+// one that is missing is refused.
+func listSegments(fsys durable.FS, dir string) (uint64, error) {
+	names, err := fsys.ReadDir(dir)
+	if err != nil {
+		return 0, err
+	}
+	count := uint64(0)
+	for _, name := range names {
+		n, ok := segmentNumber(name)
+		if !ok {
+			continue
+		}
+		count++
+		if n != count {
+			return 0, &CorruptError{
+				File:   filepath.Join(dir, segmentName(count)),
+				Reason: "the file is missing, and later ones are not",
+			}
+		}
+	}
+	return count, nil
+}
+
+// makeSegment makes a file of zeroes under the temporary name, durable but for
+// its name. The zeroes are written and not only reserved: a sync of bytes in
+// reserved space also has to make the file system's own tables durable, which
+// takes twice as long.
+func makeSegment(fsys durable.FS, dir string, size int64) (f durable.File, err error) {
+	name := filepath.Join(dir, tempName)
+	if err := remove(fsys, name); err != nil {
+		return nil, err
+	}
+	f, err = fsys.Open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return nil, err
+	}
+	if err := writeZeroes(f, size); err != nil {
+		_ = f.Close()          // the error that matters is err,
+		_ = remove(fsys, name) // and the space is wanted back
+		return nil, fmt.Errorf("make journal segment in %q: %w", dir, err)
+	}
+	return f, nil
+}
+
+func writeZeroes(f durable.File, size int64) error {
+	if err := f.Reserve(size); err != nil {
+		return err
+	}
+	chunk := make([]byte, min(size, zeroChunk))
+	for off := int64(0); off < size; off += int64(len(chunk)) {
+		if _, err := f.WriteAt(chunk[:min(int64(len(chunk)), size-off)], off); err != nil {
+			return err
+		}
+		if err := f.Sync(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nameSegment writes the header into a file that makeSegment made and gives it
+// its name. A file with a segment's name therefore always has a good header.
+func nameSegment(fsys durable.FS, dir string, f durable.File, head *segmentHeader) error {
+	if _, err := f.WriteAt(head.marshal(), 0); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := fsys.Rename(filepath.Join(dir, tempName), filepath.Join(dir, segmentName(head.number))); err != nil {
+		return err
+	}
+	return fsys.SyncDir(dir)
+}
+
+// after returns the header of the segment that follows h, when the frames of h
+// are count and end at byte end.
+func (h *segmentHeader) after(count uint64, end int64) *segmentHeader {
+	next := &segmentHeader{journal: h.journal, number: h.number + 1, first: h.first + count, previous: uint64(end)}
+	next.salt = newSalt()
+	return next
+}
+
+// firstHeader returns the header of a new journal's first segment.
+func firstHeader() *segmentHeader {
+	h := &segmentHeader{number: 1, salt: newSalt()}
+	rand.Read(h.journal[:]) //nolint:errcheck // never fails, see crypto/rand
+	return h
+}
+
+// newSalt returns a random salt whose beginning, the magic of frames, is not
+// what unwritten space looks like.
+func newSalt() (salt [16]byte) {
+	for isZero(salt[:4]) {
+		rand.Read(salt[:]) //nolint:errcheck // never fails, see crypto/rand
+	}
+	return salt
+}
+
+// remove removes a file that need not be there.
+func remove(fsys durable.FS, name string) error {
+	if err := fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}

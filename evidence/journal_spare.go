@@ -1,0 +1,146 @@
+package evidence
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime/debug"
+
+	"github.com/touchmark-dev/touchmark/internal/durable"
+)
+
+// A spare is a segment that is made ahead of time, so that nothing is accepted
+// for which there is no space.
+type spare struct {
+	file   durable.File // nil until it is made
+	making bool
+	taken  bool  // the flusher has it, still under the temporary name
+	err    error // why the last one could not be made
+	retry  int64 // Unix nanoseconds before which no other is tried
+}
+
+// spareRetryNanos is the time between two attempts to make a segment on a full disk.
+const spareRetryNanos = 1e9
+
+// A noSpaceError says that there is no space for a payload.
+type noSpaceError struct{ err error }
+
+func (e *noSpaceError) Error() string {
+	return "no space for another journal segment: " + e.err.Error()
+}
+func (e *noSpaceError) Unwrap() error { return e.err }
+
+// tryReserve sets space aside for one payload that takes n bytes (loneSpace),
+// or returns a channel that is closed when it is worth trying again. While no
+// new segment can be made it also wants keep bytes left over: decisions leave
+// space for the outcomes that are still to come.
+func (j *journal) tryReserve(n, keep int64) (wait <-chan struct{}, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.err != nil {
+		return nil, j.err
+	}
+	room := j.room()
+	if room < j.cfg.segmentBytes/2+n {
+		j.startSpare()
+	}
+	switch {
+	case room >= n && (j.spare.err == nil || room >= n+keep):
+		j.promised += n
+		return nil, nil
+	case j.spare.err != nil && !j.spare.making:
+		return nil, &noSpaceError{j.spare.err}
+	}
+	return j.changed, nil
+}
+
+// release gives back what tryReserve granted.
+func (j *journal) release(n int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.promised -= n
+	j.announce()
+}
+
+// room returns the space that is there for certain and not promised to anybody.
+func (j *journal) room() int64 {
+	waste := loneSpace(j.cfg.maxPayload) // at the end of a segment, where the next frame does not fit
+	room := j.cfg.segmentBytes - blockBytes - j.off - waste
+	if j.spare.file != nil {
+		room += j.cfg.segmentBytes - 2*blockBytes - waste
+	}
+	return room - j.promised
+}
+
+// startSpare begins to make a spare segment unless there is one.
+func (j *journal) startSpare() {
+	s := &j.spare
+	if s.file != nil || s.making || s.taken || j.cfg.now().UnixNano() < s.retry {
+		return
+	}
+	s.making = true
+	go func() {
+		file, err := j.makeSpare()
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		s.file, s.making, s.err = file, false, err
+		if err != nil {
+			s.retry = j.cfg.now().UnixNano() + spareRetryNanos
+		}
+		j.announce()
+	}()
+}
+
+func (j *journal) makeSpare() (file durable.File, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return makeSegment(j.cfg.fs, j.cfg.dir, j.cfg.segmentBytes)
+}
+
+// takeSpare waits for a spare segment, which is the flusher's from then on.
+func (j *journal) takeSpare() (durable.File, error) {
+	for tried := false; ; tried = true {
+		j.mu.Lock()
+		s, changed := &j.spare, j.changed
+		if file := s.file; file != nil {
+			s.file, s.taken = nil, true
+			j.mu.Unlock()
+			return file, nil
+		}
+		if tried && !s.making {
+			err := s.err
+			j.mu.Unlock()
+			return nil, &noSpaceError{err}
+		}
+		if !s.making {
+			s.retry = 0
+			j.startSpare()
+		}
+		j.mu.Unlock()
+		<-changed
+	}
+}
+
+// dropSpare removes the spare segment of a journal that is being closed.
+func (j *journal) dropSpare() error {
+	for {
+		j.mu.Lock()
+		s, changed := &j.spare, j.changed
+		file, making := s.file, s.making
+		if !making {
+			s.file = nil
+		}
+		j.mu.Unlock()
+		if making {
+			<-changed
+			continue
+		}
+		if file == nil {
+			return nil
+		}
+		return errors.Join(file.Close(), remove(j.cfg.fs, filepath.Join(j.cfg.dir, tempName)))
+	}
+}
