@@ -1,0 +1,149 @@
+package serververify
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/touchmark-dev/touchmark/did"
+	"github.com/touchmark-dev/touchmark/internal/mcpwire"
+)
+
+const (
+	maxHeaderBytes = 64 << 10
+	idleTimeout    = 30 * time.Second // after which an unused connection is closed
+)
+
+// transport opens the connections. Requests are never given to it, only to
+// the connections.
+func (v *Verifier) transport() *http.Transport {
+	return &http.Transport{
+		Proxy:                  nil, // a proxy would dial for us, unchecked
+		DialContext:            v.dialer.DialContext,
+		TLSClientConfig:        &tls.Config{RootCAs: v.cfg.RootCAs, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    v.cfg.Timeout,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+		DisableCompression:     true, // a limit on the body is a limit on what is read
+		ForceAttemptHTTP2:      true,
+	}
+}
+
+// A conn is one connection, and until when it is known who is at its other
+// end.
+type conn struct {
+	cc   *http.ClientConn
+	idle *time.Timer
+
+	mu    sync.Mutex // held while the connection is verified
+	until time.Time
+}
+
+// open connects to e without saying more than a TLS handshake does.
+func (v *Verifier) open(ctx context.Context, e *endpoint) (*conn, error) {
+	cc, err := v.transport().NewClientConn(ctx, e.origin.scheme, e.origin.address())
+	var cert *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &cert):
+		return nil, &UntrustedError{Code: CodeDomainMismatch, State: StateUnverified, Reason: "its certificate: " + err.Error(), err: err}
+	case err != nil:
+		return nil, &UndeterminedError{Reason: err.Error(), err: err}
+	}
+	c := &conn{cc: cc}
+	c.idle = time.AfterFunc(idleTimeout, c.closeIfIdle)
+	cc.SetStateHook(func(cc *http.ClientConn) {
+		if cc.Err() == nil && cc.InFlight() == 0 {
+			c.idle.Reset(idleTimeout)
+		}
+	})
+	return c, nil
+}
+
+func (c *conn) closeIfIdle() {
+	if c.cc.Reserve() != nil {
+		return // in use, or closed already
+	}
+	if c.cc.InFlight() > 1 {
+		c.cc.Release()
+		return
+	}
+	c.close()
+}
+
+func (c *conn) close() {
+	c.idle.Stop()
+	c.cc.Close()
+}
+
+// verify establishes who is at the other end of c. pin is who it has to be, or
+// zero. The connection is left usable only when it returns nil.
+func (v *Verifier) verifyConn(ctx context.Context, c *conn, e *endpoint, pin did.DID) (*Server, error) {
+	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
+	defer cancel()
+	ch := &challenge{nonce: NewNonce(), endpoint: e, pin: pin, binding: BindingTLS}
+	a, cs, err := ask(ctx, c.cc, e, ch.nonce)
+	if err != nil {
+		return nil, &UndeterminedError{Reason: err.Error(), err: err}
+	}
+	switch {
+	case e.origin.scheme == "http":
+		ch.binding = BindingNone
+	case cs == nil:
+		ch.exporterErr = errors.New("it is not encrypted")
+	default:
+		ch.exporter, ch.exporterErr = exporterOf(cs)
+	}
+	return v.judgeAnswer(ctx, ch, a)
+}
+
+// judgeAnswer is judge for what came back over HTTP.
+func (v *Verifier) judgeAnswer(ctx context.Context, ch *challenge, a *answer) (*Server, error) {
+	if a.temporary() {
+		return nil, &UndeterminedError{Reason: "status " + http.StatusText(a.status) + " for the discovery document"}
+	}
+	d, refused := a.disclosure()
+	if refused == nil {
+		return v.judge(ctx, ch, d)
+	}
+	refused.State = StateUnverified
+	if parsed, err := did.Parse(d.DID); err == nil {
+		refused.State, refused.DID = StateDeclared, parsed
+	} else if refused.Code != CodeDIDMismatch {
+		refused.Code = CodeIdentityMissing
+	}
+	return nil, refused
+}
+
+// ask sends the challenge on a connection, and nothing about the caller.
+func ask(ctx context.Context, cc *http.ClientConn, e *endpoint, nonce string) (*answer, *tls.ConnectionState, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.origin.String()+mcpwire.DiscoveryPath, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	req.Header.Set(mcpwire.HeaderNonce, nonce)
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Cache-Control", "no-store")
+	req.Header.Set("User-Agent", "touchmark")
+	resp, err := cc.RoundTrip(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxDiscoveryBytes+1))
+	if err != nil {
+		return nil, nil, err
+	}
+	return &answer{status: resp.StatusCode, header: resp.Header, body: body}, resp.TLS, nil
+}
+
+// relyUntil returns until when a verification that was just made is relied on.
+func (v *Verifier) relyUntil(srv *Server) time.Time {
+	until := v.cfg.Time().Add(v.cfg.MaxAge)
+	if srv.Expires.Before(until) {
+		return srv.Expires
+	}
+	return until
+}

@@ -1,0 +1,189 @@
+package serververify
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/touchmark-dev/touchmark/did"
+	"github.com/touchmark-dev/touchmark/internal/jws"
+)
+
+// How often an identity signs, unless its configuration says otherwise.
+const (
+	DefaultSignsPerSecond = 50
+	DefaultSignBurst      = 100
+)
+
+// A BadgeSource returns a server's current badge. It is asked for every
+// disclosure, so it answers from memory.
+type BadgeSource func(ctx context.Context) (string, error)
+
+// StaticBadge is the source of one badge that is never renewed.
+func StaticBadge(token string) BadgeSource {
+	return func(context.Context) (string, error) { return token, nil }
+}
+
+// An IdentityConfig describes a server's identity. The zero value is refused.
+type IdentityConfig struct {
+	// DID is who the server is. Required.
+	DID did.DID
+
+	// Badge is where the server's badge comes from; its subject is DID, and its
+	// key the public key of Signer. Required.
+	Badge BadgeSource
+
+	// Signer is the server's key, Ed25519 or P-256. Required.
+	Signer crypto.Signer
+
+	// KeyID is the DID URL of Signer's verification method. Empty means the
+	// method of a did:key, and for a did:web the fragment that
+	// [did.NewDocument] gives a key by default, its thumbprint.
+	KeyID string
+
+	// Origins are the origins under which clients reach the server, such as
+	// "https://mcp.example.com". Proofs over HTTP are made for these only.
+	Origins []string
+
+	// Stdio answers challenges of the process that launched the server.
+	Stdio bool
+
+	// SignsPerSecond and SignBurst bound how often the key signs. Zero means
+	// DefaultSignsPerSecond and DefaultSignBurst.
+	SignsPerSecond float64
+	SignBurst      int
+
+	// UnsafeAllowPlainHTTP answers challenges that come without TLS, with a
+	// proof that anybody can relay. It is for development.
+	UnsafeAllowPlainHTTP bool
+
+	// OnError is told why a disclosure is incomplete: a badge that cannot be
+	// had, a signature that fails. Nil means that nobody is told.
+	OnError func(error)
+
+	// Time is the clock; nil means time.Now.
+	Time func() time.Time
+}
+
+// An Identity is a server's own identity: what it discloses, and the key with
+// which it answers challenges. It is safe for concurrent use.
+type Identity struct {
+	cfg     IdentityConfig
+	limiter *rate.Limiter
+}
+
+// NewIdentity returns an Identity. It refuses a configuration that could prove
+// nothing.
+func NewIdentity(cfg *IdentityConfig) (*Identity, error) {
+	if cfg == nil {
+		return nil, errors.New("serververify: no IdentityConfig")
+	}
+	c := *cfg
+	switch {
+	case c.DID.IsZero():
+		return nil, errors.New("serververify: an identity without a DID")
+	case c.Badge == nil:
+		return nil, fmt.Errorf("serververify: identity %q has no Badge", c.DID)
+	case c.Signer == nil:
+		return nil, fmt.Errorf("serververify: identity %q has no Signer", c.DID)
+	case len(c.Origins) == 0 && !c.Stdio:
+		return nil, fmt.Errorf("serververify: identity %q has neither Origins nor Stdio to answer on", c.DID)
+	case c.SignsPerSecond < 0 || c.SignBurst < 0:
+		return nil, errors.New("serververify: negative SignsPerSecond or SignBurst")
+	}
+	if _, err := jws.AlgorithmOf(c.Signer.Public()); err != nil {
+		return nil, fmt.Errorf("serververify: identity %q: %w", c.DID, err)
+	}
+	if err := c.setKeyID(); err != nil {
+		return nil, err
+	}
+	if err := c.setOrigins(); err != nil {
+		return nil, err
+	}
+	if c.SignsPerSecond == 0 {
+		c.SignsPerSecond = DefaultSignsPerSecond
+	}
+	if c.SignBurst == 0 {
+		c.SignBurst = DefaultSignBurst
+	}
+	if c.Time == nil {
+		c.Time = time.Now
+	}
+	if c.OnError == nil {
+		c.OnError = func(error) {}
+	}
+	return &Identity{cfg: c, limiter: rate.NewLimiter(rate.Limit(c.SignsPerSecond), c.SignBurst)}, nil
+}
+
+// setKeyID completes the key id and holds it to the DID; did.NewDocument makes
+// the same default.
+func (c *IdentityConfig) setKeyID() error {
+	if c.KeyID == "" {
+		doc, err := did.NewDocument(c.DID, did.DocumentKey{Key: c.Signer.Public()})
+		if err != nil {
+			return fmt.Errorf("serververify: Signer is no key of %q: %w", c.DID, err)
+		}
+		c.KeyID = doc.Methods[0].ID.String()
+	}
+	u, err := did.ParseURL(c.KeyID)
+	if err != nil {
+		return fmt.Errorf("serververify: KeyID: %w", err)
+	}
+	if u.DID != c.DID {
+		return fmt.Errorf("serververify: KeyID %q is not of %q", c.KeyID, c.DID)
+	}
+	return nil
+}
+
+func (c *IdentityConfig) setOrigins() error {
+	c.Origins = slices.Clone(c.Origins)
+	for i, text := range c.Origins {
+		o, err := parseOrigin(text)
+		if err != nil {
+			return fmt.Errorf("serververify: origin %q: %w", text, err)
+		}
+		if o.scheme != "https" && !c.UnsafeAllowPlainHTTP {
+			return fmt.Errorf("serververify: origin %q is not https", text)
+		}
+		c.Origins[i] = o.String()
+	}
+	return nil
+}
+
+// DID returns who the server is.
+func (i *Identity) DID() did.DID { return i.cfg.DID }
+
+// A Disclosure is what a server says about itself, in the text that goes over
+// the wire. Nothing in it is verified.
+type Disclosure struct {
+	DID   string
+	Badge string // "" when there is none
+	Proof string // "" when there was no challenge, or it was not answered
+}
+
+// Disclose returns the server's DID and its current badge. When the badge
+// cannot be had it is left out, and OnError is told.
+func (i *Identity) Disclose(ctx context.Context) Disclosure {
+	d := Disclosure{DID: i.cfg.DID.String()}
+	token, err := i.cfg.Badge(ctx)
+	if err != nil {
+		i.cfg.OnError(fmt.Errorf("serververify: no badge for %q: %w", i.cfg.DID, err))
+		return d
+	}
+	d.Badge = token
+	return d
+}
+
+// Handler wraps a server's handler: it names the server in the header of every
+// response, serves the discovery document, and there answers the challenge of
+// a client that sends one (spec/server-identity.md section 6). Discovery needs
+// no credentials: put Handler outside of whatever asks for them.
+func (i *Identity) Handler(next http.Handler) http.Handler {
+	return &handler{identity: i, next: next}
+}

@@ -1,0 +1,221 @@
+package serververify
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+
+	"github.com/touchmark-dev/touchmark/badge"
+	"github.com/touchmark-dev/touchmark/did"
+	"github.com/touchmark-dev/touchmark/internal/jws"
+	"github.com/touchmark-dev/touchmark/internal/mcpwire"
+)
+
+// A challenge is what a client knows of an exchange by itself, without the
+// server's word.
+type challenge struct {
+	nonce    string
+	binding  Binding
+	endpoint *endpoint // nil for BindingStdio
+	exporter string    // for BindingTLS; "" when exporterErr
+	pin      did.DID   // who it has to be, zero for anybody
+
+	exporterErr error
+}
+
+// judge decides who a server is, from what it disclosed in answer to a
+// challenge (spec/server-identity.md section 5). What can be decided without
+// asking others comes first, what makes the client fetch something that the
+// server names comes last.
+func (v *Verifier) judge(ctx context.Context, ch *challenge, d Disclosure) (*Server, error) {
+	j := &judgement{v: v, ch: ch, disclosed: d}
+	for _, step := range []func(context.Context) error{
+		j.identity, j.place, j.badgeHolds, j.level, j.proofHolds, j.keyIsTheirs,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return j.server(), nil
+}
+
+type judgement struct {
+	v         *Verifier
+	ch        *challenge
+	disclosed Disclosure
+
+	did   did.DID
+	badge *badge.Badge
+	kid   did.URL
+}
+
+// refuse returns the refusal of a server that named a DID.
+func (j *judgement) refuse(code Code, format string, args ...any) *UntrustedError {
+	e := &UntrustedError{Code: code, State: StateDeclared, Reason: fmt.Sprintf(format, args...), DID: j.did}
+	if j.badge != nil {
+		e.BadgeValid, e.BadgeID, e.Level = true, j.badge.ID(), j.badge.Level().String()
+	}
+	return e
+}
+
+func (j *judgement) identity(context.Context) error {
+	if j.disclosed.DID == "" {
+		return &UntrustedError{Code: CodeIdentityMissing, State: StateUnverified, Reason: "it names no DID"}
+	}
+	d, err := did.Parse(j.disclosed.DID)
+	if err != nil {
+		return &UntrustedError{Code: CodeIdentityMissing, State: StateUnverified, Reason: "it names no DID that can be used: " + err.Error(), err: err}
+	}
+	j.did = d
+	if !j.ch.pin.IsZero() && d != j.ch.pin {
+		return j.refuse(CodeDIDMismatch, "it was %q before", j.ch.pin)
+	}
+	return nil
+}
+
+func (j *judgement) place(context.Context) error {
+	if j.ch.endpoint == nil {
+		return nil
+	}
+	if code, reason := j.ch.endpoint.bind(j.did); code != "" {
+		return j.refuse(code, "%s", reason)
+	}
+	return nil
+}
+
+func (j *judgement) badgeHolds(ctx context.Context) error {
+	if j.disclosed.Badge == "" {
+		return j.refuse(CodeBadgeMissing, "it shows no badge")
+	}
+	b, err := j.v.cfg.Badges.Verify(ctx, j.disclosed.Badge)
+	if err != nil {
+		return j.badgeError(err)
+	}
+	if b.Subject() != j.did {
+		return j.refuse(CodeDIDMismatch, "its badge is about %q", b.Subject())
+	}
+	j.badge = b
+	return nil
+}
+
+func (j *judgement) badgeError(err error) error {
+	var rejected *badge.RejectedError
+	if errors.As(err, &rejected) {
+		code := CodeBadgeInvalid
+		switch rejected.Code {
+		case badge.CodeRevoked, badge.CodeAgentDisabled:
+			code = CodeBadgeRevoked
+		case badge.CodeIssuerUntrusted:
+			code = CodeIssuerUntrusted
+		}
+		e := j.refuse(code, "%s", err)
+		e.err = err
+		return e
+	}
+	code := CodeRevocationCheckFailed
+	switch badge.CodeOf(err) {
+	case badge.CodeDIDResolutionFailed:
+		code = CodeDIDResolutionFailed
+	case badge.CodeKeyFetchFailed:
+		code = CodeKeyFetchFailed
+	}
+	return &UndeterminedError{Code: code, Reason: err.Error(), DID: j.did, err: err}
+}
+
+func (j *judgement) level(context.Context) error {
+	if !j.badge.Level().AtLeast(j.v.cfg.MinLevel) {
+		return j.refuse(CodeTrustInsufficient, "its badge is of level %s, level %s is asked for", j.badge.Level(), j.v.cfg.MinLevel)
+	}
+	return nil
+}
+
+// proofHolds checks the proof against the challenge and the badge's key.
+func (j *judgement) proofHolds(context.Context) error {
+	if j.disclosed.Proof == "" {
+		return j.refuse(CodePoPFailed, "it does not prove possession of its key")
+	}
+	if j.ch.exporterErr != nil {
+		return j.refuse(CodePoPFailed, "the connection has no channel binding: %s", j.ch.exporterErr)
+	}
+	m, err := jws.Parse(j.disclosed.Proof)
+	if err != nil {
+		return j.refuse(CodePoPFailed, "its proof: %s", err)
+	}
+	if m.Typ != mcpwire.TypeServerProof {
+		return j.refuse(CodePoPFailed, "its proof has typ %.60q", m.Typ)
+	}
+	if j.kid, err = did.ParseURL(m.Kid); err != nil || j.kid.DID != j.did {
+		return j.refuse(CodePoPFailed, "its proof has a kid that is no key of %q", j.did)
+	}
+	if err := m.Verify(j.badge.Key()); err != nil {
+		return j.refuse(CodePoPFailed, "its proof is not signed with the badge's key")
+	}
+	claims, err := parseProof(m.Payload)
+	if err != nil {
+		return j.refuse(CodePoPFailed, "its proof: %s", err)
+	}
+	if reason := claims.compare(j.expected()); reason != "" {
+		return j.refuse(CodePoPFailed, "its proof: %s", reason)
+	}
+	if code, reason := claims.judgeTimes(j.v.cfg.Time(), j.v.cfg.Skew); code != "" {
+		return j.refuse(code, "its proof: %s", reason)
+	}
+	return nil
+}
+
+func (j *judgement) expected() *proofClaims {
+	c := &proofClaims{
+		issuer: j.did.String(), badgeID: j.badge.ID(), nonce: j.ch.nonce,
+		binding: j.ch.binding, exporter: j.ch.exporter,
+	}
+	if j.ch.endpoint != nil {
+		c.origin = j.ch.endpoint.origin.String()
+	}
+	return c
+}
+
+// keyIsTheirs asks the DID's own document whether the key that signed may
+// authenticate as the DID.
+func (j *judgement) keyIsTheirs(ctx context.Context) error {
+	doc, err := j.v.cfg.Resolver.Resolve(ctx, j.did)
+	var parse *did.ParseError
+	var document *did.DocumentError
+	switch {
+	case errors.As(err, &parse), errors.As(err, &document):
+		e := j.refuse(CodeDIDResolutionFailed, "%s", err)
+		e.err = err
+		return e
+	case err != nil:
+		return &UndeterminedError{Code: CodeDIDResolutionFailed, Reason: err.Error(), DID: j.did, err: err}
+	case doc == nil || doc.ID != j.did:
+		return j.refuse(CodeDIDMismatch, "the resolver answered for another DID")
+	}
+	m, ok := doc.Method(j.kid)
+	if !ok || !doc.MayAuthenticate(j.kid) {
+		return j.refuse(CodePoPFailed, "key %q is not among the authentication keys of its DID document", j.kid)
+	}
+	if !sameKey(m.Key, j.badge.Key()) {
+		return j.refuse(CodePoPFailed, "key %q of its DID document is not the badge's key", j.kid)
+	}
+	return nil
+}
+
+func sameKey(a, b crypto.PublicKey) bool {
+	k, ok := a.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && k.Equal(b)
+}
+
+func (j *judgement) server() *Server {
+	s := &Server{
+		State: StateVerified, DID: j.did, Level: j.badge.Level(),
+		Binding: j.ch.binding, BadgeID: j.badge.ID(), Expires: j.badge.ExpiresAt(),
+	}
+	if j.ch.binding == BindingNone {
+		s.State = StateDeclared
+	}
+	if e := j.ch.endpoint; e != nil {
+		s.Endpoint, s.Origin = e.text, e.origin.String()
+	}
+	return s
+}
