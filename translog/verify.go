@@ -2,6 +2,7 @@ package translog
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 
 	fnote "github.com/transparency-dev/formats/note"
@@ -106,6 +107,9 @@ func (p *Policy) verifyCheckpoint(raw []byte) (*Checkpoint, *RejectedError) {
 	if !log.signed(n) {
 		return nil, reject(CodeCheckpointSignatureInvalid, "witnesses signed, but no key of log %q", origin)
 	}
+	if !strictSignatures(n) {
+		return nil, reject(CodeCheckpointMalformed, "a signature of log %q or of a witness is not in its one encoding", origin)
+	}
 	tree, rejected := parseTree(n.Text)
 	if rejected != nil {
 		return nil, rejected
@@ -134,6 +138,17 @@ func (l *trustedLog) signed(n *note.Note) bool {
 		}
 	}
 	return false
+}
+
+// strictSignatures reports whether the verified signatures are base64 without
+// slack, which note.Open does not ask for.
+func strictSignatures(n *note.Note) bool {
+	for _, s := range n.Sigs {
+		if _, err := base64.StdEncoding.Strict().DecodeString(s.Base64); err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // countWitnesses notes the cosignatures, which note.Open has verified, and

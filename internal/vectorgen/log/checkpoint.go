@@ -51,6 +51,7 @@ func (f *fixture) badCheckpoints() []Vector {
 		{"unknown-origin", "a log that the policy does not name", translog.CodeOriginUnknown, f.noWitness(), sign("log.example/other\n11\n"+root+"\n", f.signer)},
 		{"unknown-key", "the right name, the key of a stranger", unsigned, f.noWitness(), sign(f.text(11), f.stranger)},
 		{"altered", "the size was changed after signing", unsigned, f.noWitness(), strings.Replace(valid, "\n11\n", "\n12\n", 1)},
+		{"signature-slack", "bits that mean nothing at the end of the signature", malformed, f.noWitness(), slack(valid)},
 		{"only-witnesses", "witnesses signed, the log did not", unsigned, f.twoOfThree(), withoutLine(f.cosigned(11, 0, 1), f.origin)},
 		{"no-root", "two lines only", malformed, f.noWitness(), text(f.origin, "11")},
 		{"size-not-number", "a size that is no number", malformed, f.noWitness(), text(f.origin, "eleven", root)},
@@ -81,6 +82,15 @@ func withoutLine(raw, name string) string {
 		}
 	}
 	return kept.String()
+}
+
+// slack changes the last digit of the note's last signature within the bits
+// that hold nothing.
+func slack(raw string) string {
+	const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	body := strings.TrimRight(raw, "=\n")
+	last := strings.IndexByte(digits, body[len(body)-1])
+	return body[:len(body)-1] + string(digits[last^1]) + raw[len(body):]
 }
 
 // moveCosignature adds a second to the time that witness w states.
