@@ -1,0 +1,120 @@
+package evidence
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/touchmark-dev/touchmark/did"
+	"github.com/touchmark-dev/touchmark/internal/durable"
+	"github.com/touchmark-dev/touchmark/translog"
+)
+
+// Defaults of a ledger's bounds.
+const (
+	DefaultBacklog      = 100_000
+	DefaultBacklogBytes = 256 << 20
+	DefaultBacklogAge   = 10 * time.Minute
+	DefaultOpenCalls    = 65_536
+)
+
+// LedgerConfig describes a ledger. Dir, Server, Key, KeyID and Log are needed; the zero value of every other
+// field is its default.
+type LedgerConfig struct {
+	// Dir is the directory of the journal. It is made if it is missing. One ledger at a time may have it open.
+	Dir string
+	// Server is the DID of who keeps the records.
+	Server did.DID
+	// Key signs the entries. It must be an Ed25519 key.
+	Key crypto.Signer
+	// KeyID is the DID URL of the verification method of Server that Key belongs to.
+	KeyID string
+
+	// Log receives every entry, in order and once. It must also be a [LogReader], because without looking at
+	// the log nobody can tell after a crash what is already in it, and should be a [Checkpointer], whose last
+	// checkpoint the ledger keeps beside the journal. Nothing else may append to it: one ledger, one log.
+	Log translog.Appender
+	// AllowNoLog makes a ledger without a log: records are durable and chained, and nobody else sees them.
+	AllowNoLog bool
+
+	// Backlog, BacklogBytes and BacklogAge bound what is in the journal and not in the log: a number of
+	// records, the bytes of their entries, and how long the first of them has waited. Beyond any of them,
+	// decisions are refused. Zero means the default.
+	Backlog      int
+	BacklogBytes int64
+	BacklogAge   time.Duration
+	// OpenCalls bounds the decisions whose outcome is to come. Zero means the default.
+	OpenCalls int
+
+	// ParamsHash makes decisions carry the unsalted hash of the arguments as well, which anybody can check a
+	// guess against.
+	ParamsHash bool
+	// Promise makes each acknowledgement carry a signed promise ([Promise]) that the record will be in the log.
+	Promise bool
+	// Heartbeat is the longest time without a record: when it passes, a heartbeat is recorded, so that
+	// records missing from the end of the stream are missed. Zero means no heartbeats.
+	Heartbeat time.Duration
+	// Software is recorded in the genesis record, for people.
+	Software string
+
+	// SegmentBytes is the size of the journal's files. Zero means 16 MiB.
+	SegmentBytes int64
+	// Time is the clock. Nil means time.Now.
+	Time func() time.Time
+
+	fs durable.FS // nil: durable.OS
+}
+
+func (c *LedgerConfig) check() error {
+	switch {
+	case c.Dir == "":
+		return errors.New("evidence: a ledger needs a directory; set Dir")
+	case c.Server.IsZero():
+		return errors.New("evidence: a ledger needs the DID of its server; set Server")
+	case c.Key == nil:
+		return errors.New("evidence: a ledger needs a key to sign with; set Key")
+	case c.Log == nil && !c.AllowNoLog:
+		return errors.New("evidence: a ledger needs a log; set Log, or AllowNoLog to keep records where nobody else sees them")
+	case c.Backlog < 0 || c.BacklogBytes < 0 || c.BacklogAge < 0 || c.OpenCalls < 0 || c.Heartbeat < 0 || c.SegmentBytes < 0:
+		return errors.New("evidence: a bound of the ledger is negative")
+	}
+	if _, ok := c.Key.Public().(ed25519.PublicKey); !ok {
+		return fmt.Errorf("evidence: a ledger signs with Ed25519, not with a key of type %T", c.Key.Public())
+	}
+	url, err := did.ParseURL(c.KeyID)
+	if err != nil {
+		return fmt.Errorf("evidence: KeyID is not the DID URL of a key: %w", err)
+	}
+	if url.DID != c.Server {
+		return fmt.Errorf("evidence: KeyID %q is not a key of the server %q", c.KeyID, c.Server)
+	}
+	if _, ok := c.Log.(LogReader); c.Log != nil && !ok {
+		return fmt.Errorf("evidence: a log of type %T cannot be read back; it must have the methods of LogReader", c.Log)
+	}
+	return nil
+}
+
+// withDefaults returns a copy in which every field has its value.
+func (c *LedgerConfig) withDefaults() LedgerConfig {
+	out := *c
+	setDefault(&out.Backlog, DefaultBacklog)
+	setDefault(&out.BacklogBytes, DefaultBacklogBytes)
+	setDefault(&out.BacklogAge, DefaultBacklogAge)
+	setDefault(&out.OpenCalls, DefaultOpenCalls)
+	if out.Time == nil {
+		out.Time = time.Now
+	}
+	if out.fs == nil {
+		out.fs = durable.OS{}
+	}
+	return out
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

@@ -1,0 +1,50 @@
+package evidence
+
+import "fmt"
+
+// Codes of an [UnavailableError].
+const (
+	CodeClosed        Code = "EVIDENCE_CLOSED"         // the ledger was closed
+	CodeJournalFailed Code = "EVIDENCE_JOURNAL_FAILED" // a write or sync failed; restart to recover
+	CodeDiskFull      Code = "EVIDENCE_DISK_FULL"      // no space for another segment; tried again every second
+	CodeBacklogFull   Code = "EVIDENCE_BACKLOG_FULL"   // too much is not yet in the log
+	CodeLogDiverged   Code = "EVIDENCE_LOG_DIVERGED"   // the log is not the beginning of the journal
+	CodeOpenCallsFull Code = "EVIDENCE_OPEN_CALLS_FULL"
+	CodeSigningFailed Code = "EVIDENCE_SIGNING_FAILED" // the key refused, for this record or one before it
+	CodeCanceled      Code = "EVIDENCE_CANCELED"       // the caller's context ended
+)
+
+// An UnavailableError says that a record is not known to be durable, so that what it is about must not happen.
+type UnavailableError struct {
+	Code Code
+	// Pending says that the caller stopped waiting after the record had its place: it may yet become durable.
+	// A decision that does so is followed by an outcome that says "unknown".
+	Pending bool
+	Reason  string
+
+	err error
+}
+
+func (e *UnavailableError) Error() string { return fmt.Sprintf("evidence: %s: %s", e.Code, e.Reason) }
+
+// Unwrap returns the cause, such as the error of a context or of the disk. It may be nil.
+func (e *UnavailableError) Unwrap() error { return e.err }
+
+func unavailable(code Code, cause error, format string, args ...any) *UnavailableError {
+	return &UnavailableError{Code: code, Reason: fmt.Sprintf(format, args...), err: cause}
+}
+
+// A DivergedError says that the log is not the beginning of the journal: one of them was restored from a
+// backup, or something else appends to the log. The ledger then takes nothing, because what it would sign next
+// could contradict what it signed before. Keep both, and start a new stream with a new log.
+type DivergedError struct {
+	Index  uint64 // of the first entry found to differ, or the number of entries of the shorter one
+	Reason string
+
+	Journal []byte // the entry at Index in the journal, if there is one
+	Log     []byte // the entry at Index in the log, if there is one
+}
+
+func (e *DivergedError) Error() string {
+	return fmt.Sprintf("evidence: %s: entry %d: %s", CodeLogDiverged, e.Index, e.Reason)
+}
