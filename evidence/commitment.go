@@ -1,9 +1,11 @@
 package evidence
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"slices"
 
 	"github.com/touchmark-dev/touchmark/internal/jcs"
@@ -21,6 +23,31 @@ const (
 
 // A Salt is 32 random bytes, of one record alone, that keep commitments from being guessed.
 type Salt [32]byte
+
+// saltTextBytes is the length of the text of a salt.
+const saltTextBytes = 43
+
+// MarshalText returns the salt in unpadded base64url. It is a secret.
+func (s Salt) MarshalText() ([]byte, error) { return b64.AppendEncode(nil, s[:]), nil }
+
+// UnmarshalText reads what [Salt.MarshalText] returns, and nothing else.
+func (s *Salt) UnmarshalText(text []byte) error {
+	if len(text) != saltTextBytes || bytes.ContainsAny(text, "\r\n") {
+		return errors.New("evidence: a salt is 43 characters of base64url")
+	}
+	raw, err := b64.AppendDecode(nil, text)
+	if err != nil {
+		return errors.New("evidence: a salt is 43 characters of base64url")
+	}
+	*s = Salt(raw)
+	return nil
+}
+
+// String says that there is a salt, and not which.
+func (s Salt) String() string { return "evidence.Salt{...}" }
+
+// GoString is [Salt.String]: %#v gives nothing away either.
+func (s Salt) GoString() string { return s.String() }
 
 // A Part is one of the two objects that the parameters of a call consist of.
 type Part string
@@ -108,12 +135,12 @@ func memberCommitments(salt Salt, p *Params) ([]Hash, error) {
 }
 
 // memberKey is what a disclosure reveals in the place of the salt: it opens one member and no other.
-func memberKey(salt Salt, part Part, name string) [32]byte {
-	return mac(salt[:], contextMember+string(part)+"\n"+name)
+func memberKey(salt Salt, part Part, name string) Salt {
+	return Salt(mac(salt[:], contextMember+string(part)+"\n"+name))
 }
 
 // commitMember commits to the canonical array [part, name, value].
-func commitMember(key [32]byte, part Part, name, value string) Hash {
+func commitMember(key Salt, part Part, name, value string) Hash {
 	b := make([]byte, 0, len(name)+len(value)+32)
 	b = appendString(append(b, '['), string(part))
 	b = appendString(append(b, ','), name)

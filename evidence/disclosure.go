@@ -16,7 +16,7 @@ type Disclosure struct {
 	Part   Part            `json:"part"`
 	Name   string          `json:"name"`
 	Value  json.RawMessage `json:"value"`
-	Key    Hash            `json:"key"`    // opens this member's commitment alone
+	Key    Salt            `json:"key"`    // opens this member's commitment alone
 	Others []Hash          `json:"others"` // the commitments to all other members, sorted
 }
 
@@ -35,7 +35,7 @@ func OpenMember(salt Salt, p *Params, part Part, name string) (*Disclosure, erro
 	own := commitMember(key, part, name, string(value))
 	list = slices.DeleteFunc(list, func(h Hash) bool { return h == own })
 	slices.SortFunc(list, func(a, b Hash) int { return slices.Compare(a[:], b[:]) })
-	return &Disclosure{Part: part, Name: name, Value: value, Key: Hash(key), Others: list}, nil
+	return &Disclosure{Part: part, Name: name, Value: value, Key: key, Others: list}, nil
 }
 
 func lookup(p *Params, part Part, name string) (json.RawMessage, error) {
