@@ -1,0 +1,148 @@
+package guard
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/touchmark-dev/touchmark/badge"
+	"github.com/touchmark-dev/touchmark/evidence"
+)
+
+// A verdict is what came of the checks. It allows when it has no code.
+type verdict struct {
+	code   Code
+	cause  string
+	hidden bool
+	err    error // for operators
+
+	rule     string
+	minLevel badge.Level
+	version  string
+}
+
+func (v *verdict) allowed() bool { return v.code == "" }
+
+// kind is the answer as evidence names it.
+func (v *verdict) kind() evidence.DecisionKind {
+	switch v.code {
+	case "":
+		return evidence.Allow
+	case CodeApprovalRequired:
+		return evidence.RequireApproval
+	}
+	return evidence.Deny
+}
+
+func (v *verdict) refuse(ack *evidence.Ack) error {
+	refusal := Refusal{Code: v.code, Cause: v.cause, Hidden: v.hidden}
+	if ack != nil {
+		refusal.EvidenceID = ack.ID
+	}
+	if refusal.Undetermined() {
+		return &UndeterminedError{Refusal: refusal, err: v.err}
+	}
+	return &DeniedError{Refusal: refusal}
+}
+
+// rights are what the adapter knows of a capability.
+type rights struct {
+	isRule  bool // the annotation is a rule
+	missing bool // there is no such capability
+}
+
+// annotationRule is the rule id of decisions that rest on an annotation alone.
+const annotationRule = "annotation"
+
+// decide asks the policy, and holds its answer against the annotation and the caller (spec/guard.md
+// section 5).
+func (g *Guard) decide(ctx context.Context, in *Input, know rights) verdict {
+	d, v := g.ask(ctx, in)
+	if v.code != "" {
+		return v
+	}
+	if d.NoRule && know.isRule && in.Require != badge.LevelNone {
+		d = Decision{Kind: Allow, Rule: annotationRule, Version: d.Version}
+	} else if d.NoRule {
+		d = Decision{Kind: Deny, Version: d.Version}
+		v.cause = CauseNoRule
+	}
+	v.rule, v.version = d.Rule, d.Version
+	v.minLevel = raise(d.MinLevel, in.Require)
+	v.code, v.cause = hold(d, v.minLevel, in.Caller, v.cause)
+	return conceal(v, in, know)
+}
+
+// ask puts the question to the policy. A policy that fails or panics has not decided.
+func (g *Guard) ask(ctx context.Context, in *Input) (d Decision, v verdict) {
+	if len(in.Capability.Name) > MaxNameBytes || g.policy == nil {
+		return Decision{NoRule: true}, verdict{}
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			v = g.panicked(p)
+			v.code = CodePolicyIndeterminate
+		}
+	}()
+	d, err := g.policy.Decide(ctx, in)
+	if err != nil {
+		g.log.Error("guard: policy", "error", err)
+		return d, verdict{code: CodePolicyIndeterminate, cause: CausePolicyError, err: fmt.Errorf("policy: %w", err)}
+	}
+	return d, verdict{}
+}
+
+// raise returns the stronger of two minimums. What is no level at all is the strongest: it is reached by
+// nobody.
+func raise(a, b badge.Level) badge.Level {
+	switch {
+	case b == badge.LevelNone || a == LevelUnsatisfiable:
+		return a
+	case a == badge.LevelNone || b.AtLeast(a):
+		return b
+	case a.AtLeast(b):
+		return a
+	}
+	return LevelUnsatisfiable
+}
+
+// hold returns the code and the cause of refusing caller what d answers, and no code if it may go on.
+func hold(d Decision, minimum badge.Level, caller *Principal, cause string) (Code, string) {
+	switch d.Kind {
+	case Allow, RequireApproval:
+	case AllowWithConstraints:
+		return CodePolicyDenied, CauseConstraintsUnsupported // an obligation that nothing here can meet
+	default:
+		if cause == "" {
+			cause = CauseRuleDenies
+		}
+		return CodePolicyDenied, cause
+	}
+	open := d.Anonymous && minimum == badge.LevelNone
+	switch {
+	case !open && minimum == badge.LevelNone:
+		return CodeTrustInsufficient, CauseNoMinimum
+	case !open && !caller.Level().AtLeast(minimum):
+		return CodeTrustInsufficient, CauseLevelTooLow
+	case d.Kind == RequireApproval:
+		return CodeApprovalRequired, ""
+	}
+	return "", ""
+}
+
+// conceal makes the refusals of what exists look like those of what does not. An anonymous caller is told to
+// present a badge in either case; a badge caller is told that there is no such thing.
+func conceal(v verdict, in *Input, know rights) verdict {
+	if know.missing && (v.code == "" || !in.Caller.Anonymous()) {
+		v.code, v.cause = CodeNotFound, CauseCapabilityUnknown
+	}
+	switch {
+	case v.code == "" || v.code == CodeApprovalRequired:
+	case in.Caller.Anonymous() && v.code != CodeNotFound:
+		v.code = CodeAuthMissing
+	case in.Capability.Kind == KindMethod:
+		v.code = CodeMethodDenied
+	default:
+		v.hidden = true
+	}
+	return v
+}

@@ -1,0 +1,79 @@
+package guard
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/touchmark-dev/touchmark/badge"
+)
+
+// A PanicError says that a guarded function panicked. The panic went no further.
+type PanicError struct {
+	Value any // what it panicked with
+}
+
+func (e *PanicError) Error() string {
+	return fmt.Sprintf("guard: panic in guarded function: %v", e.Value)
+}
+
+// Do runs fn if the guard allows the request, and records how it ended. The result is committed to in its
+// JSON form; a result that has none is recorded without one. A panic in fn is recorded and returned as a
+// *[PanicError].
+func Do[T any](ctx context.Context, g *Guard, r *Request, fn func(context.Context) (T, error)) (result T, err error) {
+	grant, err := g.Check(ctx, r)
+	if err != nil {
+		return result, err
+	}
+	class := ClassExit
+	defer func() {
+		if p := recover(); p != nil {
+			class, err = ClassPanic, &PanicError{p}
+		}
+		o := Outcome{ErrorClass: class}
+		if err == nil && class == "" {
+			o.Result, _ = json.Marshal(result) //nolint:errcheck // without a JSON form there is nothing to commit to
+		}
+		if lost := grant.Finish(ctx, o); lost != nil {
+			var none T
+			result, err = none, lost
+		}
+	}()
+	result, err = fn(ctx)
+	class = ClassOf(ctx, err)
+	return result, err
+}
+
+// A Function names a plain Go function as a capability.
+type Function struct {
+	Name  string      // the capability; required
+	Level badge.Level // the annotation: who may call it where the policy has no rule
+}
+
+// Credentials are what a caller of a wrapped function presents. The zero Credentials are anonymous.
+type Credentials struct {
+	Badge string // compact JWS
+	Proof string // call proof over MethodCall, the function's name and its argument in JSON
+	TxnID string
+}
+
+// MethodCall is the method that call proofs for plain functions name.
+const MethodCall = "call"
+
+// Wrap puts a guard in front of fn. The argument is committed to, and covered by the call proof, as the JSON
+// that encoding/json makes of it.
+func Wrap[In, Out any](g *Guard, f Function, fn func(context.Context, In) (Out, error)) func(context.Context, Credentials, In) (Out, error) {
+	return func(ctx context.Context, c Credentials, in In) (Out, error) {
+		args, err := json.Marshal(in)
+		if err != nil {
+			var none Out
+			return none, fmt.Errorf("guard: argument of %q: %v", f.Name, err)
+		}
+		r := &Request{
+			Verb: Invoke, Method: MethodCall, Capability: Capability{Kind: KindTool, Name: f.Name},
+			Require: f.Level, RequireIsRule: true, Arguments: args,
+			Badge: c.Badge, Proof: c.Proof, TxnID: c.TxnID,
+		}
+		return Do(ctx, g, r, func(ctx context.Context) (Out, error) { return fn(ctx, in) })
+	}
+}

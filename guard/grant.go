@@ -1,0 +1,84 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/touchmark-dev/touchmark/evidence"
+)
+
+// A Grant lets one attempt run. Only [Guard.Check] makes Grants.
+type Grant struct {
+	guard   *Guard
+	caller  *Principal
+	ack     evidence.Ack
+	started time.Time
+	ended   atomic.Bool
+}
+
+// Caller returns who may go on.
+func (gr *Grant) Caller() *Principal { return gr.caller }
+
+// Evidence returns the acknowledgement of the decision's record.
+func (gr *Grant) Evidence() evidence.Ack { return gr.ack }
+
+// The error classes that this package gives. Adapters may add words of their own.
+const (
+	ClassError     = "error"
+	ClassPanic     = "panic"
+	ClassExit      = "exit" // the goroutine ended without returning
+	ClassCancelled = "cancelled"
+	ClassTimeout   = "timeout"
+)
+
+// An Outcome says how an attempt ended.
+type Outcome struct {
+	// ErrorClass is a word for what went wrong; empty when the attempt ended well. It is not the text of an
+	// error: that may hold what the caller sent.
+	ErrorClass string
+
+	// InputRequired says that the attempt was answered with a question. It excludes ErrorClass.
+	InputRequired bool
+
+	// Result is the octets of the answer, which the record commits to and does not hold. Nil means that
+	// there was none.
+	Result []byte
+}
+
+// Finish records the outcome of what was granted. It must be called once, also when the attempt failed or
+// its context ended. An error means that the outcome could not be recorded: the answer must then be withheld
+// (spec/guard.md section 8).
+func (gr *Grant) Finish(ctx context.Context, o Outcome) error {
+	if gr.ended.Swap(true) {
+		return errors.New("guard: the grant was finished before")
+	}
+	out := &evidence.Outcome{
+		DecisionID: gr.ack.ID, DecisionSequence: gr.ack.Sequence,
+		Status: evidence.OutcomeOK, ErrorClass: o.ErrorClass,
+		Duration: max(0, gr.guard.now().Sub(gr.started)),
+	}
+	switch {
+	case o.ErrorClass != "":
+		out.Status = evidence.OutcomeError
+	case o.InputRequired:
+		out.Status = evidence.OutcomeInputRequired
+	}
+	_, err := gr.guard.keep(ctx, &evidence.Draft{Outcome: out, Result: o.Result})
+	return err
+}
+
+// ClassOf returns the error class of an error that an attempt returned, and "" for nil. The end of ctx
+// explains an error whatever the error itself says.
+func ClassOf(ctx context.Context, err error) string {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, context.DeadlineExceeded) || errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return ClassTimeout
+	case errors.Is(err, context.Canceled) || ctx.Err() != nil:
+		return ClassCancelled
+	}
+	return ClassError
+}

@@ -1,0 +1,188 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/touchmark-dev/touchmark/badge"
+	"github.com/touchmark-dev/touchmark/badge/pop"
+	"github.com/touchmark-dev/touchmark/did"
+	"github.com/touchmark-dev/touchmark/evidence"
+)
+
+// A Recorder makes records durable. *evidence.Ledger is one. When Record returns without an error the record
+// is kept; when it cannot keep it, nothing runs.
+type Recorder interface {
+	Record(ctx context.Context, d *evidence.Draft) (*evidence.Ack, error)
+}
+
+// A Config says what a [Guard] protects, and with what. The zero Config is refused.
+type Config struct {
+	// Server is who is protected: the DID that call proofs must name. Required with Badges.
+	Server did.DID
+
+	// Badges verifies badges. Without it every badge is refused, and only what the policy opens to anonymous
+	// callers can be used.
+	Badges *badge.Verifier
+
+	// Proofs verifies call proofs. Required with Badges.
+	Proofs *pop.Verifier
+
+	// Policy decides. Without it the annotations of the server's own capabilities decide, and everything
+	// else is denied.
+	Policy Policy
+
+	// Evidence keeps the records. Required.
+	Evidence Recorder
+
+	// AllowBearerUnsafe admits badges without a call proof, so that whoever has seen a badge can use it
+	// until it expires. It is stamped on every record. A call proof that is presented must still hold.
+	AllowBearerUnsafe bool
+
+	// UnsafeShadow writes decisions down and does not enforce them: what would have been denied runs. It is
+	// stamped on every record. What cannot be recorded is refused even so.
+	UnsafeShadow bool
+
+	// Logger hears of panics and of failures of the parts that the guard depends on. Nil discards.
+	Logger *slog.Logger
+
+	// Time is the clock of durations. Nil means time.Now.
+	Time func() time.Time
+}
+
+// A Guard decides. Make it with [New]; it is safe for concurrent use.
+type Guard struct {
+	server   did.DID
+	badges   *badge.Verifier
+	proofs   *pop.Verifier
+	policy   Policy
+	evidence Recorder
+	bearer   bool
+	shadow   bool
+	log      *slog.Logger
+	now      func() time.Time
+}
+
+// New makes a Guard. It refuses a Config that can allow nothing, one that could admit no caller it was told
+// to verify, and one without evidence.
+func New(cfg *Config) (*Guard, error) {
+	switch {
+	case cfg == nil:
+		return nil, errors.New("guard: no Config")
+	case cfg.Evidence == nil:
+		return nil, errors.New("guard: Config has no Evidence: nothing runs without a record")
+	case cfg.Badges == nil && cfg.Policy == nil:
+		return nil, errors.New("guard: Config has neither Badges nor Policy: it could allow nothing")
+	case cfg.Badges != nil && cfg.Proofs == nil:
+		return nil, errors.New("guard: Config has Badges and no Proofs: it could not tell a holder from a thief")
+	case cfg.Badges != nil && cfg.Server.IsZero():
+		return nil, errors.New("guard: Config has Badges and no Server: call proofs must name it")
+	case cfg.Badges == nil && cfg.AllowBearerUnsafe:
+		return nil, errors.New("guard: AllowBearerUnsafe without Badges admits nobody")
+	}
+	g := &Guard{
+		server: cfg.Server, badges: cfg.Badges, proofs: cfg.Proofs, policy: cfg.Policy,
+		evidence: cfg.Evidence, bearer: cfg.AllowBearerUnsafe, shadow: cfg.UnsafeShadow,
+		log: cfg.Logger, now: cfg.Time,
+	}
+	if g.log == nil {
+		g.log = slog.New(slog.DiscardHandler)
+	}
+	if g.now == nil {
+		g.now = time.Now
+	}
+	return g, nil
+}
+
+// Server returns the DID that call proofs must name, the zero DID when badges are not accepted at all.
+func (g *Guard) Server() did.DID { return g.server }
+
+// AcceptsBadges reports whether a badge can be of use here.
+func (g *Guard) AcceptsBadges() bool { return g.badges != nil }
+
+// RequiresProof reports whether a badge must come with a call proof to invoke anything.
+func (g *Guard) RequiresProof() bool { return g.badges != nil && !g.bearer }
+
+// Check decides about one attempt to use something, and records the decision. With a nil error the attempt
+// may run; the caller must then end it with [Grant.Finish]. The error is a *[DeniedError] or an
+// *[UndeterminedError]; the decision is recorded in both cases, unless the code of the latter is
+// [CodeEvidenceUnavailable].
+func (g *Guard) Check(ctx context.Context, r *Request) (*Grant, error) {
+	started := g.now()
+	caller, v := g.judge(ctx, r)
+	ack, err := g.record(ctx, &entry{request: r, caller: caller, verdict: &v})
+	if err != nil {
+		return nil, err
+	}
+	if !v.allowed() && !g.shadow {
+		return nil, v.refuse(ack)
+	}
+	return &Grant{guard: g, caller: caller, ack: *ack, started: started}, nil
+}
+
+// Refuse records that an adapter refused a request before it could be checked: what cannot be read, what the
+// protocol's library rejected, what panicked. It returns the error for the caller, never nil. Nothing about
+// the caller is believed.
+func (g *Guard) Refuse(ctx context.Context, r *Request, code Code, cause string) error {
+	v := verdict{code: code, cause: cause, version: g.policyVersion()}
+	ack, err := g.record(ctx, &entry{request: r, caller: &Principal{}, verdict: &v})
+	if err != nil {
+		return err
+	}
+	return v.refuse(ack)
+}
+
+// judge identifies the caller and decides. Whatever goes wrong in it is a verdict: it never panics.
+func (g *Guard) judge(ctx context.Context, r *Request) (caller *Principal, v verdict) {
+	caller = &Principal{channel: r.Channel}
+	version := g.policyVersion()
+	defer func() {
+		if p := recover(); p != nil {
+			v = g.panicked(p)
+		}
+		if v.version == "" {
+			v.version = version
+		}
+	}()
+	if v = g.identify(ctx, r, caller); v.code != "" {
+		return caller, v
+	}
+	if r.Verb != Invoke {
+		return caller, verdict{code: CodeMethodDenied, cause: CauseNoRule}
+	}
+	for _, c := range r.capabilities() {
+		in := &Input{
+			Caller: caller, Verb: r.Verb, Method: r.Method, Capability: c,
+			Require: r.Require, Arguments: r.Arguments,
+		}
+		if v = g.decide(ctx, in, rights{isRule: r.RequireIsRule, missing: r.Missing}); !v.allowed() {
+			return caller, v
+		}
+	}
+	return caller, v
+}
+
+func (g *Guard) panicked(p any) verdict {
+	g.log.Error("guard: panic", "value", fmt.Sprint(p), "stack", string(debug.Stack()))
+	return verdict{code: CodeGuardFailed, cause: CausePanic, err: fmt.Errorf("panic: %v", p)}
+}
+
+// noPolicyVersion is recorded where no policy is in force that has a digest.
+const noPolicyVersion = "none"
+
+// policyVersion asks the policy for its digest. One that panics has none.
+func (g *Guard) policyVersion() (version string) {
+	defer func() {
+		if p := recover(); p != nil || version == "" {
+			version = noPolicyVersion
+		}
+	}()
+	if v, ok := g.policy.(Versioned); ok {
+		return v.Version()
+	}
+	return noPolicyVersion
+}

@@ -1,0 +1,88 @@
+package guard
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/touchmark-dev/touchmark/badge"
+)
+
+// A Policy answers whether a caller may use a capability. Package guard/policy reads policies from files.
+//
+// An error means that it could not be told, and refuses. So does a panic. Decide must be safe for concurrent
+// use.
+type Policy interface {
+	Decide(ctx context.Context, in *Input) (Decision, error)
+}
+
+// A Versioned policy names itself: the digest of the rules that are in force. It is recorded as the policy
+// version of decisions that do not carry one of their own.
+type Versioned interface {
+	Version() string
+}
+
+// A DiscoveryPolicy can ask for a call proof on discovery methods too, where a badge alone suffices by
+// default (spec/guard.md section 4).
+type DiscoveryPolicy interface {
+	RequireDiscoveryProof() bool
+}
+
+// Input is what a policy is asked about.
+type Input struct {
+	Caller     *Principal
+	Verb       Verb
+	Method     string
+	Capability Capability
+
+	// Require is the level that the capability's annotation asks for, LevelNone if there is none. The guard
+	// enforces it beside the policy's own minimum.
+	Require badge.Level
+
+	Arguments json.RawMessage // as the caller sent them: nobody has validated them
+}
+
+// An Answer is one of the four that a policy can give. The zero Answer denies.
+type Answer uint8
+
+// The answers.
+const (
+	Deny Answer = iota
+	RequireApproval
+	AllowWithConstraints
+	Allow
+)
+
+// A Decision is a policy's answer. The zero Decision denies.
+type Decision struct {
+	Kind Answer
+
+	// NoRule says that the policy has nothing to say about the capability. The annotation beside the
+	// capability may then be the rule; without one the call is denied. Kind is ignored.
+	NoRule bool
+
+	// Rule is the id of the rule that decided, for the record.
+	Rule string
+
+	// MinLevel is the level that the caller's badge must have for any answer but Deny. LevelNone is reached
+	// by no badge: a rule that forgets its minimum opens to nobody, unless it is Anonymous.
+	MinLevel badge.Level
+
+	// Anonymous opens the capability to callers without a badge, and to those with any badge. It holds only
+	// with MinLevel LevelNone, and not for a capability whose annotation asks for a level.
+	Anonymous bool
+
+	// Version is the digest of the rules that decided. Empty means that of [Versioned].
+	Version string
+}
+
+// UnsafeAllowAll is a policy that lets everybody use everything. It exists to measure and to test what a
+// guard changes when it changes nothing.
+type UnsafeAllowAll struct{}
+
+// Decide allows.
+func (UnsafeAllowAll) Decide(context.Context, *Input) (Decision, error) {
+	return Decision{Kind: Allow, Rule: "unsafe_allow_all", Anonymous: true}, nil
+}
+
+// Version is "unsafe_allow_all".
+func (UnsafeAllowAll) Version() string { return "unsafe_allow_all" }

@@ -1,0 +1,84 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/touchmark-dev/touchmark/badge"
+	"github.com/touchmark-dev/touchmark/evidence"
+)
+
+// entry is what a decision record is made of.
+type entry struct {
+	request *Request
+	caller  *Principal
+	verdict *verdict
+
+	shown, withheld *uint64
+}
+
+// record keeps the decision. It does not give up when the request does: a caller that hangs up is recorded
+// like any other.
+func (g *Guard) record(ctx context.Context, e *entry) (*evidence.Ack, error) {
+	return g.keep(ctx, g.draft(e))
+}
+
+// keep hands a draft to the recorder, and trusts neither its manners nor its answer.
+func (g *Guard) keep(ctx context.Context, d *evidence.Draft) (ack *evidence.Ack, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			ack, err = nil, g.unkept(g.panicked(p).err)
+		}
+	}()
+	ack, err = g.evidence.Record(context.WithoutCancel(ctx), d)
+	switch {
+	case err != nil:
+		return nil, g.unkept(err)
+	case ack == nil || ack.ID == "":
+		return nil, g.unkept(errors.New("the recorder acknowledged nothing"))
+	}
+	return ack, nil
+}
+
+func (g *Guard) unkept(err error) error {
+	g.log.Error("guard: evidence", "error", err)
+	return &UndeterminedError{Refusal: Refusal{Code: CodeEvidenceUnavailable}, err: fmt.Errorf("evidence: %w", err)}
+}
+
+func (g *Guard) draft(e *entry) *evidence.Draft {
+	r, v := e.request, e.verdict
+	d := &evidence.Decision{
+		Caller: e.caller.recorded(),
+		Method: r.Method, Capability: string(r.Capability.Kind), Target: r.Capability.Name,
+		Kind: v.kind(), Rule: v.rule, PolicyVersion: v.version,
+		DenyReason: string(v.code), DenyCause: v.cause,
+		Shadow: g.shadow, BearerUnsafe: g.bearer,
+		RequestID: r.RequestID, TxnID: r.TxnID, TraceID: r.TraceID, Transport: r.Transport,
+		Shown: e.shown, Withheld: e.withheld,
+	}
+	if v.minLevel != badge.LevelNone && v.minLevel != LevelUnsatisfiable {
+		d.MinLevel = v.minLevel.String()
+	}
+	if p := e.caller.proof; p != nil {
+		d.HopID = p.HopID()
+		if parent, err := evidence.ParseHash(p.ParentHopHash()); err == nil {
+			d.ParentHopHash = parent
+		}
+	}
+	return &evidence.Draft{
+		Decision: d, Arguments: r.Arguments, InputResponses: r.InputResponses, Badge: r.Badge, Proof: r.Proof,
+	}
+}
+
+// recorded says of a caller what was verified, and nothing else. A badge that was not accepted, and any
+// string that is not a badge, leave the caller anonymous.
+func (p *Principal) recorded() evidence.Caller {
+	if p.badge == nil {
+		return evidence.Caller{Auth: evidence.AuthAnonymous}
+	}
+	return evidence.Caller{
+		Auth: evidence.AuthBadge, DID: p.badge.Subject(), BadgeID: p.badge.ID(), Issuer: p.badge.Issuer(),
+		Level: p.badge.Level().String(), Assurance: string(p.badge.Assurance()),
+	}
+}

@@ -1,0 +1,115 @@
+package guard
+
+import (
+	"encoding/json"
+
+	"github.com/touchmark-dev/touchmark/badge"
+)
+
+// A Verb says what a caller wants with a capability. The zero Verb is refused.
+type Verb uint8
+
+// The verbs.
+const (
+	Discover Verb = iota + 1 // learn what there is
+	Invoke                   // use it
+)
+
+// A Kind says what sort of thing a capability is. It is recorded as it stands.
+type Kind string
+
+// The kinds of capability that MCP has.
+const (
+	KindTool     Kind = "tool"
+	KindPrompt   Kind = "prompt"
+	KindResource Kind = "resource"
+	KindTemplate Kind = "resource_template"
+	KindMethod   Kind = "method" // a method that is none of the standard ones, named by itself
+)
+
+// A Capability is one thing that a server offers: a tool by its name, a resource by its URI.
+type Capability struct {
+	Kind Kind
+	Name string
+}
+
+// MaxNameBytes is the length of the longest name that is matched with a policy. A capability with a longer
+// one does not exist for the guard.
+const MaxNameBytes = 1024
+
+// LevelUnsatisfiable is a minimum level that no badge reaches. Adapters use it for an annotation that they
+// cannot read.
+const LevelUnsatisfiable badge.Level = 255
+
+// A Request is one attempt to discover or to use something. Everything in it that came from the caller is
+// claimed and nothing more: there is no member by which a caller could choose the policy, the mode, its own
+// identity, or an approval.
+type Request struct {
+	Verb       Verb
+	Method     string // of the protocol: "tools/call"; required
+	Capability Capability
+
+	// Further are capabilities that the same request uses beside Capability. Each must be allowed.
+	Further []Capability
+
+	// Require is the minimum level that stands beside the capability itself, its annotation. It can raise
+	// what the policy asks for and never lower it. LevelNone means that there is none.
+	Require badge.Level
+
+	// RequireIsRule says that Require was written by who runs this guard, beside a capability of the very
+	// server that it protects. Where the policy has no rule, Require is then the rule. Leave it false for the
+	// annotations of an upstream server.
+	RequireIsRule bool
+
+	// Missing says that the adapter knows that there is no such capability. It is then refused whatever the
+	// policy says, and recorded.
+	Missing bool
+
+	// Target is what a call proof names as the target of the call. Empty means Capability.Name.
+	Target string
+
+	// Arguments and InputResponses are the parameters as the caller sent them. The call proof covers them,
+	// and the record commits to them.
+	Arguments      json.RawMessage
+	InputResponses json.RawMessage
+
+	Badge string // compact JWS as presented; empty makes the caller anonymous
+	Proof string // compact JWS as presented: the call proof
+	TxnID string // the transaction that the call proof belongs to
+
+	// Channel is what the transport itself authenticated about the caller, nil if nothing. Policies see it;
+	// it does not take the place of a badge.
+	Channel ChannelIdentity
+
+	RequestID string // the protocol's id of the request, for the record
+	TraceID   string // for the record
+	Transport string // "http", "stdio", "unix", "memory", for the record; may be empty
+}
+
+// A ChannelIdentity is an identity that a transport established: a client certificate, a peer credential of a
+// socket, the subject of an access token.
+type ChannelIdentity interface {
+	Scheme() string  // such as "oauth", "spiffe", "unix"
+	Subject() string // in the form of the scheme
+}
+
+// An Item is an entry of a list that a caller asked for.
+type Item struct {
+	Capability    Capability
+	Require       badge.Level // as in [Request]
+	RequireIsRule bool        // as in [Request]
+}
+
+func (r *Request) target() string {
+	if r.Target != "" {
+		return r.Target
+	}
+	return r.Capability.Name
+}
+
+func (r *Request) capabilities() []Capability {
+	if len(r.Further) == 0 {
+		return []Capability{r.Capability}
+	}
+	return append([]Capability{r.Capability}, r.Further...)
+}
