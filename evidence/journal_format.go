@@ -18,7 +18,7 @@ const (
 	// frameAlign is what frame offsets are multiples of.
 	frameAlign = 8
 	// maxFramePayload bounds the payload of one frame.
-	maxFramePayload = 160 << 10
+	maxFramePayload = 96 << 10
 	// maxBatchBytes bounds what one write and one sync make durable.
 	maxBatchBytes = 4 << 20
 )
