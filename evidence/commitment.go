@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"hash"
 	"slices"
 
 	"github.com/touchmark-dev/touchmark/internal/jcs"
@@ -67,17 +68,18 @@ type Params struct {
 // Commit returns the commitment of spec/evidence.md section 4 to all members of the parameters under salt, and
 // its form: [ParamsMembers], or [ParamsOctets] when a part is not a JSON object that has one canonical form.
 func Commit(salt Salt, p *Params) (Hash, ParamsForm) {
-	list, err := memberCommitments(salt, p)
+	c := newCommitter(&salt)
+	list, err := c.members(p)
 	if err != nil {
-		return commitOctets(salt, p), ParamsOctets
+		return c.octets(p), ParamsOctets
 	}
 	return root(list), ParamsMembers
 }
 
 // CommitResult returns the commitment to the octets of a result under salt.
 func CommitResult(salt Salt, result []byte) Hash {
-	key := mac(salt[:], contextResult)
-	return mac(key[:], string(result))
+	key := Salt(newCommitter(&salt).derive(contextResult))
+	return mac(&key, result)
 }
 
 // HashParams is the published, unsalted hash of the arguments: anyone who can guess them can check the guess.
@@ -87,13 +89,11 @@ func HashParams(arguments json.RawMessage) (Hash, error) {
 	return sha256.Sum256(text), err
 }
 
-func commitOctets(salt Salt, p *Params) Hash {
-	h := sha256.New()
+// octets commits to both parts as they were sent.
+func (c *committer) octets(p *Params) Hash {
 	a, i := sha256.Sum256(p.Arguments), sha256.Sum256(p.InputResponses)
-	h.Write(a[:])
-	h.Write(i[:])
-	key := mac(salt[:], contextOctets)
-	return mac(key[:], string(h.Sum(nil)))
+	key := Salt(c.derive(contextOctets))
+	return mac(&key, append(a[:], i[:]...))
 }
 
 // canonicalObject returns the RFC 8785 form of a JSON object, {} for nothing and for null.
@@ -113,11 +113,21 @@ func canonicalObject(text json.RawMessage) ([]byte, error) {
 	return out, nil
 }
 
-// memberCommitments returns the commitment to each member of both parts, and one to nothing, which hides how
-// many there are when there are few.
-func memberCommitments(salt Salt, p *Params) ([]Hash, error) {
+// A committer makes the commitments of one record.
+type committer struct {
+	salted  hash.Hash // HMAC under the salt
+	scratch []byte
+}
+
+func newCommitter(salt *Salt) *committer {
+	return &committer{salted: hmac.New(sha256.New, salt[:]), scratch: make([]byte, 0, 256)}
+}
+
+// members returns the commitment to each member of both parts, and one to nothing: whoever learns how many
+// commitments there are, from a disclosure, does not learn from the record alone whether there were any.
+func (c *committer) members(p *Params) ([]Hash, error) {
 	list := make([]Hash, 1, 8)
-	list[0] = mac(salt[:], contextBlind)
+	list[0] = c.derive(contextBlind)
 	for _, part := range []struct {
 		name Part
 		text json.RawMessage
@@ -127,25 +137,37 @@ func memberCommitments(salt Salt, p *Params) ([]Hash, error) {
 			return nil, err
 		}
 		for m := strictjson.Value(text).Members(); m.Next(); {
-			key := memberKey(salt, part.name, m.Name)
-			list = append(list, commitMember(key, part.name, m.Name, string(m.Value)))
+			key := c.memberKey(part.name, m.Name)
+			list = append(list, c.commit(&key, part.name, m.Name, string(m.Value)))
 		}
 	}
 	return list, nil
 }
 
-// memberKey is what a disclosure reveals in the place of the salt: it opens one member and no other.
-func memberKey(salt Salt, part Part, name string) Salt {
-	return Salt(mac(salt[:], contextMember+string(part)+"\n"+name))
+// derive returns a key made from the salt, for the use that the texts together name.
+func (c *committer) derive(texts ...string) (out Hash) {
+	c.scratch = c.scratch[:0]
+	for _, text := range texts {
+		c.scratch = append(c.scratch, text...)
+	}
+	c.salted.Reset()
+	c.salted.Write(c.scratch)
+	c.salted.Sum(out[:0])
+	return out
 }
 
-// commitMember commits to the canonical array [part, name, value].
-func commitMember(key Salt, part Part, name, value string) Hash {
-	b := make([]byte, 0, len(name)+len(value)+32)
-	b = appendString(append(b, '['), string(part))
+// memberKey is what a disclosure reveals in the place of the salt: it opens one member and no other.
+func (c *committer) memberKey(part Part, name string) Salt {
+	return Salt(c.derive(contextMember, string(part), "\n", name))
+}
+
+// commit commits to the canonical array [part, name, value] under a member's key.
+func (c *committer) commit(key *Salt, part Part, name, value string) Hash {
+	b := appendString(append(c.scratch[:0], '['), string(part))
 	b = appendString(append(b, ','), name)
 	b = append(append(b, ','), value...)
-	return mac(key[:], string(append(b, ']')))
+	c.scratch = append(b, ']')
+	return mac(key, c.scratch)
 }
 
 // root hashes the commitments in the order of their values, which tells nothing of the order of the names.
@@ -159,8 +181,9 @@ func root(list []Hash) Hash {
 	return Hash(h.Sum(nil))
 }
 
-func mac(key []byte, text string) Hash {
-	h := hmac.New(sha256.New, key)
-	h.Write([]byte(text))
-	return Hash(h.Sum(nil))
+func mac(key *Salt, text []byte) (out Hash) {
+	h := hmac.New(sha256.New, key[:])
+	h.Write(text)
+	h.Sum(out[:0])
+	return out
 }

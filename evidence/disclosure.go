@@ -27,12 +27,13 @@ func OpenMember(salt Salt, p *Params, part Part, name string) (*Disclosure, erro
 	if err != nil {
 		return nil, err
 	}
-	list, err := memberCommitments(salt, p)
+	c := newCommitter(&salt)
+	list, err := c.members(p)
 	if err != nil {
 		return nil, err
 	}
-	key := memberKey(salt, part, name)
-	own := commitMember(key, part, name, string(value))
+	key := c.memberKey(part, name)
+	own := c.commit(&key, part, name, string(value))
 	list = slices.DeleteFunc(list, func(h Hash) bool { return h == own })
 	slices.SortFunc(list, func(a, b Hash) int { return slices.Compare(a[:], b[:]) })
 	return &Disclosure{Part: part, Name: name, Value: value, Key: key, Others: list}, nil
@@ -82,7 +83,7 @@ func (d *Disclosure) Check(entry *VerifiedEntry) error {
 	if err != nil {
 		return reject(CodeCommitmentMismatch, "the value has no canonical form: %v", err)
 	}
-	own := commitMember(d.Key, d.Part, d.Name, string(value))
+	own := new(committer).commit(&d.Key, d.Part, d.Name, string(value))
 	got := root(append(slices.Clone(d.Others), own))
 	if subtle.ConstantTimeCompare(got[:], decision.ParamsCommitment[:]) != 1 {
 		return reject(CodeCommitmentMismatch, "the call had no such member, or the disclosure is of another record")
