@@ -1,0 +1,178 @@
+// Package tlogclient reads a transparency log through its tiles (C2SP
+// tlog-tiles), from a directory or over HTTP, and serves a directory of them.
+//
+// Make a [Client] from a [Source] and a policy of trust; all that it returns
+// has been verified against that policy first, so the source may lie:
+//
+//	c := tlogclient.New(tlogclient.Dir("/var/lib/log"), policy)
+//	cp, err := c.Checkpoint(ctx)
+//	proof, err := c.ProveEntry(ctx, cp, entry, 0)
+//
+// An error that is a translog.RejectedError says that the log or the source
+// contradicts itself; any other, that it could not be read.
+package tlogclient
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/transparency-dev/tessera/api/layout"
+	"github.com/transparency-dev/tessera/client"
+
+	"github.com/touchmark-dev/touchmark/translog"
+)
+
+// A Client reads one log. It keeps nothing between calls and is safe for
+// concurrent use.
+type Client struct {
+	source Source
+	policy *translog.Policy
+}
+
+// New returns a client that believes policy, not source.
+func New(source Source, policy *translog.Policy) *Client {
+	return &Client{source: source, policy: policy}
+}
+
+// Checkpoint fetches the log's latest checkpoint. Only a caller who compares it
+// with one of before (see [Client.Consistency]) learns whether it is the latest.
+func (c *Client) Checkpoint(ctx context.Context) (*translog.Checkpoint, error) {
+	raw, err := c.source.Checkpoint(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("tlogclient: checkpoint: %w", err)
+	}
+	return c.policy.VerifyCheckpoint(raw)
+}
+
+// Entry returns the entry at index of cp's tree, proven to be there.
+func (c *Client) Entry(ctx context.Context, cp *translog.Checkpoint, index uint64) ([]byte, error) {
+	if index >= cp.Size() {
+		return nil, fmt.Errorf("tlogclient: no entry %d in a tree of %d", index, cp.Size())
+	}
+	entry, err := c.StoredEntry(ctx, index, cp.Size())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.Prove(ctx, cp, index, translog.LeafHash(entry)); err != nil {
+		return nil, err
+	}
+	return entry, nil
+}
+
+// StoredEntry returns the entry that the source holds at index when its log has
+// size entries. Nothing is verified. It is for those who run the log and ask
+// about entries that no checkpoint covers yet; most users want [Client.Entry].
+func (c *Client) StoredEntry(ctx context.Context, index, size uint64) ([]byte, error) {
+	n := index / layout.EntryBundleWidth
+	bundle, err := withFallback(layout.PartialTileSize(0, n, size), func(partial uint8) ([]byte, error) {
+		return c.source.Entries(ctx, n, partial)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("tlogclient: entry bundle %d: %w", n, err)
+	}
+	entry, err := entryAt(bundle, index%layout.EntryBundleWidth)
+	if err != nil {
+		return nil, fmt.Errorf("tlogclient: entry bundle %d: %w", n, err)
+	}
+	return entry, nil
+}
+
+// entryAt walks to the n-th entry of a bundle. The reader of tessera's api
+// package would build a slice of what may be millions of empty entries.
+func entryAt(bundle []byte, n uint64) ([]byte, error) {
+	for ; ; n-- {
+		if len(bundle) < 2 {
+			return nil, errors.New("the bundle ends before the entry")
+		}
+		size := int(binary.BigEndian.Uint16(bundle))
+		if len(bundle) < 2+size {
+			return nil, errors.New("the bundle ends within an entry")
+		}
+		if n == 0 {
+			return bundle[2 : 2+size : 2+size], nil
+		}
+		bundle = bundle[2+size:]
+	}
+}
+
+// Prove builds the proof that the leaf is at index of cp's tree.
+func (c *Client) Prove(ctx context.Context, cp *translog.Checkpoint, index uint64, leaf [32]byte) (*translog.Proof, error) {
+	if index >= cp.Size() {
+		return nil, fmt.Errorf("tlogclient: no entry %d in a tree of %d", index, cp.Size())
+	}
+	// A builder's cache of nodes has no bound, so each serves one request.
+	builder, err := client.NewProofBuilder(ctx, cp.Size(), c.tile)
+	if err != nil {
+		return nil, fmt.Errorf("tlogclient: %w", err)
+	}
+	hashes, err := builder.InclusionProof(ctx, index)
+	if err != nil {
+		return nil, fmt.Errorf("tlogclient: proof of entry %d: %w", index, err)
+	}
+	proof := &translog.Proof{Index: index, Hashes: arrays(hashes), Checkpoint: cp.Note()}
+	if _, err := c.policy.VerifyLeaf(leaf, proof); err != nil {
+		return nil, err
+	}
+	return proof, nil
+}
+
+// Consistency builds the proof that newer's tree begins with older's. The error
+// of a log that was rolled back or forked keeps both checkpoints.
+func (c *Client) Consistency(ctx context.Context, older, newer *translog.Checkpoint) ([][32]byte, error) {
+	var hashes [][32]byte
+	if 0 < older.Size() && older.Size() < newer.Size() {
+		proof, err := c.ConsistencyHashes(ctx, older.Size(), newer.Size())
+		if err != nil {
+			return nil, err
+		}
+		hashes = proof
+	}
+	if err := translog.VerifyConsistency(older, newer, hashes); err != nil {
+		return nil, err
+	}
+	return hashes, nil
+}
+
+// ConsistencyHashes builds a consistency proof between two sizes. Nothing is
+// verified. It is for those who run the log and have no signed checkpoint yet;
+// most users want [Client.Consistency].
+func (c *Client) ConsistencyHashes(ctx context.Context, older, newer uint64) ([][32]byte, error) {
+	builder, err := client.NewProofBuilder(ctx, newer, c.tile)
+	if err != nil {
+		return nil, fmt.Errorf("tlogclient: %w", err)
+	}
+	hashes, err := builder.ConsistencyProof(ctx, older, newer)
+	if err != nil {
+		return nil, fmt.Errorf("tlogclient: consistency of %d and %d: %w", older, newer, err)
+	}
+	return arrays(hashes), nil
+}
+
+// tile fetches a tile as tessera's client asks for it.
+func (c *Client) tile(ctx context.Context, level, index uint64, partial uint8) ([]byte, error) {
+	return withFallback(partial, func(partial uint8) ([]byte, error) {
+		return c.source.Tile(ctx, level, index, partial)
+	})
+}
+
+// withFallback asks for the full resource when the partial one is gone, which
+// it may be once the full one exists (C2SP tlog-tiles, "Partial Tiles").
+func withFallback(partial uint8, fetch func(partial uint8) ([]byte, error)) ([]byte, error) {
+	data, err := fetch(partial)
+	if partial > 0 && errors.Is(err, fs.ErrNotExist) {
+		return fetch(0)
+	}
+	return data, err
+}
+
+// arrays relies on tiles being a multiple of 32 bytes, which tessera checks.
+func arrays(hashes [][]byte) [][32]byte {
+	a := make([][32]byte, len(hashes))
+	for i, h := range hashes {
+		a[i] = [32]byte(h)
+	}
+	return a
+}

@@ -1,0 +1,143 @@
+package tlogclient
+
+import (
+	"compress/gzip"
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// maxServing is how many requests a handler answers at a time; each holds a
+// file open. Beyond it the answer is 503.
+const maxServing = 128
+
+// The resources of C2SP tlog-tiles, with one spelling each.
+const (
+	widthPattern = `(?:\.p/(?:[1-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5]))?`
+	indexPattern = `/(?:x[0-9]{3}/){0,6}[0-9]{3}` + widthPattern
+)
+
+var (
+	tilePath    = regexp.MustCompile(`^tile/(?:[0-9]|[1-5][0-9]|6[0-3])` + indexPattern + `$`)
+	entriesPath = regexp.MustCompile(`^tile/entries` + indexPattern + `$`)
+)
+
+// Handler serves the log in dir at the paths of C2SP tlog-tiles: the checkpoint,
+// the tiles, the entry bundles, and nothing else that lies there, such as the
+// engine's .state. Mount it behind http.StripPrefix when the log's URL prefix
+// has a path, on a server with timeouts. Everything in it is public: a record
+// that must stay private does not belong in a log.
+func Handler(dir string) http.Handler {
+	return &handler{dir: dir, serving: make(chan struct{}, maxServing)}
+}
+
+type handler struct {
+	dir     string
+	serving chan struct{}
+}
+
+// A resource is what a path asks for.
+type resource struct {
+	path, contentType, cache string
+	compress                 bool
+}
+
+func parsePath(path string) (resource, bool) {
+	// What lies under a tile's path never changes.
+	const forever = "public, max-age=31536000, immutable"
+	path = strings.TrimPrefix(path, "/")
+	switch {
+	case path == "checkpoint":
+		return resource{path, "text/plain; charset=utf-8", "no-store", false}, true
+	case tilePath.MatchString(path):
+		return resource{path, "application/octet-stream", forever, false}, true
+	case entriesPath.MatchString(path):
+		return resource{path, "application/octet-stream", forever, true}, true
+	default:
+		return resource{}, false
+	}
+}
+
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+		return
+	}
+	select {
+	case h.serving <- struct{}{}:
+		defer func() { <-h.serving }()
+	default:
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "busy", http.StatusServiceUnavailable)
+		return
+	}
+	res, ok := parsePath(r.URL.Path)
+	if !ok {
+		http.Error(w, "not found", http.StatusNotFound)
+		return
+	}
+	f, err := open(h.dir, res.path)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			http.Error(w, "not found", http.StatusNotFound)
+			return
+		}
+		http.Error(w, "cannot read the log", http.StatusInternalServerError)
+		return
+	}
+	defer f.Close()
+	serve(w, r, f, res)
+}
+
+// open opens a regular file below dir.
+func open(dir, path string) (*os.File, error) {
+	f, err := os.OpenInRoot(dir, path)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		f.Close()
+		return nil, fs.ErrNotExist
+	}
+	return f, nil
+}
+
+func serve(w http.ResponseWriter, r *http.Request, f io.ReadSeeker, res resource) {
+	w.Header().Set("Content-Type", res.contentType)
+	w.Header().Set("Cache-Control", res.cache)
+	if res.compress {
+		w.Header().Set("Vary", "Accept-Encoding")
+		if r.Method == http.MethodGet && acceptsGzip(r.Header) {
+			w.Header().Set("Content-Encoding", "gzip")
+			z := gzip.NewWriter(w)
+			// A client that went away is no event.
+			_, _ = io.Copy(z, f)
+			_ = z.Close()
+			return
+		}
+	}
+	// No modification time: checkpoints change more often than once a second.
+	http.ServeContent(w, r, "", time.Time{}, f)
+}
+
+// acceptsGzip looks for gzip with any weight but zero.
+func acceptsGzip(h http.Header) bool {
+	for _, field := range h.Values("Accept-Encoding") {
+		for coding := range strings.SplitSeq(field, ",") {
+			name, weight, _ := strings.Cut(coding, ";")
+			if strings.EqualFold(strings.TrimSpace(name), "gzip") {
+				weight = strings.ReplaceAll(weight, " ", "")
+				return strings.Trim(strings.TrimPrefix(weight, "q="), "0.") != "" || weight == ""
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,156 @@
+package tlogclient_test
+
+import (
+	"compress/gzip"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/touchmark-dev/touchmark/translog/tlogclient"
+)
+
+func request(h http.Handler, method, path string, header http.Header) *http.Response {
+	r := httptest.NewRequest(method, "http://log.example/", nil)
+	r.URL.Path = path // as the client sent it, without cleaning
+	for k, v := range header {
+		r.Header[k] = v
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Result()
+}
+
+func TestHandler(t *testing.T) {
+	l := tiled(t, 300)
+	h := tlogclient.Handler(l.dir)
+	for path, want := range map[string]struct{ contentType, cache string }{
+		"/checkpoint":            {"text/plain; charset=utf-8", "no-store"},
+		"/tile/0/000":            {"application/octet-stream", "public, max-age=31536000, immutable"},
+		"/tile/0/001.p/44":       {"application/octet-stream", "public, max-age=31536000, immutable"},
+		"/tile/entries/001.p/44": {"application/octet-stream", "public, max-age=31536000, immutable"},
+		"/tile/1/000.p/1":        {"application/octet-stream", "public, max-age=31536000, immutable"},
+	} {
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			res := request(h, method, path, nil)
+			body, _ := io.ReadAll(res.Body)
+			file, err := os.ReadFile(filepath.Join(l.dir, path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if res.StatusCode != http.StatusOK || method == http.MethodGet && string(body) != string(file) {
+				t.Errorf("%s %s: status %d, %d bytes", method, path, res.StatusCode, len(body))
+			}
+			if got := res.Header.Get("Content-Type"); got != want.contentType {
+				t.Errorf("%s %s: Content-Type %q", method, path, got)
+			}
+			if got := res.Header.Get("Cache-Control"); got != want.cache {
+				t.Errorf("%s %s: Cache-Control %q", method, path, got)
+			}
+		}
+	}
+}
+
+func TestHandlerHidesAllElse(t *testing.T) {
+	l := tiled(t, 300)
+	l.write(t, ".state/treeState", []byte("secret"))
+	l.write(t, "notes.txt", []byte("secret"))
+	l.write(t, "../outside", []byte("secret"))
+	if err := os.Symlink("../outside", filepath.Join(l.dir, "tile/0/002")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(l.dir, "tile/0/003"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	h := tlogclient.Handler(l.dir)
+	for _, path := range []string{
+		"/", "", "/.state/treeState", "/notes.txt", "/tile", "/tile/", "/tile/0", "/tile/0/", "//checkpoint",
+		"/checkpoint/", "/tile/0/../../.state/treeState", "/../outside", "/tile/00/000", "/tile/64/000", "/tile/-1/000",
+		"/tile/0/0", "/tile/0/000.p/0", "/tile/0/000.p/256", "/tile/0/001.p/044", "/tile/0/x000/000/", "/tile/0/000.p",
+		"/tile/entries/000.p/x", "/tile/0/000\n", "/tile/0/003", "/tile/0/004", "/tile/0/001.p/45",
+	} {
+		res := request(h, http.MethodGet, path, nil)
+		if res.StatusCode != http.StatusNotFound || res.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%q: status %d, Cache-Control %q", path, res.StatusCode, res.Header.Get("Cache-Control"))
+		}
+	}
+	if res := request(h, http.MethodGet, "/tile/0/002", nil); res.StatusCode == http.StatusOK {
+		t.Error("a link out of the directory was followed")
+	}
+	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodOptions} {
+		if res := request(h, method, "/checkpoint", nil); res.StatusCode != http.StatusMethodNotAllowed {
+			t.Errorf("%s: status %d", method, res.StatusCode)
+		}
+	}
+}
+
+func TestHandlerCompressesEntries(t *testing.T) {
+	l := tiled(t, 300)
+	h := tlogclient.Handler(l.dir)
+	want, err := os.ReadFile(filepath.Join(l.dir, "tile/entries/000"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for accept, compressed := range map[string]bool{
+		"gzip": true, "br, gzip;q=0.5": true, "GZIP": true, "gzip;q=0": false, "gzip; q=0.0": false, "identity": false, "": false,
+	} {
+		res := request(h, http.MethodGet, "/tile/entries/000", http.Header{"Accept-Encoding": {accept}})
+		var body io.Reader = res.Body
+		if (res.Header.Get("Content-Encoding") == "gzip") != compressed {
+			t.Errorf("Accept-Encoding %q: Content-Encoding %q", accept, res.Header.Get("Content-Encoding"))
+			continue
+		}
+		if compressed {
+			if body, err = gzip.NewReader(body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := io.ReadAll(body); err != nil || string(got) != string(want) {
+			t.Errorf("Accept-Encoding %q: %d bytes, %v", accept, len(got), err)
+		}
+	}
+	if res := request(h, http.MethodGet, "/tile/0/000", http.Header{"Accept-Encoding": {"gzip"}}); res.Header.Get("Content-Encoding") != "" {
+		t.Error("hashes, which cannot be compressed, were")
+	}
+}
+
+// slowWriter blocks its request until released.
+type slowWriter struct {
+	http.ResponseWriter
+	arrived chan<- struct{}
+	release <-chan struct{}
+}
+
+func (w slowWriter) Write(b []byte) (int, error) {
+	w.arrived <- struct{}{}
+	<-w.release
+	return w.ResponseWriter.Write(b)
+}
+
+func TestHandlerIsBounded(t *testing.T) {
+	l := tiled(t, 3)
+	h := tlogclient.Handler(l.dir)
+	arrived, release, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	const limit = 128
+	for range limit {
+		go func() {
+			r := httptest.NewRequest(http.MethodGet, "/checkpoint", nil)
+			h.ServeHTTP(slowWriter{httptest.NewRecorder(), arrived, release}, r)
+			done <- struct{}{}
+		}()
+		<-arrived
+	}
+	res := request(h, http.MethodGet, "/checkpoint", nil)
+	if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" {
+		t.Errorf("request %d: status %d", limit+1, res.StatusCode)
+	}
+	close(release)
+	for range limit {
+		<-done
+	}
+	if res := request(h, http.MethodGet, "/checkpoint", nil); res.StatusCode != http.StatusOK {
+		t.Errorf("afterwards: status %d", res.StatusCode)
+	}
+}

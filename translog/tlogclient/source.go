@@ -1,0 +1,122 @@
+package tlogclient
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/transparency-dev/tessera/api/layout"
+
+	"github.com/touchmark-dev/touchmark/translog"
+)
+
+// The sizes of the largest resources that a log can have.
+const (
+	maxTileBytes   = layout.TileWidth * 32
+	maxBundleBytes = layout.EntryBundleWidth * (2 + translog.MaxEntryBytes)
+)
+
+// A Source fetches a log's static resources. [Dir] and [HTTP] are the two we
+// have. A partial of zero asks for the full tile or bundle. A resource that is
+// not there is an error that is fs.ErrNotExist; falling back from a partial to
+// the full resource is the client's business.
+type Source interface {
+	Checkpoint(ctx context.Context) ([]byte, error)
+	Tile(ctx context.Context, level, index uint64, partial uint8) ([]byte, error)
+	Entries(ctx context.Context, index uint64, partial uint8) ([]byte, error)
+}
+
+// fetcher makes a Source of anything that reads a path within a limit.
+type fetcher func(ctx context.Context, path string, limit int64) ([]byte, error)
+
+func (f fetcher) Checkpoint(ctx context.Context) ([]byte, error) {
+	return f(ctx, layout.CheckpointPath, translog.MaxCheckpointBytes)
+}
+
+func (f fetcher) Tile(ctx context.Context, level, index uint64, partial uint8) ([]byte, error) {
+	return f(ctx, layout.TilePath(level, index, partial), maxTileBytes)
+}
+
+func (f fetcher) Entries(ctx context.Context, index uint64, partial uint8) ([]byte, error) {
+	return f(ctx, layout.EntriesPath(index, partial), maxBundleBytes)
+}
+
+// Dir reads a log from the directory in which an engine keeps it. It follows no
+// link out of the directory.
+func Dir(dir string) Source {
+	return fetcher(func(ctx context.Context, path string, limit int64) ([]byte, error) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		f, err := os.OpenInRoot(dir, path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		return readAll(f, path, limit)
+	})
+}
+
+// HTTPConfig says where and how to read a log over HTTP.
+type HTTPConfig struct {
+	// Prefix is the log's URL prefix, http or https; it has no default.
+	Prefix string
+	// Client makes the requests; nil means one with a timeout of 30 s that
+	// follows no redirect.
+	Client *http.Client
+}
+
+// HTTP reads a log over HTTP. Whoever answers is not believed, so that http
+// without TLS costs privacy and not truth.
+func HTTP(cfg *HTTPConfig) (Source, error) {
+	prefix, err := url.Parse(cfg.Prefix)
+	if err != nil || prefix.Scheme != "https" && prefix.Scheme != "http" || prefix.Host == "" || prefix.RawQuery != "" {
+		return nil, fmt.Errorf("tlogclient: %q is no http or https URL of a log", cfg.Prefix)
+	}
+	c := cfg.Client
+	if c == nil {
+		c = &http.Client{
+			Timeout:       30 * time.Second,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
+	}
+	return fetcher(func(ctx context.Context, path string, limit int64) ([]byte, error) {
+		return get(ctx, c, prefix.JoinPath(path).String(), limit)
+	}), nil
+}
+
+func get(ctx context.Context, c *http.Client, u string, limit int64) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := c.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	switch res.StatusCode {
+	case http.StatusOK:
+		return readAll(res.Body, u, limit)
+	case http.StatusNotFound, http.StatusGone:
+		return nil, fmt.Errorf("get %q: %w", u, fs.ErrNotExist)
+	default:
+		return nil, fmt.Errorf("get %q: status %d", u, res.StatusCode)
+	}
+}
+
+func readAll(r io.Reader, name string, limit int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %q: %w", name, err)
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("read %q: more than %d bytes", name, limit)
+	}
+	return data, nil
+}
