@@ -137,14 +137,14 @@ func (k *issuerKeys) fly(landing chan struct{}) {
 		_, err = cache.Get(ctx, k.url)
 		cancel()
 	}
+	if failed := f.failure(); err != nil && failed != nil {
+		err = failed // without the wrapping of two libraries
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err != nil {
 		stop()
 		k.err = err
-		if failed := f.failure(); failed != nil {
-			k.err = failed // without the wrapping of two libraries
-		}
 	} else {
 		if k.stop != nil {
 			k.stop()
