@@ -1,0 +1,19 @@
+// Package policy reads the rules by which a guard decides from a file.
+//
+// Use [Parse], and give the [Policy] to a guard as its Policy:
+//
+//	version: 1
+//	rules:
+//	  - id: readers
+//	    match: {tool: "read_*"}
+//	    min_level: 2
+//	    decision: allow
+//	  - id: health
+//	    match: {tool: ping}
+//	    anonymous: true
+//	    decision: allow
+//
+// A file is read strictly: what it does not define is refused, with line and column. Of the rules that match,
+// deny goes before require_approval, and that before allow; what no rule matches is denied. The format is in
+// spec/guard.md section 9.
+package policy
