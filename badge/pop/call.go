@@ -96,11 +96,12 @@ func canonicalObject(text json.RawMessage) ([]byte, error) {
 // bytes but unreserved ones are percent-encoded, except the slashes of the method.
 func TargetURI(server did.DID, method string) string {
 	b := make([]byte, 0, len("mcp:///")+2*len(server.String())+len(method))
-	b = escape(append(b, "mcp://"...), server.String(), "")
-	return string(escape(append(b, '/'), method, "/"))
+	b = appendEscaped(append(b, "mcp://"...), server.String(), "")
+	return string(appendEscaped(append(b, '/'), method, "/"))
 }
 
-func escape(b []byte, s, keep string) []byte {
+// appendEscaped percent-encodes all bytes of s that are neither unreserved (RFC 3986) nor in keep.
+func appendEscaped(b []byte, s, keep string) []byte {
 	const digits = "0123456789ABCDEF"
 	for i := 0; i < len(s); i++ {
 		c := s[i]

@@ -50,7 +50,7 @@ type Config struct {
 // A Verifier checks call proofs for one server. It may be used by several goroutines.
 type Verifier struct {
 	server    string
-	did       did.DID
+	uri       []byte // TargetURI but for the method
 	audiences []string
 	window    time.Duration
 	skew      int64 // seconds
@@ -63,7 +63,7 @@ type Verifier struct {
 func NewVerifier(cfg *Config) (*Verifier, error) {
 	v := &Verifier{
 		server:    cfg.Server.String(),
-		did:       cfg.Server,
+		uri:       []byte(TargetURI(cfg.Server, "")),
 		audiences: append(slices.Clone(cfg.Audiences), cfg.Server.String(), ownAudience(cfg.Server)),
 		window:    cfg.Window,
 		replay:    cfg.Replay,
@@ -212,7 +212,7 @@ func (v *Verifier) checkTime(c *claims, badgeExpires time.Time) *RejectedError {
 func (v *Verifier) checkCall(c *claims, p *Presented) *RejectedError {
 	method, uri := orDefault(p.HTTPMethod, DefaultHTTPMethod), p.HTTPURI
 	if uri == "" {
-		uri = TargetURI(v.did, p.Call.Method)
+		uri = string(appendEscaped(slices.Clip(v.uri), p.Call.Method, "/"))
 	}
 	switch {
 	case c.Server != v.server:
