@@ -109,10 +109,13 @@ func (t *target) refresh(ctx context.Context, c *conn) (bool, error) {
 		return true, nil
 	}
 	srv, err := t.v.verifyConn(ctx, c, &t.endpoint, t.did)
-	if err != nil {
+	var refused *UntrustedError
+	if errors.As(err, &refused) {
 		t.remove(c)
 		c.close()
-		return false, err
+	}
+	if err != nil {
+		return false, err // undetermined: what is under way on c may end, the next request asks again
 	}
 	c.until = t.v.relyUntil(srv)
 	return c.cc.Reserve() == nil, nil

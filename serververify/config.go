@@ -1,9 +1,12 @@
 package serververify
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -66,12 +69,16 @@ type Config struct {
 
 	// Time is the clock; nil means time.Now.
 	Time func() time.Time
+
+	testOnlyLookup func(ctx context.Context, host string) ([]netip.Addr, error)
+	testOnlyMaxTLS uint16
 }
 
 // A Verifier verifies servers. It is safe for concurrent use.
 type Verifier struct {
-	cfg    Config
-	dialer *safehttp.Dialer
+	cfg       Config
+	dialer    *safehttp.Dialer
+	transport *http.Transport
 
 	mu      sync.Mutex // guards what follows
 	targets map[scope]*target
@@ -103,7 +110,9 @@ func New(cfg *Config) (*Verifier, error) {
 	v.dialer = safehttp.NewDialer(&safehttp.Config{
 		Policy:  safehttp.Policy{AllowPorts: v.cfg.AllowPorts, UnsafeAllowLoopback: v.cfg.UnsafeAllowLoopback},
 		Timeout: v.cfg.Timeout,
+		Lookup:  v.cfg.testOnlyLookup,
 	})
+	v.transport = v.newTransport()
 	return v, nil
 }
 

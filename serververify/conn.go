@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"sync"
@@ -18,13 +19,13 @@ const (
 	idleTimeout    = 30 * time.Second // after which an unused connection is closed
 )
 
-// transport opens the connections. Requests are never given to it, only to
-// the connections.
-func (v *Verifier) transport() *http.Transport {
+// newTransport returns what opens the connections. Requests are never given to
+// it, only to the connections.
+func (v *Verifier) newTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  nil, // a proxy would dial for us, unchecked
 		DialContext:            v.dialer.DialContext,
-		TLSClientConfig:        &tls.Config{RootCAs: v.cfg.RootCAs, MinVersion: tls.VersionTLS12},
+		TLSClientConfig:        &tls.Config{RootCAs: v.cfg.RootCAs, MinVersion: tls.VersionTLS12, MaxVersion: v.cfg.testOnlyMaxTLS},
 		TLSHandshakeTimeout:    v.cfg.Timeout,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 		DisableCompression:     true, // a limit on the body is a limit on what is read
@@ -44,7 +45,7 @@ type conn struct {
 
 // open connects to e without saying more than a TLS handshake does.
 func (v *Verifier) open(ctx context.Context, e *endpoint) (*conn, error) {
-	cc, err := v.transport().NewClientConn(ctx, e.origin.scheme, e.origin.address())
+	cc, err := v.transport.NewClientConn(ctx, e.origin.scheme, e.origin.address())
 	var cert *tls.CertificateVerificationError
 	switch {
 	case errors.As(err, &cert):
@@ -78,8 +79,8 @@ func (c *conn) close() {
 	c.cc.Close()
 }
 
-// verify establishes who is at the other end of c. pin is who it has to be, or
-// zero. The connection is left usable only when it returns nil.
+// verifyConn establishes who is at the other end of c. pin is who it has to
+// be, or zero.
 func (v *Verifier) verifyConn(ctx context.Context, c *conn, e *endpoint, pin did.DID) (*Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
 	defer cancel()
@@ -102,7 +103,7 @@ func (v *Verifier) verifyConn(ctx context.Context, c *conn, e *endpoint, pin did
 // judgeAnswer is judge for what came back over HTTP.
 func (v *Verifier) judgeAnswer(ctx context.Context, ch *challenge, a *answer) (*Server, error) {
 	if a.temporary() {
-		return nil, &UndeterminedError{Reason: "status " + http.StatusText(a.status) + " for the discovery document"}
+		return nil, &UndeterminedError{Reason: fmt.Sprintf("status %d for the discovery document", a.status)}
 	}
 	d, refused := a.disclosure()
 	if refused == nil {
@@ -133,6 +134,11 @@ func ask(ctx context.Context, cc *http.ClientConn, e *endpoint, nonce string) (*
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxDiscoveryBytes+1))
+	if err == nil {
+		// When time runs out, the server sees the connection go and may end
+		// the body in good order, in the middle.
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -51,7 +51,9 @@ type IdentityConfig struct {
 	// "https://mcp.example.com". Proofs over HTTP are made for these only.
 	Origins []string
 
-	// Stdio answers challenges of the process that launched the server.
+	// Stdio answers challenges of the process that launched the server. It
+	// excludes Origins: an answer over stdio is bound to no channel, so that a
+	// server on a network must never give one.
 	Stdio bool
 
 	// SignsPerSecond and SignBurst bound how often the key signs. Zero means
@@ -94,6 +96,8 @@ func NewIdentity(cfg *IdentityConfig) (*Identity, error) {
 		return nil, fmt.Errorf("serververify: identity %q has no Signer", c.DID)
 	case len(c.Origins) == 0 && !c.Stdio:
 		return nil, fmt.Errorf("serververify: identity %q has neither Origins nor Stdio to answer on", c.DID)
+	case len(c.Origins) > 0 && c.Stdio:
+		return nil, fmt.Errorf("serververify: identity %q has both Origins and Stdio: make one identity for each", c.DID)
 	case c.SignsPerSecond < 0 || c.SignBurst < 0:
 		return nil, errors.New("serververify: negative SignsPerSecond or SignBurst")
 	}

@@ -54,7 +54,7 @@ type judgement struct {
 func (j *judgement) refuse(code Code, format string, args ...any) *UntrustedError {
 	e := &UntrustedError{Code: code, State: StateDeclared, Reason: fmt.Sprintf(format, args...), DID: j.did}
 	if j.badge != nil {
-		e.BadgeValid, e.BadgeID, e.Level = true, j.badge.ID(), j.badge.Level().String()
+		e.BadgeValid, e.BadgeID, e.Level = true, j.badge.ID(), j.badge.Level()
 	}
 	return e
 }

@@ -121,7 +121,14 @@ type exporterSource interface {
 
 // exporterOf returns the channel binding of a connection in the text form of
 // proofs. It fails for TLS 1.2 without extended master secret, and earlier.
-func exporterOf(cs exporterSource) (string, error) {
+func exporterOf(cs exporterSource) (text string, err error) {
+	// A state that some middleware made up, to say that a proxy ended TLS, has
+	// no connection behind it and panics.
+	defer func() {
+		if recover() != nil {
+			err = errors.New("the TLS state is not that of a connection")
+		}
+	}()
 	b, err := cs.ExportKeyingMaterial(exporterLabel, []byte{}, exporterBytes)
 	if err != nil {
 		return "", err

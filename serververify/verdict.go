@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/did"
 )
 
@@ -56,7 +57,7 @@ type UntrustedError struct {
 	// refusal; BadgeID is then its jti, and Level its level.
 	BadgeValid bool
 	BadgeID    string
-	Level      string // "0" to "4", "" unless BadgeValid
+	Level      badge.Level
 
 	err error
 }

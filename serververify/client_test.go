@@ -1,0 +1,373 @@
+package serververify
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/touchmark-dev/touchmark/badge"
+	"github.com/touchmark-dev/touchmark/badge/badgetest"
+	"github.com/touchmark-dev/touchmark/did"
+	"github.com/touchmark-dev/touchmark/internal/mcpwire"
+)
+
+// challenges counts the challenges that reached the world's server.
+func (w *world) challenges() (n int) {
+	for _, r := range w.requests() {
+		if r.URL.Path == mcpwire.DiscoveryPath {
+			n++
+		}
+	}
+	return n
+}
+
+func (w *world) verified(v *Verifier) *Server {
+	w.t.Helper()
+	srv, err := v.Verify(w.t.Context(), w.url("/mcp"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return srv
+}
+
+func drain(t *testing.T, resp *http.Response, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(io.Discard, resp.Body)
+	resp.Body.Close()
+}
+
+// In the published code the session cache knows a DID: any origin that names
+// it is taken for verified. Here a verification is good for one connection, of
+// one origin, to one DID.
+func TestKnownFault01CacheKey(t *testing.T) {
+	good, evil := newWorld(t, option{}), newWorld(t, option{})
+	v := good.verifier(func(c *Config) { c.RootCAs = evil.roots.Clone(); c.RootCAs.AddCert(mustLeaf(t, good)) })
+	good.verified(v)
+
+	// The other origin names the verified DID and shows its badge.
+	evil.intercept(func(_ *world, rw http.ResponseWriter, _ *http.Request) bool {
+		rw.Header().Set(mcpwire.HeaderServerDID, good.agent.DID.String())
+		rw.Header().Set(mcpwire.HeaderServerBadge, good.badge())
+		io.WriteString(rw, "{}")
+		return true
+	})
+	_, err := v.Verify(t.Context(), evil.url("/mcp"))
+	wantRefusal(t, err, CodeDomainMismatch, StateDeclared)
+	if _, err := v.Client().Get(evil.url("/mcp")); err == nil {
+		t.Error("the client reaches an origin that was refused")
+	}
+
+	// A second verification of the same server asks again, on its own channel.
+	before := good.challenges()
+	good.verified(v)
+	if n := good.challenges() - before; n != 1 {
+		t.Errorf("%d challenges, want 1", n)
+	}
+}
+
+func TestClientStaysWhereItIs(t *testing.T) {
+	w := newWorld(t, option{})
+	other := newWorld(t, option{})
+	v := w.verifier()
+	srv := w.verified(v)
+	for _, client := range []*http.Client{srv.Client(), v.Client()} {
+		for _, u := range []string{
+			other.url("/mcp"), strings.Replace(w.url("/mcp"), hostName, "evil.example.com", 1),
+			strings.Replace(w.url("/mcp"), "https", "http", 1), "https://" + hostName + "/mcp",
+			strings.Replace(w.url("/mcp"), hostName, hostName+".", 1),
+		} {
+			if _, err := client.Get(u); err == nil || CodeOf(err) != "" {
+				t.Errorf("%s: %v", u, err)
+			}
+		}
+		req, _ := http.NewRequest("GET", w.url("/mcp"), nil)
+		req.Host = "evil.example.com"
+		if _, err := client.Do(req); err == nil {
+			t.Error("another Host field was sent")
+		}
+		req, _ = http.NewRequest("GET", w.url("/mcp"), nil)
+		req.URL.Opaque = "//evil.example.com/mcp"
+		if _, err := client.Transport.RoundTrip(req); err == nil {
+			t.Error("an opaque URL was sent")
+		}
+		resp, err := client.Get(strings.Replace(w.url("/other"), hostName, strings.ToUpper(hostName), 1))
+		drain(t, resp, err)
+	}
+	if n := len(other.requests()); n != 0 {
+		t.Errorf("%d requests reached another server", n)
+	}
+	if (&Server{}).Client() != nil {
+		t.Error("a server that was not verified has a client")
+	}
+}
+
+// A DID with a path stands for the endpoint at that path, not for its
+// neighbours.
+func TestClientStaysOnThePath(t *testing.T) {
+	w := newWorld(t, option{path: []string{"mcp", "fs"}})
+	v := w.verifier()
+	srv, err := v.Verify(t.Context(), w.url("/mcp/fs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, client := range []*http.Client{srv.Client(), v.Client()} {
+		for _, path := range []string{"/mcp/fs?x=1", "/mcp/%66s"} {
+			resp, err := client.Get(w.url(path))
+			drain(t, resp, err)
+		}
+		for _, path := range []string{"/mcp/fs-evil", "/mcp/fs/", "/mcp/fs/x", "/mcp", "/", "", "/mcp//fs", "/mcp/../mcp/fs", "/mcp%2Ffs", "/mcp/%2e%2e/mcp/fs"} {
+			if _, err := client.Get(w.url(path)); err == nil {
+				t.Errorf("%q was sent", path)
+			}
+		}
+	}
+}
+
+func TestClientFollowsNoRedirect(t *testing.T) {
+	w := newWorld(t, option{})
+	srv := w.verified(w.verifier())
+	for _, to := range []string{"https://evil.example.com/", "/elsewhere"} {
+		w.intercept(func(_ *world, rw http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path == "/elsewhere" {
+				t.Error("a redirect was followed")
+			}
+			http.Redirect(rw, r, to, http.StatusTemporaryRedirect)
+			return true
+		})
+		_, err := srv.Client().Post(w.url("/mcp"), "text/plain", strings.NewReader("secret"))
+		if err == nil || !strings.Contains(err.Error(), "redirect") {
+			t.Errorf("redirect to %s: %v", to, err)
+		}
+	}
+}
+
+func TestDiscoveryRedirectIsRefused(t *testing.T) {
+	w := newWorld(t, option{})
+	w.intercept(func(_ *world, rw http.ResponseWriter, r *http.Request) bool {
+		http.Redirect(rw, r, "https://evil.example.com/", http.StatusFound)
+		return true
+	})
+	_, err := w.verifier().Verify(t.Context(), w.url("/mcp"))
+	wantRefusal(t, err, CodeIdentityMissing, StateUnverified)
+}
+
+// Connections are verified again when they are new, and when their
+// verification has aged.
+func TestConnectionsAreVerifiedAgain(t *testing.T) {
+	protocols(t, func(t *testing.T, h2 bool) {
+		w := newWorld(t, option{h2: h2})
+		client := w.verified(w.verifier()).Client()
+		get := func(want int, what string) {
+			t.Helper()
+			resp, err := client.Get(w.url("/mcp"))
+			drain(t, resp, err)
+			if n := w.challenges(); n != want {
+				t.Errorf("%s: %d challenges, want %d", what, n, want)
+			}
+		}
+		get(1, "first request")
+		get(1, "second request")
+		client.CloseIdleConnections()
+		get(2, "new connection")
+		w.advance(DefaultMaxAge + time.Second)
+		w.setBadge(w.ca.Issue(w.agent, badge.LevelDomain))
+		get(3, "aged verification")
+		get(3, "after it")
+		w.server.CloseClientConnections()
+		time.Sleep(20 * time.Millisecond) // the client learns of it
+		get(4, "connections lost")
+	})
+}
+
+// The badge bounds the verification too, and may be renewed meanwhile.
+func TestVerificationEndsWithTheBadge(t *testing.T) {
+	w := newWorld(t, option{})
+	short := func(tmpl *badge.Template) { tmpl.TTL = 60 * time.Second }
+	w.setBadge(w.ca.Issue(w.agent, badge.LevelDomain, short))
+	client := w.verified(w.verifier()).Client()
+	w.advance(61 * time.Second)
+	w.setBadge(w.ca.Issue(w.agent, badge.LevelDomain, short))
+	resp, err := client.Get(w.url("/mcp"))
+	drain(t, resp, err)
+	if n := w.challenges(); n != 2 {
+		t.Errorf("%d challenges, want 2", n)
+	}
+	w.advance(time.Hour)
+	_, err = client.Get(w.url("/mcp"))
+	wantRefusal(t, err, CodeBadgeInvalid, StateDeclared)
+}
+
+// Revoked in between: seen when the verification has aged, and the connection
+// goes.
+func TestRevokedInBetween(t *testing.T) {
+	w := newWorld(t, option{h2: true})
+	srv := w.verified(w.verifier(func(c *Config) { c.MaxAge = time.Minute }))
+	client := srv.Client()
+	w.ca.Revoke(srv.BadgeID)
+	w.advance(61 * time.Second)
+	_, err := client.Get(w.url("/mcp"))
+	wantRefusal(t, err, CodeBadgeRevoked, StateDeclared)
+	if n := len(srv.target.usable()); n != 0 {
+		t.Errorf("%d connections left", n)
+	}
+}
+
+// An outage of the status service stops new requests, and lets them through
+// again on the same connection when it is over.
+func TestOutageInBetween(t *testing.T) {
+	protocols(t, func(t *testing.T, h2 bool) {
+		w := newWorld(t, option{h2: h2})
+		client := w.verified(w.verifier(func(c *Config) { c.MaxAge = time.Minute })).Client()
+		w.advance(61 * time.Second)
+		w.ca.SetStatus(badgetest.Status{Err: errors.New("down")})
+		_, err := client.Get(w.url("/mcp"))
+		wantUndetermined(t, err, CodeRevocationCheckFailed)
+		w.ca.SetStatus(badgetest.Status{})
+		resp, err := client.Get(w.url("/mcp"))
+		drain(t, resp, err)
+	})
+}
+
+// The DID is pinned: a server that becomes another one is refused.
+func TestServerBecomesAnother(t *testing.T) {
+	w := newWorld(t, option{})
+	v := w.verifier()
+	client := w.verified(v).Client()
+	key := badgetest.NewAgent(t)
+	cfg := w.identity.cfg
+	cfg.DID, cfg.Signer, cfg.KeyID = key.DID, key.Key, ""
+	cfg.Badge = StaticBadge(w.ca.Issue(key, badge.LevelSelfSigned))
+	id, err := NewIdentity(&cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.mu.Lock()
+	w.identity = id
+	w.mu.Unlock()
+	client.CloseIdleConnections()
+	_, err = client.Get(w.url("/mcp"))
+	if refused := wantRefusal(t, err, CodeDIDMismatch, StateDeclared); refused.DID != key.DID {
+		t.Errorf("refused %q", refused.DID)
+	}
+}
+
+func TestManyAtOnce(t *testing.T) {
+	protocols(t, func(t *testing.T, h2 bool) {
+		w := newWorld(t, option{h2: h2})
+		var aged atomic.Int64
+		v := w.verifier(func(c *Config) {
+			c.Time = func() time.Time { return w.time().Add(time.Duration(aged.Load())) }
+		})
+		client := w.verified(v).Client()
+		var wg sync.WaitGroup
+		for i := range 16 {
+			wg.Go(func() {
+				for j := range 20 {
+					if i == 0 && j%5 == 4 {
+						client.CloseIdleConnections()
+						aged.Add(int64(11 * time.Second))
+					}
+					resp, err := client.Post(w.url("/mcp"), "text/plain", strings.NewReader("x"))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					io.Copy(io.Discard, resp.Body)
+					resp.Body.Close()
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
+// A GET on a connection that the server closed meanwhile is sent again, on a
+// verified one; a POST is not.
+func TestRepeatOnALostConnection(t *testing.T) {
+	w := newWorld(t, option{})
+	client := w.verified(w.verifier()).Client()
+	var calls atomic.Int32
+	w.intercept(func(_ *world, rw http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path == mcpwire.DiscoveryPath || calls.Add(1)%2 == 0 {
+			return false
+		}
+		panic(http.ErrAbortHandler)
+	})
+	resp, err := client.Get(w.url("/mcp"))
+	drain(t, resp, err)
+	if n := calls.Load(); n != 2 {
+		t.Errorf("%d calls, want 2", n)
+	}
+	if _, err := client.Post(w.url("/mcp"), "text/plain", strings.NewReader("x")); err == nil {
+		t.Error("a lost POST was repeated")
+	}
+	if n := calls.Load(); n != 3 {
+		t.Errorf("%d calls, want 3", n)
+	}
+}
+
+func TestRequestEndsWithItsContext(t *testing.T) {
+	w := newWorld(t, option{})
+	client := w.verified(w.verifier()).Client()
+	w.intercept(func(_ *world, _ http.ResponseWriter, r *http.Request) bool { <-r.Context().Done(); return true })
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	req, _ := http.NewRequestWithContext(ctx, "GET", w.url("/mcp"), nil)
+	if _, err := client.Do(req); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestIdleConnectionsAreClosed(t *testing.T) {
+	protocols(t, func(t *testing.T, h2 bool) {
+		w := newWorld(t, option{h2: h2})
+		srv := w.verified(w.verifier())
+		c := srv.target.usable()[0]
+		resp, err := srv.Client().Get(w.url("/mcp"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !h2 { // the body is unread, and the connection in use
+			c.closeIfIdle()
+			if c.cc.Err() != nil {
+				t.Error("a connection in use was closed")
+			}
+		}
+		drain(t, resp, nil)
+		c.closeIfIdle()
+		if c.cc.Err() == nil || len(srv.target.usable()) != 0 {
+			t.Error("an idle connection was kept")
+		}
+	})
+}
+
+func TestVerifierKeepsSoMany(t *testing.T) {
+	w := newWorld(t, option{})
+	v := w.verifier()
+	w.verified(v)
+	d := did.MustParse("did:web:x.example")
+	for i := range maxServers {
+		v.keep(endpoint{origin: origin{"https", "x.example", uint16(i + 1)}}, d)
+	}
+	if len(v.targets) != maxServers || len(v.order) != maxServers {
+		t.Errorf("%d targets, %d in order", len(v.targets), len(v.order))
+	}
+	if _, err := v.Client().Get(w.url("/mcp")); err == nil {
+		t.Error("the oldest server is still kept")
+	}
+	// Another server in the same place replaces it.
+	e := endpoint{origin: origin{"https", "x.example", 7}}
+	v.keep(e, did.MustParse("did:web:y.example"))
+	if len(v.order) != maxServers || v.targets[scopeOf(e.origin, d)].did == d {
+		t.Error("the place is still the old server's")
+	}
+}
