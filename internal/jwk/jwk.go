@@ -155,7 +155,7 @@ func (m *members) public() (Public, error) {
 		alg = AlgP256
 		p.Key, err = m.p256()
 	case m.kty == "":
-		return p, errors.New(`jwk: no member "kty"`)
+		return p, errors.New("jwk: no kty")
 	default:
 		return p, fmt.Errorf("jwk: %w: kty %q, crv %q", ErrUnsupported, m.kty, m.crv)
 	}
@@ -216,13 +216,16 @@ const coordinateBytes = 32
 var strict = base64.RawURLEncoding.Strict()
 
 func coordinate(name, text string) (*[coordinateBytes]byte, error) {
-	var buf [coordinateBytes + 1]byte
-	if len(text) != strict.EncodedLen(coordinateBytes) {
-		return nil, fmt.Errorf("jwk: member %q is not %d bytes of base64url", name, coordinateBytes)
+	switch {
+	case text == "":
+		return nil, fmt.Errorf("jwk: no member %q", name)
+	case len(text) != strict.EncodedLen(coordinateBytes):
+		return nil, fmt.Errorf("jwk: member %q is not of %d bytes", name, coordinateBytes)
 	}
+	var buf [coordinateBytes + 1]byte
 	n, err := strict.Decode(buf[:], []byte(text))
 	if err != nil || n != coordinateBytes {
-		return nil, fmt.Errorf("jwk: member %q is not %d bytes of base64url", name, coordinateBytes)
+		return nil, fmt.Errorf("jwk: member %q is not strict base64url", name)
 	}
 	out := [coordinateBytes]byte(buf[:coordinateBytes])
 	return &out, nil

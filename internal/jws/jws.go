@@ -72,7 +72,7 @@ func ParseMax(token string, maxBytes int) (*Message, error) {
 		return nil, err
 	}
 	if m.Typ == "" {
-		return nil, malformed(`no header member "typ"`)
+		return nil, malformed("the header has no typ")
 	}
 	return m, nil
 }
@@ -164,7 +164,11 @@ func parseHeader(data []byte, text string) (Header, error) {
 	case EdDSA, ES256:
 		return h, nil
 	case "":
-		return h, malformed(`no header member "alg"`)
+		return h, malformed("the header has no alg")
+	case "none":
+		return h, malformed(`header member alg is "none": the token is not signed`)
+	case "HS256", "HS384", "HS512":
+		return h, malformed("header member alg is %q: a public key is not a shared secret", h.Alg)
 	default:
 		return h, malformed("header member alg is %.20q: want EdDSA or ES256", h.Alg)
 	}
@@ -180,7 +184,7 @@ func (h *Header) read(name string, v strictjson.Value) error {
 	case "kid":
 		field = &h.Kid
 	default:
-		return malformed("header member %.40q is not allowed", name)
+		return refuseMember(name)
 	}
 	s, ok := v.Text()
 	if !ok {
@@ -194,6 +198,25 @@ func (h *Header) read(name string, v strictjson.Value) error {
 	}
 	*field = s
 	return nil
+}
+
+// refuseMember says why a header may not have a member. All of them are refused, known or not; those that
+// attacks are made of are told apart.
+func refuseMember(name string) error {
+	switch name {
+	case "crit":
+		return malformed(`header member "crit" is not allowed: no extension is understood`)
+	case "b64":
+		return malformed(`header member "b64" is not allowed: every payload is base64url`)
+	case "zip":
+		return malformed(`header member "zip" is not allowed: no payload is compressed`)
+	case "jwk", "x5c":
+		return malformed("header member %q is not allowed: a token does not bring its own key", name)
+	case "jku", "x5u":
+		return malformed("header member %q is not allowed: a token does not say where its key is", name)
+	default:
+		return malformed("header member %.40q is not allowed", name)
+	}
 }
 
 // TokenHash is the SHA-256 of a token's text: what names it in caches and in evidence.
