@@ -1,0 +1,20 @@
+package mcpwire
+
+// CodeDenied is the JSON-RPC error code of a refusal by the guard. It stands
+// outside of -32768 to -32000, which JSON-RPC and MCP keep to themselves.
+const CodeDenied = -31403
+
+// A Denial is the data member of the error by which a guard refuses a request
+// (spec/guard.md section 7).
+type Denial struct {
+	ReasonCode string `json:"reason_code"`
+	Cause      string `json:"cause,omitempty"`
+	DecisionID string `json:"decision_id,omitempty"`
+}
+
+// Evidence is the value of MetaEvidence in the result of a guarded call.
+type Evidence struct {
+	ID       string `json:"id"`                // of the decision's record
+	LeafHash string `json:"leaf_hash"`         // RFC 6962 hash of its entry
+	Promise  string `json:"promise,omitempty"` // signed promise that it will be in the log
+}
