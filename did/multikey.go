@@ -64,13 +64,22 @@ func decodeMultikey(s string) (crypto.PublicKey, error) {
 		}
 		return ed25519.PublicKey(raw), nil
 	case codecP256:
-		x, y := elliptic.UnmarshalCompressed(elliptic.P256(), raw)
-		if x == nil {
-			return nil, errors.New("not a compressed P-256 point")
-		}
-		return &ecdsa.PublicKey{Curve: elliptic.P256(), X: x, Y: y}, nil
+		return decodeP256(raw)
 	}
 	return nil, fmt.Errorf("holds %s, which is not supported", codecName(codec))
+}
+
+// decodeP256 reads a compressed point.
+func decodeP256(raw []byte) (*ecdsa.PublicKey, error) {
+	x, y := elliptic.UnmarshalCompressed(elliptic.P256(), raw)
+	if x == nil {
+		return nil, errors.New("not a compressed P-256 point")
+	}
+	point := make([]byte, 65)
+	point[0] = 4 // uncompressed
+	x.FillBytes(point[1:33])
+	y.FillBytes(point[33:])
+	return ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
 }
 
 // splitMultikey undoes encodeMultikey. It refuses a code that is not in its
