@@ -19,6 +19,8 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/transparency-dev/merkle/compact"
+	"github.com/transparency-dev/merkle/rfc6962"
 	"github.com/transparency-dev/tessera/api/layout"
 	"github.com/transparency-dev/tessera/client"
 
@@ -175,4 +177,26 @@ func arrays(hashes [][]byte) [][32]byte {
 		a[i] = [32]byte(h)
 	}
 	return a
+}
+
+// Root computes the root of the first size entries from the tiles. Nothing
+// vouches for it. It is for those who run the log and must know what they are
+// about to sign; most users want [Client.Checkpoint].
+func (c *Client) Root(ctx context.Context, size uint64) ([32]byte, error) {
+	if size == 0 {
+		return [32]byte(rfc6962.DefaultHasher.EmptyRoot()), nil
+	}
+	nodes, err := client.FetchRangeNodes(ctx, size, c.tile)
+	if err != nil {
+		return [32]byte{}, fmt.Errorf("tlogclient: root of %d: %w", size, err)
+	}
+	leaves, err := (&compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}).NewRange(0, size, nodes)
+	if err != nil {
+		return [32]byte{}, fmt.Errorf("tlogclient: root of %d: %w", size, err)
+	}
+	root, err := leaves.GetRootHash(nil)
+	if err != nil {
+		return [32]byte{}, fmt.Errorf("tlogclient: root of %d: %w", size, err)
+	}
+	return [32]byte(root), nil
 }

@@ -1,0 +1,131 @@
+package tesseralog
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"sync"
+	"time"
+
+	"github.com/transparency-dev/tessera"
+	"github.com/transparency-dev/tessera/storage/posix"
+	"k8s.io/klog/v2"
+
+	"github.com/touchmark-dev/touchmark/translog"
+)
+
+// How Tessera gathers entries. One batch of ours goes in at a time, so that it
+// becomes one batch of Tessera's: the queue flushes when batchEntries are there,
+// or batchAge after the first. Adding takes a microsecond an entry; a longer age
+// would be added to every append, a shorter one would cut batches in two.
+const (
+	batchEntries = 1024
+	batchAge     = time.Millisecond
+)
+
+// start starts the engine and judges what it finds in the directory.
+func (l *Log) start(ctx context.Context, c *Config) (err error) {
+	silenceKlog()
+	// Not ctx: Tessera's queue stops with its context and then never resolves
+	// the futures of what is in it.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer func() {
+		if err != nil {
+			stop()
+		}
+	}()
+	driver, err := posix.New(background, posix.Config{Path: c.Dir})
+	if err != nil {
+		return fmt.Errorf("tesseralog: %w", err)
+	}
+	if l.guard.trusted.Size() == 0 {
+		// A new directory gets its first checkpoint within NewAppender.
+		l.guard.open = true
+	}
+	engine, shutdown, reader, err := tessera.NewAppender(background, driver, tessera.NewAppendOptions().
+		WithCheckpointSigner(l.guard).
+		WithBatching(batchEntries, batchAge).
+		WithCheckpointInterval(c.CheckpointInterval).
+		WithGarbageCollectionInterval(c.CollectInterval))
+	if err != nil {
+		return fmt.Errorf("tesseralog: %w", err)
+	}
+	l.reader, l.shutdown, l.stop = reader, shutdown, stop
+	size, err := l.admit(ctx)
+	if err != nil {
+		l.guard.dismiss()
+		return err
+	}
+	l.watch = newWatcher(l.client.Checkpoint, l.guard.verdictSoFar, c.CheckpointInterval)
+	l.appender = newAppender(engine, l.integratedSize, size)
+	go l.watch.run(background)
+	go l.appender.run()
+	return nil
+}
+
+// admit judges the directory: the tree in its tiles must continue the trusted
+// checkpoint, and what is published must not be ahead of it.
+func (l *Log) admit(ctx context.Context) (size uint64, err error) {
+	if size, err = l.integratedSize(ctx); err != nil {
+		return 0, err
+	}
+	trusted := l.guard.trusted
+	tree := translog.Tree{Size: size}
+	if size >= trusted.Size() { // else the roll-back is plain, and tiles may be missing
+		if tree.Root, err = l.client.Root(ctx, size); err != nil {
+			return 0, err
+		}
+	}
+	if err := l.guard.admit(tree); err != nil {
+		return 0, err
+	}
+	published, err := l.client.Checkpoint(ctx)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return size, nil // Create was interrupted; Tessera publishes soon
+	case err != nil:
+		return 0, err
+	case published.Size() > trusted.Size():
+		return 0, &translog.RejectedError{
+			Code:       translog.CodeRolledBack,
+			Reason:     fmt.Sprintf("the directory has published %d entries, the state knows of %d", published.Size(), trusted.Size()),
+			Older:      published.Note(),
+			Checkpoint: trusted.Note(),
+		}
+	case published.Size() == trusted.Size() && published.Root() != trusted.Root():
+		return 0, &translog.RejectedError{
+			Code:       translog.CodeForked,
+			Reason:     fmt.Sprintf("the directory has published another tree of %d entries", published.Size()),
+			Older:      trusted.Note(),
+			Checkpoint: published.Note(),
+		}
+	}
+	return size, nil
+}
+
+func (l *Log) integratedSize(ctx context.Context) (uint64, error) {
+	size, err := l.reader.IntegratedSize(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("tesseralog: size: %w", err)
+	}
+	if size > translog.MaxTreeSize {
+		return 0, fmt.Errorf("tesseralog: the engine claims %d entries", size)
+	}
+	return size, nil
+}
+
+// silenceKlog keeps Tessera off the standard error. klog offers no other way
+// than its global flags; setting them is safe beside running goroutines.
+var silenceKlog = sync.OnceFunc(func() {
+	flags := flag.NewFlagSet("klog", flag.PanicOnError)
+	klog.InitFlags(flags)
+	for name, value := range map[string]string{"logtostderr": "false", "alsologtostderr": "false", "stderrthreshold": "FATAL"} {
+		if err := flags.Set(name, value); err != nil {
+			panic("tesseralog: internal error: klog: " + err.Error())
+		}
+	}
+	klog.SetOutput(io.Discard)
+})
