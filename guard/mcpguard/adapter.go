@@ -1,0 +1,171 @@
+package mcpguard
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"runtime/debug"
+	"sync"
+
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/touchmark-dev/touchmark/guard"
+	"github.com/touchmark-dev/touchmark/internal/mcpwire"
+)
+
+// Options change what an [Adapter] does. The zero Options are the strict ones.
+type Options struct {
+	// AllowAuthorizationBeside lets a badge in X-Capiscio-Badge stand beside an Authorization: Bearer of
+	// another purpose, such as an access token that another layer verifies. By default both at once are
+	// refused, because either could be meant as the badge.
+	AllowAuthorizationBeside bool
+
+	// AllowDenialDetails answers a call to something that the caller may not use with the reason, instead of
+	// as if it did not exist. It tells callers what there is.
+	AllowDenialDetails bool
+
+	// Logger hears of panics in handlers. Nil discards.
+	Logger *slog.Logger
+}
+
+// An Adapter guards MCP servers. Make it with [New] or [Protect]. It may protect several servers, for instance
+// one for each session.
+type Adapter struct {
+	guard   *guard.Guard
+	rules   mcpwire.Rules
+	explain bool
+	log     *slog.Logger
+
+	tickets sync.Map // string to *ticket: the HTTP requests that are being answered
+}
+
+// New makes an Adapter; nil Options are the zero Options. It panics if g is nil.
+func New(g *guard.Guard, opts *Options) *Adapter {
+	if g == nil {
+		panic("mcpguard: New with a nil guard")
+	}
+	if opts == nil {
+		opts = &Options{}
+	}
+	a := &Adapter{
+		guard: g, rules: mcpwire.Rules{AllowAuthorizationBeside: opts.AllowAuthorizationBeside},
+		explain: opts.AllowDenialDetails, log: opts.Logger,
+	}
+	if a.log == nil {
+		a.log = slog.New(slog.DiscardHandler)
+	}
+	return a
+}
+
+// Protect guards a server with the zero [Options]; see [Adapter.Protect].
+func Protect(server *mcp.Server, g *guard.Guard) *Adapter {
+	a := New(g, nil)
+	a.Protect(server)
+	return a
+}
+
+// Protect guards a server. Call it once for a server, after all other middleware was added: middleware that
+// is added later runs before the guard, and is trusted to be what its author meant.
+func (a *Adapter) Protect(server *mcp.Server) {
+	server.AddReceivingMiddleware(a.middleware)
+}
+
+// exchange is one request on its way through the adapter.
+type exchange struct {
+	method string
+	req    mcp.Request
+	next   mcp.MethodHandler
+}
+
+func (x *exchange) run(ctx context.Context) (mcp.Result, error) {
+	return x.next(ctx, x.method, x.req)
+}
+
+func (a *Adapter) middleware(next mcp.MethodHandler) mcp.MethodHandler {
+	return func(ctx context.Context, method string, req mcp.Request) (res mcp.Result, err error) {
+		x := &exchange{method: method, req: req, next: next}
+		defer func() {
+			if p := recover(); p != nil {
+				res, err = nil, a.panicked(ctx, x, p)
+			}
+		}()
+		return a.answer(ctx, x)
+	}
+}
+
+// answer sends a request the way of its class (spec/guard.md section 2). A method that is in no class is a
+// capability of its own, which nothing opens but a rule for it.
+func (a *Adapter) answer(ctx context.Context, x *exchange) (mcp.Result, error) {
+	if isOpen(x.method) {
+		res, err := x.run(ctx)
+		return a.advertise(res), err
+	}
+	r, err := a.request(x)
+	if err != nil {
+		return nil, a.refuse(ctx, r, err)
+	}
+	if isList(x.method) {
+		return a.list(ctx, x, r)
+	}
+	return a.use(ctx, x, r)
+}
+
+// panicked turns a panic of the guard, of other middleware or of a handler into a refusal with a record: the
+// SDK would let the process die of it.
+func (a *Adapter) panicked(ctx context.Context, x *exchange, p any) error {
+	a.log.Error("mcpguard: panic", "method", x.method, "value", fmt.Sprint(p), "stack", string(debug.Stack()))
+	r := &guard.Request{Method: x.method}
+	return a.wireError(r, a.guard.Refuse(ctx, r, guard.CodeGuardFailed, guard.CausePanic))
+}
+
+// advertise adds the extension to what a server says of itself in the handshake of either generation.
+func (a *Adapter) advertise(res mcp.Result) mcp.Result {
+	switch r := res.(type) {
+	case *mcp.InitializeResult:
+		if r == nil {
+			return res
+		}
+		out := *r
+		out.Capabilities = a.extend(r.Capabilities)
+		return &out
+	case *mcp.DiscoverResult:
+		if r == nil {
+			return res
+		}
+		out := *r
+		out.Capabilities = a.extend(r.Capabilities)
+		return &out
+	}
+	return res
+}
+
+func (a *Adapter) extend(c *mcp.ServerCapabilities) *mcp.ServerCapabilities {
+	out := mcp.ServerCapabilities{}
+	if c != nil {
+		out = *c
+		out.Extensions = maps.Clone(c.Extensions)
+	}
+	out.AddExtension(mcpwire.ExtensionGuard, Extension(a.guard))
+	return &out
+}
+
+// Extension returns what a guarded server announces under the extension id dev.touchmark/guard: whether it
+// takes badges, whether a badge needs a call proof, and the DID that call proofs must name (spec/guard.md
+// section 7.1).
+func Extension(g *guard.Guard) map[string]any {
+	e := map[string]any{"badges": g.AcceptsBadges(), "callProof": "none"}
+	switch {
+	case g.RequiresProof():
+		e["callProof"] = "required"
+	case g.AcceptsBadges():
+		e["callProof"] = "optional"
+	}
+	if d := g.Server(); !d.IsZero() {
+		e["server"] = d.String()
+	}
+	return e
+}
+
+var errInternal = &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "internal error"}

@@ -1,0 +1,100 @@
+package mcpguard
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/touchmark-dev/touchmark/guard"
+	"github.com/touchmark-dev/touchmark/internal/mcpwire"
+)
+
+// The JSON-RPC codes of refusals, outside the range that JSON-RPC and MCP reserve (spec/guard.md section 7.3).
+const (
+	CodeDenied       = -31403 // examined and refused
+	CodeUndetermined = -31503 // could not be told, and so refused; may be tried again later
+)
+
+// Denial is the data of a refusal's JSON-RPC error.
+type Denial struct {
+	ReasonCode guard.Code `json:"reason_code"`
+	Cause      string     `json:"cause,omitempty"`       // a code below ReasonCode, such as BADGE_EXPIRED
+	DecisionID string     `json:"decision_id,omitempty"` // of the record of the refusal
+}
+
+// refuse records a request that could not be checked because of err, and returns the error that answers it.
+func (a *Adapter) refuse(ctx context.Context, r *guard.Request, err error) error {
+	code, cause := guard.CodeGuardFailed, ""
+	var malformed *mcpwire.Error
+	if errors.As(err, &malformed) {
+		code, cause = guard.CodeRequestMalformed, malformedCause(malformed.Name)
+	} else {
+		a.log.Error("mcpguard: request", "method", r.Method, "error", err)
+	}
+	return a.wireError(r, a.guard.Refuse(ctx, r, code, cause))
+}
+
+// malformedCause names what was malformed by the code that its verifier would have given.
+func malformedCause(name string) string {
+	switch name {
+	case mcpwire.MetaBadge, mcpwire.HeaderBadge, "Authorization":
+		return "BADGE_MALFORMED"
+	case mcpwire.MetaHop, mcpwire.HeaderHop:
+		return "CALL_PROOF_MALFORMED"
+	case mcpwire.MetaTxn, mcpwire.HeaderTxn:
+		return "TXN_MALFORMED"
+	}
+	return ""
+}
+
+// wireError returns the JSON-RPC error for the error of a guard. What is hidden gets the answer that the SDK
+// gives for what does not exist.
+func (a *Adapter) wireError(r *guard.Request, err error) error {
+	refusal := guard.RefusalOf(err)
+	if refusal.Hidden && !a.explain {
+		if absent := notFound(r); absent != nil {
+			return absent
+		}
+		refusal = guard.Refusal{Code: guard.CodeNotFound, EvidenceID: refusal.EvidenceID}
+	}
+	return WireError(refusal)
+}
+
+// WireError returns the JSON-RPC error that tells a refusal, whether it is Hidden or not.
+func WireError(refusal guard.Refusal) *jsonrpc.Error {
+	code := int64(CodeDenied)
+	if refusal.Undetermined() {
+		code = CodeUndetermined
+	}
+	data, err := json.Marshal(Denial{ReasonCode: refusal.Code, Cause: refusal.Cause, DecisionID: refusal.EvidenceID})
+	if err != nil {
+		return errInternal
+	}
+	return &jsonrpc.Error{Code: code, Message: fmt.Sprintf("%s: %s", refusal.Code, refusal.Reason()), Data: data}
+}
+
+// notFound returns what the SDK's server answers when something does not exist, and nil for methods that have
+// no such answer. A test compares it with the SDK's, octet by octet.
+func notFound(r *guard.Request) error {
+	if r == nil {
+		return nil
+	}
+	switch r.Method {
+	case methodCallTool:
+		return UnknownTool(r.Capability.Name)
+	case methodGetPrompt:
+		return &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: fmt.Sprintf("unknown prompt %q", r.Capability.Name)}
+	case methodReadResource:
+		return mcp.ResourceNotFoundError(r.Capability.Name)
+	}
+	return nil
+}
+
+// UnknownTool returns the error with which the SDK's server answers a call of a tool that it does not have.
+func UnknownTool(name string) *jsonrpc.Error {
+	return &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: fmt.Sprintf("unknown tool %q", name)}
+}

@@ -1,0 +1,72 @@
+package mcpguard
+
+import (
+	"maps"
+	"reflect"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/touchmark-dev/touchmark/evidence"
+	"github.com/touchmark-dev/touchmark/internal/mcpwire"
+)
+
+// cachePrivate is the cache scope of everything that depends on who asked.
+const cachePrivate = "private"
+
+func isNilResult(res mcp.Result) bool {
+	if res == nil {
+		return true
+	}
+	v := reflect.ValueOf(res)
+	return v.Kind() == reflect.Pointer && v.IsNil()
+}
+
+// hasMeta reports whether a result has a place for _meta. The SDK's empty result has methods for it that
+// panic.
+func hasMeta(res mcp.Result) bool {
+	v := reflect.ValueOf(res)
+	return v.Kind() == reflect.Pointer && v.Elem().Kind() == reflect.Struct && v.Elem().NumField() > 0
+}
+
+// detach returns a copy of a result that may be changed: handlers may return the same result to several
+// callers at once.
+func detach(res mcp.Result) mcp.Result {
+	if !hasMeta(res) {
+		return res
+	}
+	v := reflect.ValueOf(res)
+	fresh := reflect.New(v.Elem().Type())
+	fresh.Elem().Set(v.Elem())
+	out, ok := fresh.Interface().(mcp.Result)
+	if !ok {
+		return res
+	}
+	out.SetMeta(maps.Clone(res.GetMeta()))
+	return out
+}
+
+// attach puts into the _meta of a detached result where the evidence of the decision is (spec/guard.md section
+// 7.2), in place of anything that a handler left there.
+func attach(res mcp.Result, ack evidence.Ack) {
+	if r, ok := res.(*mcp.ReadResourceResult); ok {
+		r.CacheScope = cachePrivate
+	}
+	if !hasMeta(res) {
+		return
+	}
+	meta := res.GetMeta()
+	if meta == nil {
+		meta = map[string]any{}
+	}
+	meta[mcpwire.MetaEvidence] = Evidence(ack)
+	res.SetMeta(meta)
+}
+
+// Evidence returns the value of the member dev.touchmark/evidence of a result's _meta.
+func Evidence(ack evidence.Ack) map[string]any {
+	e := map[string]any{"id": ack.ID, "leaf_hash": ack.LeafHash.String()}
+	if ack.Promise != "" {
+		e["promise"] = ack.Promise
+	}
+	return e
+}
