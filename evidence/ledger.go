@@ -1,10 +1,48 @@
 package evidence
 
-import "context"
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/touchmark-dev/touchmark/translog"
+)
 
 // A Ledger turns drafts into records that are numbered, chained, signed and durable, and ships them to a log.
 // It is safe for concurrent use. Make one with [Open].
-type Ledger struct{ cfg LedgerConfig }
+//
+// A record gets its number, its time and the hash of the one before it under one lock. It is signed in the
+// goroutine of the caller, and written by the journal's flusher together with what else is waiting. Another
+// goroutine, the feeder, reads the journal and appends to the log, in the same order.
+type Ledger struct {
+	cfg     LedgerConfig
+	journal *journal
+	stream  StreamID
+	origin  string // of the log, for promises
+	sealed  int    // bytes of an entry beside its record
+	feeder  *feeder
+
+	stop       context.CancelFunc // of the feeder and the heartbeat
+	background sync.WaitGroup     // the heartbeat, and whoever settles abandoned decisions
+	inflight   sync.WaitGroup     // slots that have a place and were not delivered
+
+	mu      sync.Mutex
+	err     error // why nothing is taken any more
+	closed  bool
+	head    head
+	queue   []*slot // placed and not yet given to the journal, in order
+	open    openCalls
+	backlog backlog
+}
+
+// A head is the end of the chain.
+type head struct {
+	next     uint64 // sequence number of the next record
+	epoch    uint64
+	previous Hash
+	time     time.Time // of the last record
+}
 
 // An Ack says that a record is durable.
 type Ack struct {
@@ -14,28 +52,130 @@ type Ack struct {
 	Promise  string // signed promise that the record will be in the log; empty unless configured
 }
 
-// Open recovers the journal in cfg.Dir, or begins a new one, and checks that the log is its beginning.
-func Open(ctx context.Context, cfg *LedgerConfig) (*Ledger, error) {
-	if err := cfg.check(); err != nil {
-		return nil, err
-	}
-	return &Ledger{cfg: cfg.withDefaults()}, nil
-}
-
 // Record makes a record of a draft. When it returns nil the record is durable: it survives a crash of this
 // process and a power failure, and will be in the log. The error is an [*UnavailableError] when the record is
 // not known to be durable, and a [*RejectedError] when the draft cannot be a record. Either way the caller
 // must not do what the record is about.
 //
-// A context that ends while the record waits for its turn withdraws it; later the answer is an
-// UnavailableError with Pending set.
+// A context that ends while the record waits for its turn withdraws it. When it ends later, the answer is an
+// UnavailableError with Pending set; should the record become durable all the same, and be a decision that
+// lets a call run, the ledger records an unknown outcome for it.
 func (l *Ledger) Record(ctx context.Context, draft *Draft) (*Ack, error) {
-	return nil, unavailable(CodeClosed, nil, "the ledger is closed")
+	if err := ctx.Err(); err != nil {
+		return nil, unavailable(CodeCanceled, err, "the context ended before the record had its place: %v", err)
+	}
+	record, private, err := draft.prepare(l.cfg.PlainHash)
+	if err != nil {
+		return nil, err
+	}
+	s := &slot{record: record, private: private}
+	if err := l.begin(ctx, s); err != nil {
+		return nil, err
+	}
+	return l.await(ctx, s)
 }
 
-// Flush waits until everything recorded so far is in the log.
-func (l *Ledger) Flush(ctx context.Context) error { return nil }
+// begin gives the record its place, signs it and hands it to the journal.
+func (l *Ledger) begin(ctx context.Context, s *slot) error {
+	s.record.ID = newRecordID()
+	if err := l.place(ctx, s); err != nil {
+		return err
+	}
+	// From here on others follow this record, whatever becomes of ctx.
+	err := l.seal(s)
+	l.deliver(s, err)
+	return nil
+}
 
-// Close records an unknown outcome for each call that has none, waits until ctx ends for the log to take
-// what it lacks, and releases the directory. What is not in the log then is shipped after the next Open.
-func (l *Ledger) Close(ctx context.Context) error { return nil }
+// seal signs the record. A key may be anything that can sign, so it is not trusted to return.
+func (l *Ledger) seal(s *slot) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicked(p)
+		}
+	}()
+	entry, err := s.message.Seal(l.cfg.KeyID, l.cfg.Key)
+	if err != nil {
+		return err
+	}
+	private, err := s.private.MarshalBinary()
+	if err != nil {
+		return err
+	}
+	s.leaf = Hash(translog.LeafHash(entry))
+	s.entryBytes = len(entry)
+	f := frame{
+		opens: s.opens, closes: s.record.Outcome != nil,
+		time: s.record.Time, entry: entry, private: private,
+	}
+	if f.closes {
+		f.reference = s.record.Outcome.DecisionSequence
+	}
+	s.payload = f.marshal()
+	return nil
+}
+
+// await waits until the record is durable or refused.
+func (l *Ledger) await(ctx context.Context, s *slot) (*Ack, error) {
+	promise, err := l.promise(s)
+	if err != nil {
+		l.abandon(s)
+		failed := unavailable(CodeSigningFailed, err, "the promise could not be signed: %v", err)
+		failed.Pending = true
+		return nil, failed
+	}
+	if err := s.wait(ctx); err != nil {
+		if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
+			return nil, err
+		}
+		l.abandon(s)
+		return nil, &UnavailableError{Code: CodeCanceled, Pending: true, err: err,
+			Reason: "the context ended before the record was known to be durable: " + err.Error()}
+	}
+	return &Ack{ID: s.record.ID, Sequence: s.record.Sequence, LeafHash: s.leaf, Promise: promise}, nil
+}
+
+// promise signs the promise for a record while the disk is at work. Nobody sees it before the record is durable.
+func (l *Ledger) promise(s *slot) (token string, err error) {
+	if !l.cfg.Promise || s.leaf.IsZero() {
+		return "", nil
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicked(p)
+		}
+	}()
+	issued := s.record.Time.Truncate(time.Second)
+	p := &Promise{
+		Server: l.cfg.Server, LeafHash: s.leaf, Stream: l.stream, Sequence: s.record.Sequence, LogOrigin: l.origin,
+		IssuedAt: issued, Deadline: issued.Add(l.cfg.BacklogAge + 2*time.Second - 1).Truncate(time.Second),
+	}
+	return p.Sign(l.cfg.KeyID, l.cfg.Key)
+}
+
+// abandon sees to it that a decision that nobody acted on gets an outcome, should it become durable.
+func (l *Ledger) abandon(s *slot) {
+	if !s.opens {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return // Close settles what is open
+	}
+	l.background.Go(func() {
+		if s.wait(context.Background()) == nil {
+			_ = l.settle(context.Background(), s.record.Sequence) // when it fails, the next Open does it
+		}
+	})
+}
+
+// fail refuses everything from now on. The first reason stays.
+func (l *Ledger) fail(reason error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err == nil {
+		l.err = reason
+	}
+	l.backlog.announce()
+}

@@ -48,9 +48,9 @@ type LedgerConfig struct {
 	// OpenCalls bounds the decisions whose outcome is to come. Zero means the default.
 	OpenCalls int
 
-	// ParamsHash makes decisions carry the unsalted hash of the arguments as well, which anybody can check a
+	// PlainHash makes decisions carry the unsalted hash of the arguments as well, which anybody can check a
 	// guess against.
-	ParamsHash bool
+	PlainHash bool
 	// Promise makes each acknowledgement carry a signed promise ([Promise]) that the record will be in the log.
 	Promise bool
 	// Heartbeat is the longest time without a record: when it passes, a heartbeat is recorded, so that

@@ -4,14 +4,15 @@ import "fmt"
 
 // Codes of an [UnavailableError].
 const (
-	CodeClosed        Code = "EVIDENCE_CLOSED"         // the ledger was closed
-	CodeJournalFailed Code = "EVIDENCE_JOURNAL_FAILED" // a write or sync failed; restart to recover
-	CodeDiskFull      Code = "EVIDENCE_DISK_FULL"      // no space for another segment; tried again every second
-	CodeBacklogFull   Code = "EVIDENCE_BACKLOG_FULL"   // too much is not yet in the log
-	CodeLogDiverged   Code = "EVIDENCE_LOG_DIVERGED"   // the log is not the beginning of the journal
-	CodeOpenCallsFull Code = "EVIDENCE_OPEN_CALLS_FULL"
-	CodeSigningFailed Code = "EVIDENCE_SIGNING_FAILED" // the key refused, for this record or one before it
-	CodeCanceled      Code = "EVIDENCE_CANCELED"       // the caller's context ended
+	CodeClosed        Code = "EVIDENCE_CLOSED"          // the ledger was closed
+	CodeJournalFailed Code = "EVIDENCE_JOURNAL_FAILED"  // a write or sync failed; restart to recover
+	CodeDiskFull      Code = "EVIDENCE_DISK_FULL"       // no space for another segment; tried again every second
+	CodeBacklogFull   Code = "EVIDENCE_BACKLOG_FULL"    // too much is not yet in the log
+	CodeLogDiverged   Code = "EVIDENCE_LOG_DIVERGED"    // the log is not the beginning of the journal
+	CodeLogFailed     Code = "EVIDENCE_LOG_FAILED"      // the feeder stopped for good; restart
+	CodeOpenCallsFull Code = "EVIDENCE_OPEN_CALLS_FULL" // too many calls have no outcome yet
+	CodeSigningFailed Code = "EVIDENCE_SIGNING_FAILED"  // the key refused, for this record or one before it
+	CodeCanceled      Code = "EVIDENCE_CANCELED"        // the caller's context ended
 )
 
 // An UnavailableError says that a record is not known to be durable, so that what it is about must not happen.
@@ -34,7 +35,7 @@ func unavailable(code Code, cause error, format string, args ...any) *Unavailabl
 	return &UnavailableError{Code: code, Reason: fmt.Sprintf(format, args...), err: cause}
 }
 
-// A DivergedError says that the log is not the beginning of the journal: one of them was restored from a
+// A DivergedError is the cause of an UnavailableError with [CodeLogDiverged]. It says that the log is not the beginning of the journal: one of them was restored from a
 // backup, or something else appends to the log. The ledger then takes nothing, because what it would sign next
 // could contradict what it signed before. Keep both, and start a new stream with a new log.
 type DivergedError struct {
@@ -46,5 +47,5 @@ type DivergedError struct {
 }
 
 func (e *DivergedError) Error() string {
-	return fmt.Sprintf("evidence: %s: entry %d: %s", CodeLogDiverged, e.Index, e.Reason)
+	return fmt.Sprintf("entry %d: %s", e.Index, e.Reason)
 }

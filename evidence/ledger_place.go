@@ -1,0 +1,228 @@
+package evidence
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"runtime/debug"
+)
+
+// outcomeSpace is what is kept free on a full disk for each outcome that is still to come.
+const outcomeSpace = 2 * blockBytes
+
+// privateBytes is more than a private part takes beside its tokens.
+const privateBytes = 64
+
+// A slot is a record on its way into the journal.
+type slot struct {
+	record  *Record
+	private *Private
+	opens   bool // a decision whose outcome is to come
+	settles bool // written by the ledger itself, to be taken while it is being closed
+
+	// Set under the ledger's lock when the record gets its place.
+	message  Message
+	before   head // the chain before this record
+	reserved int64
+	placed   chan struct{} // closed when commit or err is set
+
+	// Set by the goroutine that signs.
+	payload    []byte
+	entryBytes int
+	leaf       Hash
+
+	// Set under the ledger's lock before placed is closed.
+	ready  bool
+	commit *commit
+	err    error
+}
+
+// wait returns nil when the record is durable, the error of ctx when that ends first, and else why it is not durable.
+func (s *slot) wait(ctx context.Context) error {
+	select {
+	case <-s.placed:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if s.err != nil {
+		return s.err
+	}
+	select {
+	case <-s.commit.done:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if s.commit.err != nil {
+		return journalError(s.commit.err)
+	}
+	return nil
+}
+
+// place puts the record at the end of the chain. It waits while the journal is making space.
+func (l *Ledger) place(ctx context.Context, s *slot) error {
+	s.opens = s.record.Decision != nil && s.record.Decision.opens()
+	s.placed = make(chan struct{})
+	for {
+		wait, err := l.tryPlace(s)
+		if err != nil || wait == nil {
+			return err
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return unavailable(CodeCanceled, ctx.Err(), "the context ended before the record had its place: %v", ctx.Err())
+		}
+	}
+}
+
+// tryPlace is one attempt of place; wait is not nil when there should be another.
+func (l *Ledger) tryPlace(s *slot) (wait <-chan struct{}, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.admit(s); err != nil {
+		return nil, err
+	}
+	r := s.record
+	r.Header = Header{
+		ID: r.ID, Stream: l.stream, Epoch: l.head.epoch, Sequence: l.head.next, Previous: l.head.previous,
+		Time: l.cfg.Time().UTC().Round(0), Server: l.cfg.Server,
+	}
+	if r.Time.Before(l.head.time) {
+		r.Time = l.head.time // a clock that went back does not turn the stream around
+	}
+	message, err := r.Message()
+	if err != nil {
+		return nil, err
+	}
+	entry := len(message.Record()) + l.sealed
+	if entry > MaxEntryBytes {
+		return nil, reject(CodeTooLarge, "entry of %d bytes, the limit is %d", entry, MaxEntryBytes)
+	}
+	space := loneSpace(framePrefix + entry + privateBytes + len(s.private.Badge) + len(s.private.Proof))
+	if wait, err := l.journal.tryReserve(space, l.keep(s)); wait != nil || err != nil {
+		return wait, journalError(err)
+	}
+	s.message, s.before, s.reserved = message, l.head, space
+	l.head.next++
+	l.head.previous = message.Hash()
+	l.head.time = r.Time
+	l.open.begin(s)
+	l.queue = append(l.queue, s)
+	l.inflight.Add(1)
+	return nil, nil
+}
+
+// admit refuses what the ledger cannot take now.
+func (l *Ledger) admit(s *slot) error {
+	if l.err != nil && !(s.settles && errors.Is(l.err, errLedgerClosed)) {
+		return l.err
+	}
+	if o := s.record.Outcome; o != nil {
+		return l.open.check(o) // its place in the backlog was set aside when the decision was taken
+	}
+	if s.opens && l.open.len() >= l.cfg.OpenCalls {
+		return unavailable(CodeOpenCallsFull, nil, "%d calls have no outcome yet, the limit is %d", l.open.len(), l.cfg.OpenCalls)
+	}
+	if s.settles || l.cfg.Log == nil {
+		return nil
+	}
+	return l.backlog.check(&l.cfg, l.head.next, uint64(l.open.len()))
+}
+
+// keep is the space to leave for outcomes when the disk is full. Outcomes themselves leave none.
+func (l *Ledger) keep(s *slot) int64 {
+	if s.record.Outcome != nil {
+		return 0
+	}
+	return min(int64(l.open.len()+1)*outcomeSpace, l.journal.cfg.segmentBytes/4)
+}
+
+// deliver takes a signed record, or learns that it could not be signed.
+func (l *Ledger) deliver(s *slot, err error) {
+	defer l.inflight.Done()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case s.err != nil: // withdrawn together with one before it
+	case err != nil:
+		l.withdraw(s, err)
+	default:
+		s.ready = true
+	}
+	l.promote()
+}
+
+// withdraw takes back a record that could not be signed, and all that came after it: none of them was given to
+// the journal, so the chain goes on from the one before.
+func (l *Ledger) withdraw(s *slot, cause error) {
+	i := 0
+	for l.queue[i] != s {
+		i++
+	}
+	l.head = s.before
+	for _, later := range l.queue[i:] {
+		l.journal.release(later.reserved)
+		l.open.cancel(later)
+		later.refuse(unavailable(CodeSigningFailed, cause, "record %d could not be signed: %v", s.record.Sequence, cause))
+	}
+	clear(l.queue[i:])
+	l.queue = l.queue[:i]
+}
+
+// refuse ends a slot that the journal has not got.
+func (s *slot) refuse(err error) {
+	s.err = err
+	close(s.placed)
+}
+
+// promote gives the journal what is signed, up to the first record that is not.
+func (l *Ledger) promote() {
+	n := 0
+	for n < len(l.queue) && l.queue[n].ready {
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	ready := l.queue[:n]
+	payloads := make([][]byte, n)
+	var reserved int64
+	for i, s := range ready {
+		binary.LittleEndian.PutUint64(s.payload[frameOldestOpen:], l.open.commit(s))
+		payloads[i] = s.payload
+		reserved += s.reserved
+	}
+	c, err := l.journal.append(reserved, payloads...)
+	for _, s := range ready {
+		if err != nil {
+			s.refuse(journalError(err))
+			continue
+		}
+		if l.cfg.Log != nil {
+			l.backlog.add(s.record.Sequence, s.record.Time, s.entryBytes, l.cfg.BacklogAge/backlogMarks)
+		}
+		s.commit = c
+		close(s.placed)
+	}
+	clear(ready)
+	l.queue = l.queue[n:]
+}
+
+var errLedgerClosed = unavailable(CodeClosed, nil, "the ledger was closed")
+
+// journalError says what an error of the journal means to those who record.
+func journalError(err error) error {
+	var full *noSpaceError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &full):
+		return unavailable(CodeDiskFull, err, "%v", err)
+	case errors.Is(err, errJournalClosed):
+		return errLedgerClosed
+	}
+	return unavailable(CodeJournalFailed, err, "%v", err)
+}
+
+func panicked(p any) error { return fmt.Errorf("panic: %v\n%s", p, debug.Stack()) }
