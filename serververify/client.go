@@ -34,7 +34,7 @@ func (v *Verifier) verify(ctx context.Context, e endpoint) (*Server, error) {
 		c.close()
 		return nil, err
 	}
-	c.until = v.relyUntil(srv)
+	c.until = srv.Until
 	t := v.keep(e, srv.DID)
 	t.add(c)
 	srv.target = t
@@ -94,7 +94,7 @@ func (t *target) acquire(ctx context.Context) (c *conn, reused bool, err error) 
 		c.close()
 		return nil, false, err
 	}
-	c.until = t.v.relyUntil(srv)
+	c.until = srv.Until
 	t.add(c)
 	return c, false, nil
 }
@@ -117,7 +117,7 @@ func (t *target) refresh(ctx context.Context, c *conn) (bool, error) {
 	if err != nil {
 		return false, err // undetermined: what is under way on c may end, the next request asks again
 	}
-	c.until = t.v.relyUntil(srv)
+	c.until = srv.Until
 	return c.cc.Reserve() == nil, nil
 }
 

@@ -59,8 +59,9 @@ type Config struct {
 	// verdict. Zero means DefaultTimeout.
 	Timeout time.Duration
 
-	// MaxAge is how long the verification of one connection is relied on; it
-	// ends earlier when the badge does. Zero means DefaultMaxAge.
+	// MaxAge is how long one verification is relied on, that of a connection or
+	// of a process; it ends earlier when the badge does. Zero means
+	// DefaultMaxAge.
 	MaxAge time.Duration
 
 	// Skew is how far the clocks of client and server may be apart. Zero means

@@ -144,12 +144,3 @@ func ask(ctx context.Context, cc *http.ClientConn, e *endpoint, nonce string) (*
 	}
 	return &answer{status: resp.StatusCode, header: resp.Header, body: body}, resp.TLS, nil
 }
-
-// relyUntil returns until when a verification that was just made is relied on.
-func (v *Verifier) relyUntil(srv *Server) time.Time {
-	until := v.cfg.Time().Add(v.cfg.MaxAge)
-	if srv.Expires.Before(until) {
-		return srv.Expires
-	}
-	return until
-}

@@ -211,6 +211,10 @@ func (j *judgement) server() *Server {
 		State: StateVerified, DID: j.did, Level: j.badge.Level(),
 		Binding: j.ch.binding, BadgeID: j.badge.ID(), Expires: j.badge.ExpiresAt(),
 	}
+	s.Until = j.v.cfg.Time().Add(j.v.cfg.MaxAge)
+	if s.Expires.Before(s.Until) {
+		s.Until = s.Expires
+	}
 	if j.ch.binding == BindingNone {
 		s.State = StateDeclared
 	}

@@ -35,9 +35,14 @@ type Server struct {
 	Binding  Binding
 	BadgeID  string
 	Expires  time.Time // when the badge ends
+	Until    time.Time // when the verification has to be made again
 
 	target *target
 }
+
+// Fresh reports whether the verification that made s may still be relied on.
+// The client of s sees to it by itself.
+func (v *Verifier) Fresh(s *Server) bool { return v.cfg.Time().Before(s.Until) }
 
 // Client returns a client that reaches this server and no other: every request
 // must go to the verified origin, and to the endpoint's path when the DID has

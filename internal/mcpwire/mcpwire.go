@@ -32,6 +32,10 @@ const MetaMinTrustLevel = "dev.touchmark/minTrustLevel"
 // its capabilities' extensions.
 const ExtensionGuard = "dev.touchmark/guard"
 
+// MethodIdentify asks a server without HTTP to disclose and prove its identity
+// again: params and result hold a `_meta` as the handshake's do.
+const MethodIdentify = "dev.touchmark/identify"
+
 // HTTP header fields, in canonical form.
 const (
 	HeaderBadge       = "X-Capiscio-Badge"

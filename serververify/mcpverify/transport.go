@@ -1,0 +1,248 @@
+package mcpverify
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/touchmark-dev/touchmark/internal/mcpwire"
+	"github.com/touchmark-dev/touchmark/serververify"
+)
+
+// A Transport verifies the server at the other end of another transport, one
+// without HTTP. [Client.ConnectStdio] makes one; use it by itself where the
+// session is made elsewhere. It is for one connection.
+type Transport struct {
+	Transport mcp.Transport
+	Verifier  *serververify.Verifier
+
+	mu   sync.Mutex
+	conn *conn
+}
+
+// Connect implements [mcp.Transport].
+func (t *Transport) Connect(ctx context.Context) (mcp.Connection, error) {
+	inner, err := t.Transport.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.conn = newConn(inner, t.Verifier)
+	return t.conn, nil
+}
+
+// Server returns who the server was at its last verification, nil before the
+// first.
+func (t *Transport) Server() *serververify.Server {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.conn == nil {
+		return nil
+	}
+	return t.conn.verified()
+}
+
+func (t *Transport) failure() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.conn == nil {
+		return nil
+	}
+	t.conn.mu.Lock()
+	defer t.conn.mu.Unlock()
+	return t.conn.failed
+}
+
+// A conn lets a handshake through, verifies what comes back, and lets nothing
+// else through before.
+type conn struct {
+	mcp.Connection
+	v *serververify.Verifier
+
+	again chan struct{} // holds a token while the server is being verified again
+
+	mu        sync.Mutex // guards what follows
+	server    *serververify.Server
+	failed    error
+	handshake json.RawMessage                         // params of the handshake that succeeded
+	pending   map[jsonrpc.ID]handshake                // sent and not answered
+	waiting   map[jsonrpc.ID]chan<- *jsonrpc.Response // requests of our own
+	asked     int                                     // of those, ever
+}
+
+type handshake struct {
+	nonce  string
+	params json.RawMessage
+}
+
+func newConn(inner mcp.Connection, v *serververify.Verifier) *conn {
+	return &conn{
+		Connection: inner, v: v, again: make(chan struct{}, 1),
+		pending: make(map[jsonrpc.ID]handshake), waiting: make(map[jsonrpc.ID]chan<- *jsonrpc.Response),
+	}
+}
+
+func (c *conn) verified() *serververify.Server {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.server
+}
+
+// Write implements [mcp.Connection].
+func (c *conn) Write(ctx context.Context, msg jsonrpc.Message) error {
+	req, ok := msg.(*jsonrpc.Request)
+	switch {
+	case ok && req.IsCall() && (req.Method == methodInitialize || req.Method == methodDiscover):
+		return c.challenge(ctx, req)
+	case c.verified() == nil:
+		if ok && req.Method == "notifications/cancelled" {
+			return nil // of a handshake that is given up: nothing anybody waits for
+		}
+		return errUnverified
+	case ok && req.IsCall():
+		// Notifications and answers go along with the calls around them.
+		if err := c.refresh(ctx); err != nil {
+			return err
+		}
+	}
+	return c.Connection.Write(ctx, msg)
+}
+
+// challenge sends a handshake with a challenge, and without what only a
+// verified server may see.
+func (c *conn) challenge(ctx context.Context, req *jsonrpc.Request) error {
+	h := handshake{nonce: serververify.NewNonce()}
+	var err error
+	if h.params, err = challengeParams(req.Params, h.nonce); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.pending[req.ID] = h
+	c.mu.Unlock()
+	sent := *req
+	sent.Params = h.params
+	return c.Connection.Write(ctx, &sent)
+}
+
+// challengeParams puts a nonce into the `_meta` of params, and takes badge and
+// call proof out.
+func challengeParams(params json.RawMessage, nonce string) (json.RawMessage, error) {
+	if len(params) == 0 {
+		params = json.RawMessage("{}")
+	}
+	members, meta, err := rawObject(params)
+	if err != nil {
+		return nil, fmt.Errorf("mcpverify: params: %w", err)
+	}
+	for _, secret := range []string{mcpwire.MetaBadge, mcpwire.MetaHop, mcpwire.MetaTxn} {
+		delete(meta, secret)
+	}
+	meta[mcpwire.MetaNonce] = quote(nonce)
+	if members["_meta"], err = marshal(meta); err != nil {
+		return nil, err
+	}
+	return marshal(members)
+}
+
+// Read implements [mcp.Connection].
+func (c *conn) Read(ctx context.Context) (jsonrpc.Message, error) {
+	for {
+		msg, err := c.Connection.Read(ctx)
+		if err != nil {
+			return nil, err
+		}
+		pass, err := c.incoming(ctx, msg)
+		if err != nil {
+			c.mu.Lock()
+			c.failed = err
+			c.mu.Unlock()
+			c.Connection.Close()
+			return nil, err
+		}
+		if pass {
+			return msg, nil
+		}
+	}
+}
+
+// incoming judges a message and reports whether the session may have it. Before
+// the server is verified, a session gets nothing but the answer to its
+// handshake: it would react to a request, and show a notification.
+func (c *conn) incoming(ctx context.Context, msg jsonrpc.Message) (bool, error) {
+	resp, ok := msg.(*jsonrpc.Response)
+	if !ok {
+		if c.verified() != nil {
+			return true, nil
+		}
+		return false, c.decline(ctx, msg)
+	}
+	c.mu.Lock()
+	h, isHandshake := c.pending[resp.ID]
+	delete(c.pending, resp.ID)
+	waiting := c.waiting[resp.ID]
+	delete(c.waiting, resp.ID)
+	server := c.server
+	c.mu.Unlock()
+	switch {
+	case waiting != nil:
+		waiting <- resp // buffered
+		return false, nil
+	case isHandshake && resp.Error == nil:
+		srv, err := c.judge(ctx, h.nonce, resp.Result)
+		if err != nil {
+			return false, err
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.server, c.handshake = srv, h.params
+		return true, nil
+	}
+	return isHandshake || server != nil, nil
+}
+
+func (c *conn) decline(ctx context.Context, msg jsonrpc.Message) error {
+	req, ok := msg.(*jsonrpc.Request)
+	if !ok || !req.IsCall() {
+		return nil
+	}
+	return c.Connection.Write(ctx, &jsonrpc.Response{ID: req.ID, Error: &jsonrpc.Error{
+		Code: jsonrpc.CodeInvalidRequest, Message: "the client has not verified this server yet",
+	}})
+}
+
+// judge verifies the server by a result that answers nonce. It must be who it
+// was before.
+func (c *conn) judge(ctx context.Context, nonce string, result json.RawMessage) (*serververify.Server, error) {
+	d, err := disclosureOf(result)
+	if err != nil {
+		return nil, &serververify.UntrustedError{Code: serververify.CodeIdentityMissing, State: serververify.StateUnverified, Reason: err.Error()}
+	}
+	srv, err := c.v.VerifyStdio(ctx, nonce, d)
+	if err != nil {
+		return nil, err
+	}
+	if before := c.verified(); before != nil && before.DID != srv.DID {
+		return nil, anotherServer(srv, fmt.Sprintf("it was %q before", before.DID))
+	}
+	return srv, nil
+}
+
+func disclosureOf(result json.RawMessage) (d serververify.Disclosure, err error) {
+	_, meta, err := rawObject(result)
+	if err != nil {
+		return d, err
+	}
+	for name, to := range map[string]*string{
+		mcpwire.MetaServerDID: &d.DID, mcpwire.MetaServerBadge: &d.Badge, mcpwire.MetaServerProof: &d.Proof,
+	} {
+		if *to, err = metaText(meta, name); err != nil {
+			return serververify.Disclosure{}, err
+		}
+	}
+	return d, nil
+}
