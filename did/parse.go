@@ -190,10 +190,12 @@ func (p *documentParser) absolute(id string) string {
 // readKey reads the key of a method. A method that gives the key twice must
 // give the same key.
 func readKey(w *wireMethod) (crypto.PublicKey, error) {
-	if err := refusePrivate(w); err != nil {
-		return nil, err
-	}
 	hasJWK := len(w.JWK) > 0 && string(w.JWK) != "null"
+	if hasJWK {
+		if err := checkJWK(w); err != nil {
+			return nil, err
+		}
+	}
 	if !knownType(w.Type) || (!hasJWK && w.Multibase == nil) {
 		return nil, errLeftOut
 	}
@@ -231,14 +233,15 @@ func readJWK(raw json.RawMessage) (crypto.PublicKey, error) {
 	return pub.Key, nil
 }
 
-// refusePrivate refuses a document that publishes a private key: whoever reads
-// it can sign, so that nothing it says about its keys is to be relied on.
-func refusePrivate(w *wireMethod) error {
+// checkJWK refuses a publicKeyJwk that is no object, and one with a private
+// key: whoever reads the document can sign, so that nothing it says about its
+// keys is to be relied on.
+func checkJWK(w *wireMethod) error {
 	var private struct {
 		D json.RawMessage `json:"d"`
 	}
-	if len(w.JWK) == 0 || w.JWK[0] != '{' {
-		return nil
+	if w.JWK[0] != '{' {
+		return fmt.Errorf("verification method %q has a publicKeyJwk that is not an object", shorten(w.ID))
 	}
 	if err := strictjson.Unmarshal(w.JWK, &private); err != nil {
 		return err

@@ -152,6 +152,7 @@ func badDocuments() []Vector {
 		{"key-half-read", "two forms, one of which cannot be read", document(methods(method("#h", "Multikey", jwk+`,"publicKeyMultibase":"z"`))), `method "#h" has two keys`},
 		{"key-of-other-type", "a P-256 key in an Ed25519 method", document(methods(method("#k", "Ed25519VerificationKey2020", jwkMember(p256JWK(p256Key("one")))))), `"Ed25519VerificationKey2020" does not allow`},
 		{"key-of-other-type-p256", "an Ed25519 key in a P-256 method", document(methods(method("#k", "EcdsaSecp256r1VerificationKey2019", jwk))), `"EcdsaSecp256r1VerificationKey2019" does not allow`},
+		{"key-string", "a publicKeyJwk that is a string", document(methods(method("#k", "JsonWebKey2020", `"publicKeyJwk":"x"`))), "not an object"},
 		{"private-key", "a private key", document(methods(method("#k", "JsonWebKey2020", private))), "publishes a private key"},
 		{"relationship-string", "a relationship that is not a list", document(`"authentication":"#k"`), "/authentication"},
 		{"reference-number", "a reference that is a number", document(methods(good), `"assertionMethod":[1]`), "assertionMethod: "},
