@@ -126,10 +126,10 @@ func (g *Guard) Check(ctx context.Context, r *Request) (*Grant, error) {
 
 // Refuse records that an adapter refused a request before it could be checked: what cannot be read, what the
 // protocol's library rejected, what panicked. It returns the error for the caller, never nil. Nothing about
-// the caller is believed.
+// the caller is believed. Shadow mode does not change it.
 func (g *Guard) Refuse(ctx context.Context, r *Request, code Code, cause string) error {
 	v := verdict{code: code, cause: cause, version: g.policyVersion()}
-	ack, err := g.record(ctx, &entry{request: r, caller: &Principal{}, verdict: &v})
+	ack, err := g.record(ctx, &entry{request: r, caller: &Principal{}, verdict: &v, enforced: true})
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ type Listing struct {
 	guard   *Guard
 	request *Request
 	caller  *Principal
+	verdict verdict // on the caller; refuses only in shadow mode
 }
 
 // List identifies a caller that asks for a list. Anonymous callers may ask: what they may not use is taken
@@ -20,15 +21,12 @@ func (g *Guard) List(ctx context.Context, r *Request) (*Listing, error) {
 	asked := *r
 	asked.Verb = Discover
 	caller, v := g.meet(ctx, &asked)
-	if v.code == "" {
-		return &Listing{guard: g, request: &asked, caller: caller}, nil
+	if v.allowed() || g.shadow {
+		return &Listing{guard: g, request: &asked, caller: caller, verdict: v}, nil
 	}
 	ack, err := g.record(ctx, &entry{request: &asked, caller: caller, verdict: &v})
 	if err != nil {
 		return nil, err
-	}
-	if g.shadow {
-		return &Listing{guard: g, request: &asked, caller: &Principal{}}, nil
 	}
 	return nil, v.refuse(ack)
 }
@@ -47,20 +45,19 @@ func (g *Guard) meet(ctx context.Context, r *Request) (caller *Principal, v verd
 
 // Filter says which items the caller may see: those it could invoke, and those for which it could ask for an
 // approval. It records how many those are before it returns them. An item about which the policy cannot tell
-// is withheld.
+// is withheld. In shadow mode it records what it would have shown, and returns everything as visible.
 func (l *Listing) Filter(ctx context.Context, items []Item) ([]bool, *evidence.Ack, error) {
 	visible := make([]bool, len(items))
 	var shown uint64
 	for i := range items {
-		if l.visible(ctx, &items[i]) {
+		if l.verdict.allowed() && l.visible(ctx, &items[i]) {
 			visible[i] = true
 			shown++
 		}
 	}
 	withheld := uint64(len(items)) - shown
-	v := verdict{version: l.guard.policyVersion()}
 	ack, err := l.guard.record(ctx, &entry{
-		request: l.request, caller: l.caller, verdict: &v, shown: &shown, withheld: &withheld,
+		request: l.request, caller: l.caller, verdict: &l.verdict, shown: &shown, withheld: &withheld,
 	})
 	if err != nil {
 		return nil, nil, err

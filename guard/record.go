@@ -15,7 +15,8 @@ type entry struct {
 	caller  *Principal
 	verdict *verdict
 
-	shown, withheld *uint64
+	enforced        bool    // also in shadow mode
+	shown, withheld *uint64 // of a list
 }
 
 // record keeps the decision. It does not give up when the request does: a caller that hangs up is recorded
@@ -53,7 +54,7 @@ func (g *Guard) draft(e *entry) *evidence.Draft {
 		Method: r.Method, Capability: string(r.Capability.Kind), Target: r.Capability.Name,
 		Kind: v.kind(), Rule: v.rule, PolicyVersion: v.version,
 		DenyReason: string(v.code), DenyCause: v.cause,
-		Shadow: g.shadow, BearerUnsafe: g.bearer,
+		Shadow: g.shadow && !e.enforced, BearerUnsafe: g.bearer,
 		RequestID: r.RequestID, TxnID: r.TxnID, TraceID: r.TraceID, Transport: r.Transport,
 		Shown: e.shown, Withheld: e.withheld,
 	}

@@ -120,7 +120,8 @@ func (a *Adapter) panicked(ctx context.Context, x *exchange, p any) error {
 	return a.wireError(r, a.guard.Refuse(ctx, r, guard.CodeGuardFailed, guard.CausePanic))
 }
 
-// advertise adds the extension to what a server says of itself in the handshake of either generation.
+// advertise adds the extension to what a server says of itself in the handshake of either generation
+// (spec/guard.md section 7.1).
 func (a *Adapter) advertise(res mcp.Result) mcp.Result {
 	switch r := res.(type) {
 	case *mcp.InitializeResult:
@@ -147,25 +148,9 @@ func (a *Adapter) extend(c *mcp.ServerCapabilities) *mcp.ServerCapabilities {
 		out = *c
 		out.Extensions = maps.Clone(c.Extensions)
 	}
-	out.AddExtension(mcpwire.ExtensionGuard, Extension(a.guard))
+	out.AddExtension(mcpwire.ExtensionGuard,
+		mcpwire.Extension(a.guard.AcceptsBadges(), a.guard.RequiresProof(), a.guard.Server().String()))
 	return &out
-}
-
-// Extension returns what a guarded server announces under the extension id dev.touchmark/guard: whether it
-// takes badges, whether a badge needs a call proof, and the DID that call proofs must name (spec/guard.md
-// section 7.1).
-func Extension(g *guard.Guard) map[string]any {
-	e := map[string]any{"badges": g.AcceptsBadges(), "callProof": "none"}
-	switch {
-	case g.RequiresProof():
-		e["callProof"] = "required"
-	case g.AcceptsBadges():
-		e["callProof"] = "optional"
-	}
-	if d := g.Server(); !d.IsZero() {
-		e["server"] = d.String()
-	}
-	return e
 }
 
 var errInternal = &jsonrpc.Error{Code: jsonrpc.CodeInternalError, Message: "internal error"}

@@ -9,13 +9,14 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/touchmark-dev/touchmark/guard"
+	"github.com/touchmark-dev/touchmark/internal/mcpwire"
 )
 
 // isOpen reports whether a method may be used by anybody and without a record: it concerns the connection,
 // not what the server offers (spec/guard.md section 2.1).
 func isOpen(method string) bool {
 	switch method {
-	case "initialize", "server/discover", "ping", "logging/setLevel",
+	case "initialize", "server/discover", "ping", "logging/setLevel", mcpwire.MethodIdentify,
 		"notifications/initialized", "notifications/cancelled", "notifications/progress",
 		"notifications/roots/list_changed":
 		return true

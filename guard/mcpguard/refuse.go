@@ -15,16 +15,9 @@ import (
 
 // The JSON-RPC codes of refusals, outside the range that JSON-RPC and MCP reserve (spec/guard.md section 7.3).
 const (
-	CodeDenied       = -31403 // examined and refused
-	CodeUndetermined = -31503 // could not be told, and so refused; may be tried again later
+	CodeDenied       = mcpwire.CodeDenied       // examined and refused
+	CodeUndetermined = mcpwire.CodeUndetermined // could not be told, and so refused; may be tried again later
 )
-
-// Denial is the data of a refusal's JSON-RPC error.
-type Denial struct {
-	ReasonCode guard.Code `json:"reason_code"`
-	Cause      string     `json:"cause,omitempty"`       // a code below ReasonCode, such as BADGE_EXPIRED
-	DecisionID string     `json:"decision_id,omitempty"` // of the record of the refusal
-}
 
 // refuse records a request that could not be checked because of err, and returns the error that answers it.
 func (a *Adapter) refuse(ctx context.Context, r *guard.Request, err error) error {
@@ -61,16 +54,18 @@ func (a *Adapter) wireError(r *guard.Request, err error) error {
 		}
 		refusal = guard.Refusal{Code: guard.CodeNotFound, EvidenceID: refusal.EvidenceID}
 	}
-	return WireError(refusal)
+	return denial(refusal)
 }
 
-// WireError returns the JSON-RPC error that tells a refusal, whether it is Hidden or not.
-func WireError(refusal guard.Refusal) *jsonrpc.Error {
+// denial returns the JSON-RPC error that tells a refusal.
+func denial(refusal guard.Refusal) error {
 	code := int64(CodeDenied)
 	if refusal.Undetermined() {
 		code = CodeUndetermined
 	}
-	data, err := json.Marshal(Denial{ReasonCode: refusal.Code, Cause: refusal.Cause, DecisionID: refusal.EvidenceID})
+	data, err := json.Marshal(mcpwire.Denial{
+		ReasonCode: string(refusal.Code), Cause: refusal.Cause, DecisionID: refusal.EvidenceID,
+	})
 	if err != nil {
 		return errInternal
 	}
@@ -85,16 +80,11 @@ func notFound(r *guard.Request) error {
 	}
 	switch r.Method {
 	case methodCallTool:
-		return UnknownTool(r.Capability.Name)
+		return &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: fmt.Sprintf("unknown tool %q", r.Capability.Name)}
 	case methodGetPrompt:
 		return &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: fmt.Sprintf("unknown prompt %q", r.Capability.Name)}
 	case methodReadResource:
 		return mcp.ResourceNotFoundError(r.Capability.Name)
 	}
 	return nil
-}
-
-// UnknownTool returns the error with which the SDK's server answers a call of a tool that it does not have.
-func UnknownTool(name string) *jsonrpc.Error {
-	return &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: fmt.Sprintf("unknown tool %q", name)}
 }

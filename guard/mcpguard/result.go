@@ -58,15 +58,8 @@ func attach(res mcp.Result, ack evidence.Ack) {
 	if meta == nil {
 		meta = map[string]any{}
 	}
-	meta[mcpwire.MetaEvidence] = Evidence(ack)
-	res.SetMeta(meta)
-}
-
-// Evidence returns the value of the member dev.touchmark/evidence of a result's _meta.
-func Evidence(ack evidence.Ack) map[string]any {
-	e := map[string]any{"id": ack.ID, "leaf_hash": ack.LeafHash.String()}
-	if ack.Promise != "" {
-		e["promise"] = ack.Promise
+	meta[mcpwire.MetaEvidence] = mcpwire.Evidence{
+		ID: ack.ID, LeafHash: ack.LeafHash.String(), Promise: ack.Promise,
 	}
-	return e
+	res.SetMeta(meta)
 }

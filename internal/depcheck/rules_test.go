@@ -1,0 +1,123 @@
+package depcheck
+
+// Modules, by the names that the rules use.
+var moduleNames = map[string]string{
+	"cmp":        "github.com/google/go-cmp",
+	"cli":        "github.com/urfave/cli/v2",
+	"formats":    "github.com/transparency-dev/formats",
+	"go-jose":    "github.com/go-jose/go-jose/v4",
+	"go-sdk":     "github.com/modelcontextprotocol/go-sdk",
+	"gowebpki":   "github.com/gowebpki/jcs",
+	"json":       "github.com/go-json-experiment/json",
+	"jwx":        "github.com/lestrrat-go/jwx/v2",
+	"merkle":     "github.com/transparency-dev/merkle",
+	"tessera":    "github.com/transparency-dev/tessera",
+	"testscript": "github.com/rogpeppe/go-internal",
+	"uuid":       "github.com/google/uuid",
+	"x/mod":      "golang.org/x/mod",
+	"x/net":      "golang.org/x/net",
+	"x/sync":     "golang.org/x/sync",
+	"x/sys":      "golang.org/x/sys",
+	"x/time":     "golang.org/x/time",
+	"yaml":       "go.yaml.in/yaml/v3",
+}
+
+// A rule says what the package of one directory may import outside its tests.
+type rule struct {
+	// ours are packages that users import. Packages below internal need no
+	// mention: any may be imported, unless it is forTests.
+	ours []string
+	// modules are the other modules that come into a program with the
+	// package's own files and the internal packages they reach.
+	modules []string
+	// forTests marks a package for tests and generators. Only tests and other
+	// such packages may import it. Below internal it may import what it likes.
+	forTests bool
+	// alone forbids internal packages too.
+	alone bool
+}
+
+// testModules may be imported by any test, and by nothing else unless a rule
+// says so. Two of them are second opinions on what production code computes.
+var testModules = []string{"cmp", "testscript", "gowebpki", "jwx", "go-jose", "json", "go-sdk", "uuid", "yaml",
+	"formats", "merkle", "tessera", "x/mod", "x/net", "x/sync", "x/sys"}
+
+var (
+	below   = []string{"did", "badge", "badge/pop"}
+	guarded = []string{"did", "badge", "badge/pop", "evidence", "translog", "guard"}
+)
+
+// rules has one entry for each directory with Go files.
+var rules = map[string]rule{
+	// What users import, lowest first.
+	"testvectors": {alone: true},
+	"did":         {modules: []string{"json"}},
+	"badge/pop":   {ours: []string{"did"}, modules: []string{"go-jose", "json"}},
+	"badge":       {ours: []string{"did"}, modules: []string{"go-jose", "json", "uuid"}},
+	"badge/client": {
+		ours:    below,
+		modules: []string{"go-jose", "json", "jwx"},
+	},
+	"badge/badgetest": {ours: below, modules: []string{"go-jose", "json", "uuid"}, forTests: true},
+	"translog":        {modules: []string{"formats", "json", "merkle", "x/mod"}},
+	"translog/tlogclient": {
+		ours:    []string{"translog"},
+		modules: []string{"formats", "json", "merkle", "tessera", "x/mod"},
+	},
+	"translog/tesseralog": {
+		ours:    []string{"translog", "translog/tlogclient"},
+		modules: []string{"formats", "json", "merkle", "tessera", "x/mod", "x/sys"},
+	},
+	"translog/translogtest": {
+		ours:     []string{"translog", "translog/tlogclient"},
+		modules:  []string{"formats", "json", "merkle", "x/mod"},
+		forTests: true,
+	},
+	"evidence": {ours: []string{"did", "translog"}, modules: []string{"go-jose", "json", "x/sys"}},
+	"serververify": {
+		ours:    below,
+		modules: []string{"go-jose", "json", "x/time"},
+	},
+	"serververify/mcpverify": {
+		ours:    append([]string{"serververify"}, below...),
+		modules: []string{"go-jose", "go-sdk", "json"},
+	},
+	"guard":          {ours: guarded[:5], modules: []string{"json"}},
+	"guard/guardtest": {
+		ours:     append([]string{"badge/badgetest"}, guarded...),
+		modules:  []string{"go-jose", "json", "uuid"},
+		forTests: true,
+	},
+	"guard/policy":   {ours: guarded, modules: []string{"json", "yaml"}},
+	"guard/mcpguard": {ours: guarded, modules: []string{"go-sdk", "json"}},
+	"guard/gateway": {
+		ours:    append([]string{"guard/mcpguard", "serververify", "serververify/mcpverify"}, guarded...),
+		modules: []string{"go-sdk", "json"},
+	},
+
+	"cmd/touchmark": {
+		ours: []string{"did", "badge", "badge/pop", "badge/client", "translog", "translog/tlogclient",
+			"translog/tesseralog", "evidence", "serververify", "serververify/mcpverify", "guard", "guard/policy",
+			"guard/mcpguard", "guard/gateway"},
+		modules: []string{"cli", "go-jose", "go-sdk", "json", "x/mod", "x/sys", "x/time", "yaml"},
+	},
+
+	// Parts that several of them share.
+	"internal/durable":    {modules: []string{"x/sys"}},
+	"internal/jcs":        {modules: []string{"json"}},
+	"internal/jwk":        {modules: []string{"json"}},
+	"internal/jws":        {modules: []string{"go-jose", "json"}},
+	"internal/mcpwire":    {},
+	"internal/safehttp":   {},
+	"internal/strictjson": {modules: []string{"json"}},
+
+	// Tests and generators, which no program of a user contains: anything of
+	// ours, any known module.
+	"internal/depcheck":              {forTests: true},
+	"internal/durable/durabletest":   {forTests: true},
+	"internal/floor":                 {forTests: true},
+	"internal/peers":                 {forTests: true},
+	"internal/safehttp/safehttptest": {forTests: true},
+	"internal/vectorgen":             {forTests: true},
+	"internal/vectorgen/log":         {forTests: true},
+}
