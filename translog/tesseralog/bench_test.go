@@ -1,0 +1,87 @@
+package tesseralog_test
+
+import (
+	"crypto/rand"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/touchmark-dev/touchmark/internal/floor"
+	"github.com/touchmark-dev/touchmark/translog/tesseralog"
+)
+
+// BenchmarkFeed appends entries of 600 bytes, from callers that each wait for
+// their entry before the next, and from one feeder. x-floor is the throughput
+// relative to a bare Tessera feeder with batches of the same size, measured in
+// turn with it.
+func BenchmarkFeed(b *testing.B) {
+	for _, callers := range []int{1, 16, 256} {
+		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
+			benchmarkFeed(b, callers, callers, 1)
+		})
+	}
+	for _, each := range []int{256, 1024} {
+		b.Run(fmt.Sprintf("feeder/batch=%d", each), func(b *testing.B) {
+			benchmarkFeed(b, each, 1, each)
+		})
+	}
+}
+
+// benchmarkFeed lets callers append each entries a call, and the floor batches
+// of batch entries. One iteration is eight calls of every caller.
+func benchmarkFeed(b *testing.B, batch, callers, each int) {
+	const calls = 8
+	cfg := newConfig(b)
+	cfg.CheckpointInterval = time.Second
+	cfg.CollectInterval = 2 * time.Second
+	create(b, cfg)
+	l := open(b, cfg)
+	bare, err := floor.NewTesseraFeeder(filepath.Join(b.TempDir(), "floor"), batch)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer bare.Close()
+	entries := make([][]byte, max(batch, each))
+	for i := range entries {
+		entries[i] = make([]byte, 600)
+		rand.Read(entries[i])
+	}
+
+	var ours, theirs time.Duration
+	for b.Loop() {
+		start := time.Now()
+		feedLog(b, l, entries[:each], callers, calls)
+		middle := time.Now()
+		for range calls {
+			if err := bare.Feed(entries[:batch]); err != nil {
+				b.Fatal(err)
+			}
+		}
+		theirs += time.Since(middle)
+		ours += middle.Sub(start)
+	}
+	appended := float64(b.N * calls * callers * each)
+	b.ReportMetric(theirs.Seconds()/ours.Seconds(), "x-floor")
+	b.ReportMetric(appended/ours.Seconds(), "entries/s")
+	b.ReportMetric(ours.Seconds()*1e3/float64(b.N*calls), "ms/append")
+	if err := l.Close(b.Context()); err != nil {
+		b.Log(err)
+	}
+}
+
+func feedLog(b *testing.B, l *tesseralog.Log, entries [][]byte, callers, calls int) {
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			for range calls {
+				if _, err := l.Append(b.Context(), entries); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
