@@ -82,7 +82,7 @@ var rules = map[string]rule{
 		ours:    append([]string{"serververify"}, below...),
 		modules: []string{"go-jose", "go-sdk", "json"},
 	},
-	"guard":          {ours: guarded[:5], modules: []string{"json"}},
+	"guard": {ours: guarded[:5], modules: []string{"json"}},
 	"guard/guardtest": {
 		ours:     append([]string{"badge/badgetest"}, guarded...),
 		modules:  []string{"go-jose", "json", "uuid"},
