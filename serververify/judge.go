@@ -145,8 +145,14 @@ func (j *judgement) proofHolds(context.Context) error {
 	if m.Typ != mcpwire.TypeServerProof {
 		return j.refuse(CodePoPFailed, "its proof has typ %.60q", m.Typ)
 	}
-	if j.kid, err = did.ParseURL(m.Kid); err != nil || j.kid.DID != j.did {
-		return j.refuse(CodePoPFailed, "its proof has a kid that is no key of %q", j.did)
+	if m.Kid == "" {
+		return j.refuse(CodePoPFailed, "its proof names no key")
+	}
+	if j.kid, err = did.ParseURL(m.Kid); err != nil {
+		return j.refuse(CodePoPFailed, "its proof: kid: %s", err)
+	}
+	if j.kid.DID != j.did {
+		return j.refuse(CodePoPFailed, "its proof names a key of %q", j.kid.DID)
 	}
 	if err := m.Verify(j.badge.Key()); err != nil {
 		return j.refuse(CodePoPFailed, "its proof is not signed with the badge's key")

@@ -50,13 +50,22 @@ func parseProof(payload []byte) (*proofClaims, error) {
 	if err := strictjson.UnmarshalStrict(payload, &p); err != nil {
 		return nil, err
 	}
-	for _, s := range []*string{p.BadgeID, p.Binding, p.Exporter, p.Issuer, p.Nonce, p.Origin} {
-		if s == nil {
-			return nil, errors.New("a member is missing")
+	for _, m := range []struct {
+		name    string
+		missing bool
+	}{
+		{"badge_jti", p.BadgeID == nil},
+		{"binding", p.Binding == nil},
+		{"exp", p.Expires == nil},
+		{"exporter", p.Exporter == nil},
+		{"iat", p.IssuedAt == nil},
+		{"iss", p.Issuer == nil},
+		{"nonce", p.Nonce == nil},
+		{"origin", p.Origin == nil},
+	} {
+		if m.missing {
+			return nil, fmt.Errorf("no member %s", m.name)
 		}
-	}
-	if p.Expires == nil || p.IssuedAt == nil {
-		return nil, errors.New("iat or exp is missing")
 	}
 	return &proofClaims{
 		issuer: *p.Issuer, badgeID: *p.BadgeID, nonce: *p.Nonce,
@@ -91,6 +100,8 @@ func (c *proofClaims) compare(want *proofClaims) string {
 		return "it is made with another badge"
 	case c.origin != want.origin:
 		return fmt.Sprintf("it is for the origin %.200q, this is %q", c.origin, want.origin)
+	case want.exporter == "" && c.exporter != "":
+		return "it names a channel, where there is none"
 	case c.exporter != want.exporter:
 		return "it was made on another connection: somebody is between this client and the server"
 	}
@@ -102,8 +113,10 @@ func (c *proofClaims) judgeTimes(now time.Time, skew time.Duration) (Code, strin
 	t, slack := now.Unix(), int64(skew/time.Second)
 	const year9999 = 253402300799 // keeps the arithmetic below from overflowing
 	switch {
-	case c.issuedAt <= 0 || c.expires > year9999 || c.expires <= c.issuedAt:
-		return CodePoPFailed, "its times are not in order"
+	case c.issuedAt <= 0 || c.expires > year9999:
+		return CodePoPFailed, "its times are out of range"
+	case c.expires <= c.issuedAt:
+		return CodePoPFailed, "it ends before it begins"
 	case c.expires-c.issuedAt > int64(ProofLifetime/time.Second):
 		return CodePoPFailed, fmt.Sprintf("it is good for more than %v", ProofLifetime)
 	case c.issuedAt > t+slack:
