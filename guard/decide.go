@@ -12,6 +12,7 @@ import (
 type verdict struct {
 	code   Code
 	cause  string
+	quiet  bool // the cause is for the record alone
 	hidden bool
 	err    error // for operators
 
@@ -35,6 +36,9 @@ func (v *verdict) kind() evidence.DecisionKind {
 
 func (v *verdict) refuse(ack *evidence.Ack) error {
 	refusal := Refusal{Code: v.code, Cause: v.cause, Hidden: v.hidden}
+	if v.quiet {
+		refusal.Cause = ""
+	}
 	if ack != nil {
 		refusal.EvidenceID = ack.ID
 	}
@@ -130,7 +134,7 @@ func hold(d Decision, minimum badge.Level, caller *Principal, cause string) (Cod
 }
 
 // conceal makes the refusals of what exists look like those of what does not. An anonymous caller is told to
-// present a badge in either case; a badge caller is told that there is no such thing.
+// present a badge in either case, and nothing more; a badge caller is told that there is no such thing.
 func conceal(v verdict, in *Input, know rights) verdict {
 	if know.missing && (v.code == "" || !in.Caller.Anonymous()) {
 		v.code, v.cause = CodeNotFound, CauseCapabilityUnknown
@@ -138,9 +142,9 @@ func conceal(v verdict, in *Input, know rights) verdict {
 	switch {
 	case v.code == "" || v.code == CodeApprovalRequired:
 	case in.Caller.Anonymous() && v.code != CodeNotFound:
-		v.code = CodeAuthMissing
+		v.code, v.quiet = CodeAuthMissing, true
 	case in.Capability.Kind == KindMethod:
-		v.code = CodeMethodDenied
+		v.code, v.quiet = CodeMethodDenied, true
 	default:
 		v.hidden = true
 	}

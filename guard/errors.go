@@ -50,7 +50,7 @@ const (
 // where Hidden is set.
 type Refusal struct {
 	Code  Code
-	Cause string // a code below Code, such as BADGE_EXPIRED; may be empty
+	Cause string // a code below Code about what the caller presented, such as BADGE_EXPIRED; may be empty
 
 	// Hidden says that the caller may not even learn that the capability exists. The answer must then be the
 	// one that the server gives for what does not exist.
