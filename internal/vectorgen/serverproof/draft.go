@@ -40,7 +40,7 @@ func (w *world) good(name, description string) *draft {
 		client: Client{Now: now, Skew: 60, Endpoint: endpoint, Nonce: w.nonce, Exporter: w.exporter, MinLevel: "2"},
 		expect: Expect{Verdict: Accepted, State: "VERIFIED_PRINCIPAL", DID: server, Level: "2", Binding: "tls-exporter"},
 		did:    server, badge: w.badge, status: 200,
-		document: object{"server_did": server, "server_badge": w.badge, "trust_level": "2", "updated_at": "2026-09-21T13:46:30Z"},
+		document: object{"server_did": server, "server_badge": w.badge, "trust_level": "2", "updated_at": "2026-09-21T14:13:10Z"},
 		header:   object{"alg": "EdDSA", "kid": server + "#" + fragment, "typ": mcpwire.TypeServerProof},
 		claims: object{
 			"badge_jti": badgeID, "binding": "tls-exporter", "exp": now + 60, "exporter": w.exporter,
@@ -104,7 +104,7 @@ func (d *draft) selfSigned(w *world) *draft {
 	}
 	id := w.self.String()
 	d.did, d.badge = id, token
-	d.document = object{"server_did": id, "server_badge": token, "trust_level": "0", "updated_at": "2026-09-21T13:46:30Z"}
+	d.document = object{"server_did": id, "server_badge": token, "trust_level": "0", "updated_at": "2026-09-21T14:13:10Z"}
 	d.header["kid"], d.claims["iss"] = w.self.KeyURL(), id
 	d.trust = Trust{SelfSigned: []string{id}}
 	d.client.MinLevel, d.expect.DID, d.expect.Level = "0", id, "0"
