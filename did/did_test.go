@@ -80,6 +80,13 @@ func TestFromKeyBadKeys(t *testing.T) {
 			t.Errorf("%s: FromKey = %q", name, d)
 		}
 	}
+	large, err := hex.DecodeString("fe" + strings.Repeat("ff", 29) + "fe7f") // below p by more than a byte
+	if err != nil {
+		t.Fatal(err)
+	}
+	if did.FromKey(large).IsZero() {
+		t.Error("a canonical y coordinate near p is refused")
+	}
 	if did.FromKey(nil) != (did.DID{}) {
 		t.Error("FromKey(nil) is not the zero DID")
 	}

@@ -157,6 +157,7 @@ func TestFromWebURL(t *testing.T) {
 		"https://127.0.0.1", "https://[::1]", "https://[::1]:8443", "https://[fe80::1%25a.example]", "https://intranet",
 		"https://bücher.example", "https://\u212aelvin.example", "https://exam%70le.com", "https://example.com./", "https://a_b.example",
 		"https://example.com/" + strings.Repeat("x", did.MaxLength), "https://example.com/" + strings.Repeat("~", did.MaxLength/2),
+		"https://example.com/" + strings.Repeat("%61", did.MaxLength/3),
 	} {
 		d, err := did.FromWebURL(u)
 		var refused *did.ParseError

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -400,72 +398,6 @@ func TestWaitingEndsWithItsRequest(t *testing.T) {
 	}
 }
 
-func TestKeySetsRefused(t *testing.T) {
-	a, b := newKey(t, "a"), newKey(t, "b")
-	one := strings.TrimSuffix(strings.TrimPrefix(keySet(t, a), `{"keys":[`), "]}")
-	two := strings.TrimSuffix(strings.TrimPrefix(keySet(t, b), `{"keys":[`), "]}")
-	var many []string
-	for i := range jwk.MaxKeys + 1 {
-		many = append(many, strings.Replace(one, `"a"`, fmt.Sprintf(`"k%d"`, i), 1))
-	}
-	for name, text := range map[string]string{
-		"not JSON":           "<html>",
-		"empty":              "",
-		"no keys":            "{}",
-		"a key alone":        one,
-		"keys given twice":   `{"keys":[` + one + `],"keys":[` + two + `]}`,
-		"member given twice": `{"keys":[` + strings.Replace(one, `"kid":"a"`, `"kid":"a","kid":"b"`, 1) + `]}`,
-		"kid given twice":    `{"keys":[` + one + `,` + strings.Replace(two, `"b"`, `"a"`, 1) + `]}`,
-		"private key":        `{"keys":[` + strings.Replace(one, `"kid"`, `"d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","kid"`, 1) + `]}`,
-		"small order":        `{"keys":[{"kty":"OKP","crv":"Ed25519","x":"AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}]}`,
-		"trailing data":      `{"keys":[` + one + `]}x`,
-		"too many keys":      `{"keys":[` + strings.Join(many, ",") + `]}`,
-		"too long":           `{"keys":[` + one + `]}` + strings.Repeat(" ", jwk.MaxSetBytes),
-	} {
-		r := newRegistry(t)
-		r.keySet = text
-		if keys, err := r.client(t, nil).IssuerKeys(t.Context(), r.issuer); err == nil {
-			t.Errorf("%s: accepted as %q", name, kids(keys))
-		}
-		if _, err := client.ParseKeys([]byte(text)); err == nil {
-			t.Errorf("%s: ParseKeys accepts it", name)
-		}
-	}
-}
-
-// encoding/json, which jwx reads with, takes Kty for kty; we do not. Neither is
-// believed.
-func TestKeySetReadInTwoWays(t *testing.T) {
-	r := newRegistry(t)
-	r.publish(t, newKey(t, "a"))
-	r.keySet = strings.Replace(r.keySet, `"kty":"OKP"`, `"kty":"OKP","Kty":"RSA"`, 1)
-	if _, err := client.ParseKeys([]byte(r.keySet)); err != nil {
-		t.Fatal(err)
-	}
-	keys, err := r.client(t, nil).IssuerKeys(t.Context(), r.issuer)
-	if err == nil || !strings.Contains(err.Error(), "two parsers") {
-		t.Errorf("%q, %v", kids(keys), err)
-	}
-}
-
-func TestKeySetsAccepted(t *testing.T) {
-	one := strings.TrimSuffix(strings.TrimPrefix(keySet(t, newKey(t, "a")), `{"keys":[`), "]}")
-	for name, c := range map[string]struct{ text, want string }{
-		"empty":       {`{"keys":[]}`, ""},
-		"other kinds": {`{"keys":[{"kty":"RSA","n":"AQ","e":"AQAB","kid":"r"},{"kty":"NEW","kid":"n"},` + one + `]}`, "a"},
-		"other uses":  {`{"keys":[` + strings.Replace(one, `"kty"`, `"use":"enc","kty"`, 1) + `]}`, ""},
-		"more":        {`{"keys":[` + one + `],"x":1}`, "a"},
-		"without kid": {`{"keys":[` + strings.Replace(one, `"kid":"a",`, "", 1) + `]}`, ""},
-	} {
-		r := newRegistry(t)
-		r.keySet = c.text
-		keys, err := r.client(t, nil).IssuerKeys(t.Context(), r.issuer)
-		if err != nil || kids(keys) != c.want {
-			t.Errorf("%s: %q, %v, want %q", name, kids(keys), err, c.want)
-		}
-	}
-}
-
 func TestRedirectedKeySetIsNotFetched(t *testing.T) {
 	r, other := newRegistry(t), newRegistry(t)
 	other.publish(t, newKey(t, "evil"))
@@ -506,92 +438,4 @@ func TestClose(t *testing.T) {
 	if _, err := c.Status(t.Context(), query(t, r.issuer)); !errors.Is(err, client.ErrClosed) {
 		t.Errorf("Status: %v", err)
 	}
-}
-
-func TestFileKeys(t *testing.T) {
-	dir := t.TempDir()
-	file := func(name, text string) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	good := file("good.json", keySet(t, newKey(t, "a")))
-	files := map[string]string{"https://a.example": good, "did:web:b.example": good}
-	keys, err := client.FileKeys(files)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for issuer := range files {
-		if got, err := keys.IssuerKeys(t.Context(), issuer); err != nil || kids(got) != "a" {
-			t.Errorf("%s: %q, %v", issuer, kids(got), err)
-		}
-	}
-	for name, files := range map[string]map[string]string{
-		"missing":       {"https://a.example": filepath.Join(dir, "none.json")},
-		"a directory":   {"https://a.example": dir},
-		"not a set":     {"https://a.example": file("bad.json", "{}")},
-		"no usable key": {"https://a.example": file("rsa.json", `{"keys":[{"kty":"RSA","n":"AQ","e":"AQAB"}]}`)},
-		"too long":      {"https://a.example": file("long.json", strings.Repeat(" ", jwk.MaxSetBytes+1))},
-		"no origin":     {"a.example": good},
-		"with a path":   {"https://a.example/x": good},
-		"did:key":       {"did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp": good},
-	} {
-		if _, err := client.FileKeys(files); err == nil {
-			t.Errorf("%s: accepted", name)
-		}
-		if _, err := client.New(&client.Config{KeyFiles: files}); err == nil {
-			t.Errorf("%s: accepted by New", name)
-		}
-	}
-
-	// In a client, an issuer with a file is asked for status alone.
-	r := newRegistry(t)
-	c := r.client(t, func(cfg *client.Config) { cfg.KeyFiles = map[string]string{r.issuer: good} })
-	for _, f := range []func(context.Context, string) ([]badge.Key, error){c.IssuerKeys, c.RefreshIssuerKeys} {
-		if got, err := f(t.Context(), r.issuer); err != nil || kids(got) != "a" {
-			t.Errorf("%q, %v", kids(got), err)
-		}
-	}
-	if _, err := c.Status(t.Context(), query(t, r.issuer)); err != nil {
-		t.Error(err)
-	}
-	if n := r.keyAsked.Load(); n != 0 {
-		t.Errorf("%d fetches of keys that come from a file", n)
-	}
-}
-
-func TestConfigRefused(t *testing.T) {
-	one := []string{"https://a.example"}
-	for name, cfg := range map[string]*client.Config{
-		"nil":                       nil,
-		"no issuer":                 {},
-		"http":                      {Issuers: []string{"http://a.example"}},
-		"path":                      {Issuers: []string{"https://a.example/x"}},
-		"slash":                     {Issuers: []string{"https://a.example/"}},
-		"default port":              {Issuers: []string{"https://a.example:443"}},
-		"upper case":                {Issuers: []string{"https://A.example"}},
-		"userinfo":                  {Issuers: []string{"https://u@a.example"}},
-		"address":                   {Issuers: []string{"https://10.0.0.1"}},
-		"did:web":                   {Issuers: []string{"did:web:a.example"}},
-		"empty":                     {Issuers: []string{""}},
-		"negative timeout":          {Issuers: one, Timeout: -1},
-		"refresh too often":         {Issuers: one, RefreshInterval: time.Second},
-		"older than refreshed":      {Issuers: one, RefreshInterval: time.Hour, MaxAge: time.Minute},
-		"negative age":              {Issuers: one, MaxAge: -1},
-		"storm":                     {Issuers: one, MinInterval: time.Millisecond},
-		"negative status time":      {Issuers: one, StatusTTL: -1},
-		"status longer than stated": {Issuers: one, StatusTTL: badge.MaxStatusAge + 1},
-	} {
-		if c, err := client.New(cfg); err == nil {
-			c.Close()
-			t.Errorf("%s: accepted", name)
-		}
-	}
-	c, err := client.New(&client.Config{Issuers: one, RefreshInterval: time.Hour})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Close()
 }
