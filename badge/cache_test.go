@@ -81,20 +81,21 @@ func TestCacheKeepsTheSignatureOnly(t *testing.T) {
 		want   Code
 		kept   int // entries afterwards
 	}{
-		"nothing":          {func(*cacheWorld) {}, "", 1},
-		"expired":          {func(w *cacheWorld) { w.now = w.now.Add(time.Hour) }, CodeExpired, 1},
-		"clock set back":   {func(w *cacheWorld) { w.now = w.now.Add(-time.Hour) }, CodeNotYetValid, 1},
-		"audience":         {func(w *cacheWorld) { w.v.audience = []string{"other"} }, CodeAudienceMismatch, 1},
-		"revoked":          {func(w *cacheWorld) { w.status.Revoked = true }, CodeRevoked, 1},
-		"disabled":         {func(w *cacheWorld) { w.status.AgentDisabled = true }, CodeAgentDisabled, 1},
-		"withdrawn":        {func(w *cacheWorld) { w.status.KeyWithdrawn = true }, CodeRevoked, 1},
-		"status unknown":   {func(w *cacheWorld) { w.err = errors.New("down") }, CodeRevocationCheckFailed, 1},
-		"issuer removed":   {func(w *cacheWorld) { w.v.RemoveIssuer(testIssuer) }, CodeIssuerUntrusted, 0},
-		"key removed":      {func(w *cacheWorld) { w.keys[testIssuer] = []Key{} }, CodeSignatureInvalid, 0},
-		"key replaced":     {func(w *cacheWorld) { w.keys[testIssuer] = []Key{other} }, CodeSignatureInvalid, 0},
-		"key renamed":      {func(w *cacheWorld) { w.keys[testIssuer][0].ID = "ca-x" }, CodeSignatureInvalid, 0},
-		"keys unreachable": {func(w *cacheWorld) { delete(w.keys, testIssuer) }, CodeKeyFetchFailed, 1},
-		"key forgotten":    {func(w *cacheWorld) { w.v.ForgetKey(testIssuer, "ca") }, "", 1},
+		"nothing":                  {func(*cacheWorld) {}, "", 1},
+		"expired":                  {func(w *cacheWorld) { w.now = w.now.Add(time.Hour) }, CodeExpired, 1},
+		"clock set back":           {func(w *cacheWorld) { w.now = w.now.Add(-time.Hour) }, CodeNotYetValid, 1},
+		"audience":                 {func(w *cacheWorld) { w.v.audience = []string{"other"} }, CodeAudienceMismatch, 1},
+		"revoked":                  {func(w *cacheWorld) { w.status.Revoked = true }, CodeRevoked, 1},
+		"disabled":                 {func(w *cacheWorld) { w.status.AgentDisabled = true }, CodeAgentDisabled, 1},
+		"withdrawn":                {func(w *cacheWorld) { w.status.KeyWithdrawn = true }, CodeRevoked, 1},
+		"status unknown":           {func(w *cacheWorld) { w.err = errors.New("down") }, CodeRevocationCheckFailed, 1},
+		"issuer removed":           {func(w *cacheWorld) { w.v.RemoveIssuer(testIssuer) }, CodeIssuerUntrusted, 0},
+		"issuer removed in a race": {func(w *cacheWorld) { delete(w.v.issuers, testIssuer) }, CodeIssuerUntrusted, 1},
+		"key removed":              {func(w *cacheWorld) { w.keys[testIssuer] = []Key{} }, CodeSignatureInvalid, 0},
+		"key replaced":             {func(w *cacheWorld) { w.keys[testIssuer] = []Key{other} }, CodeSignatureInvalid, 0},
+		"key renamed":              {func(w *cacheWorld) { w.keys[testIssuer][0].ID = "ca-x" }, CodeSignatureInvalid, 0},
+		"keys unreachable":         {func(w *cacheWorld) { delete(w.keys, testIssuer) }, CodeKeyFetchFailed, 1},
+		"key forgotten":            {func(w *cacheWorld) { w.v.ForgetKey(testIssuer, "ca") }, "", 1},
 		"subject's key joins the set": {func(w *cacheWorld) {
 			w.keys[testIssuer] = append(w.keys[testIssuer], Key{ID: "x", Public: seededKey(2).Public()})
 		}, CodeClaimsInvalid, 1},
@@ -191,6 +192,9 @@ func TestNoCache(t *testing.T) {
 	w.want(token, "")
 	w.v.RemoveIssuer(testIssuer)
 	w.want(token, CodeIssuerUntrusted)
+	if n := w.v.cache.len(); n != 0 {
+		t.Errorf("%d entries", n)
+	}
 }
 
 func TestSelfSignedRemoved(t *testing.T) {

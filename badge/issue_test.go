@@ -1,6 +1,7 @@
 package badge_test
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -83,6 +84,11 @@ func TestIssueRefused(t *testing.T) {
 	}
 }
 
+// lowOrder is a signer that says that its key is a point of small order.
+type lowOrder struct{ crypto.Signer }
+
+func (lowOrder) Public() crypto.PublicKey { return make(ed25519.PublicKey, ed25519.PublicKeySize) }
+
 func TestSelfSignRefused(t *testing.T) {
 	key := badgetest.NewKey(t)
 	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -97,6 +103,9 @@ func TestSelfSignRefused(t *testing.T) {
 	}
 	if _, err := badge.SelfSign(key, nil); err == nil {
 		t.Error("signed without a template")
+	}
+	if _, err := badge.SelfSign(lowOrder{key}, &badge.Template{}); err == nil {
+		t.Error("signed with a key of small order")
 	}
 	for name, tmpl := range map[string]badge.Template{
 		"ial 1":  {Assurance: badge.AssurancePossession, ConfirmationKeyID: did.FromKey(key.Public().(ed25519.PublicKey)).KeyURL()},

@@ -200,10 +200,10 @@ func readRevocationList(text []byte, issuer, kid string) (*RevocationList, error
 		issuer: p.Issuer, asOf: time.Unix(p.AsOf, 0).UTC(), from: *p.From, to: *p.To, order: *p.Revoked,
 		revoked: set(*p.Revoked), keys: set(*p.WithdrawnKeys), disabled: set(*p.DisabledAgents),
 	}
-	if err := l.readChain(p.Base, p.Head); err != nil {
+	if err := l.check(issuer, kid, p.AsOf); err != nil {
 		return nil, err
 	}
-	if err := l.check(issuer, kid, p.AsOf); err != nil {
+	if err := l.readChain(p.Base, p.Head); err != nil {
 		return nil, err
 	}
 	return l, nil

@@ -102,6 +102,7 @@ func TestRefusedPublic(t *testing.T) {
 		"symmetric":        `{"kty":"oct","k":"AA"}`,
 		"P-384":            `{"kty":"EC","crv":"P-384","x":"AA","y":"AA"}`,
 		"off the curve":    strings.Replace(p256Public, "4Etl", "4Etm", 1),
+		"no P-256 x":       `{"kty":"EC","crv":"P-256","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}`,
 		"no y":             `{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4"}`,
 		"more than a key":  rfcPublic + rfcPublic,
 		"larger than read": `{"kty":"OKP","crv":"Ed25519",` + x + `,"pad":"` + strings.Repeat("x", jwk.MaxBytes) + `"}`,
@@ -140,6 +141,8 @@ func TestPrivate(t *testing.T) {
 		"another half":     strings.Replace(rfcPrivate, "nWGx", "nWGy", 1),
 		"P-256":            p256Public,
 		"not JSON":         `{"d":"secret"`,
+		"array":            `[]`,
+		"no public half":   `{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"}`,
 		"short d":          strings.Replace(rfcPrivate, "nWGxne", "nWG", 1),
 		"use enc":          strings.Replace(rfcPrivate, `{`, `{"use":"enc",`, 1),
 		"larger":           strings.Repeat(" ", jwk.MaxBytes) + rfcPrivate,
@@ -161,6 +164,15 @@ func TestMarshalRefused(t *testing.T) {
 	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if out, err := jwk.MarshalSet([]*jwk.Public{{}}); err == nil {
+		t.Errorf("wrote %s", out)
+	}
+	if out, err := jwk.Marshal(ed25519.PublicKey(make([]byte, 32)), "\xff"); err == nil {
+		t.Errorf("wrote %s", out)
+	}
+	if jwk.CheckEd25519(nil) == nil {
+		t.Error("no key is a key")
 	}
 	for _, key := range []crypto.PublicKey{nil, ed25519.PublicKey{1}, &p384.PublicKey, (*ecdsa.PublicKey)(nil), "key"} {
 		if out, err := jwk.Marshal(key, ""); err == nil {

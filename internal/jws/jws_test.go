@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"io"
@@ -56,6 +57,9 @@ func TestSignAndVerify(t *testing.T) {
 			}
 			if m.Header != (jws.Header{Alg: alg, Typ: "JWT", Kid: "<ca&1>"}) || string(m.Payload) != `{"a":1}` || m.Token() != token {
 				t.Errorf("parsed as %+v", m)
+			}
+			if v, err := m.PayloadValue(); err != nil || v != `{"a":1}` {
+				t.Errorf("payload %q, %v", v, err)
 			}
 			if err := m.Verify(key.Public()); err != nil {
 				t.Error(err)
@@ -226,6 +230,13 @@ func TestVerifyRefused(t *testing.T) {
 		if err := m.Verify(key); err == nil {
 			t.Errorf("%T verified", key)
 		}
+	}
+	if jws.TokenHash(token) != sha256.Sum256([]byte(token)) || jws.TokenHash("") != sha256.Sum256(nil) {
+		t.Error("a token's hash is not its SHA-256")
+	}
+	long := strings.Repeat("x", 5000)
+	if jws.TokenHash(long) != sha256.Sum256([]byte(long)) {
+		t.Error("a long token's hash is not its SHA-256")
 	}
 	if _, err := jws.ParseMax(token, len(token)-1); err == nil {
 		t.Error("a token over the limit was parsed")
