@@ -371,3 +371,72 @@ func TestVerifierKeepsSoMany(t *testing.T) {
 		t.Error("the place is still the old server's")
 	}
 }
+
+// A server that closes the connection after the challenge cannot be used: the
+// next connection is another one.
+func TestServerWithoutKeepAlive(t *testing.T) {
+	w := newWorld(t, option{})
+	w.server.Config.SetKeepAlivesEnabled(false)
+	client := w.verified(w.verifier()).Client()
+	_, err := client.Get(w.url("/mcp"))
+	wantUndetermined(t, err, "")
+	for _, r := range w.requests() {
+		if r.URL.Path != mcpwire.DiscoveryPath {
+			t.Errorf("%s was sent", r.URL.Path)
+		}
+	}
+}
+
+func TestServerGone(t *testing.T) {
+	w := newWorld(t, option{})
+	v := w.verifier()
+	w.verified(v)
+	client := v.Client()
+	client.CloseIdleConnections()
+	w.server.Close()
+	_, err := client.Get(w.url("/mcp"))
+	wantUndetermined(t, err, "")
+	if CodeOf(err) != "" || !strings.Contains(err.Error(), "not examined to the end") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A body that can be read again is sent again with its request.
+func TestRepeatWithBody(t *testing.T) {
+	w := newWorld(t, option{})
+	client := w.verified(w.verifier()).Client()
+	var calls atomic.Int32
+	var got atomic.Value
+	w.intercept(func(_ *world, rw http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path == mcpwire.DiscoveryPath {
+			return false
+		}
+		body, _ := io.ReadAll(r.Body)
+		if calls.Add(1) == 1 {
+			panic(http.ErrAbortHandler)
+		}
+		got.Store(string(body))
+		return true
+	})
+	req, _ := http.NewRequest("PUT", w.url("/mcp"), strings.NewReader("all of it"))
+	resp, err := client.Do(req)
+	drain(t, resp, err)
+	if got.Load() != "all of it" {
+		t.Errorf("got %v", got.Load())
+	}
+}
+
+func TestErrorsSayWhat(t *testing.T) {
+	cause := errors.New("cause")
+	for _, err := range []error{
+		&UntrustedError{Code: CodePoPFailed, State: StateDeclared, DID: did.MustParse("did:web:a.example"), Reason: "why", err: cause},
+		&UndeterminedError{Code: CodePoPFailed, Reason: "why", err: cause},
+	} {
+		if !errors.Is(err, cause) || CodeOf(err) != CodePoPFailed || !strings.Contains(err.Error(), "SERVER_POP_FAILED: why") {
+			t.Errorf("%v", err)
+		}
+	}
+	if CodeOf(cause) != "" || CodeOf(nil) != "" {
+		t.Error("a code out of nothing")
+	}
+}

@@ -57,7 +57,6 @@ type option struct {
 	h2       bool
 	path     []string // of the DID
 	level    badge.Level
-	maxTLS   uint16
 	identity func(*IdentityConfig)
 }
 

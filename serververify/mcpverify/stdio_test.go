@@ -212,7 +212,6 @@ func TestUnverifiedServerIsNotHeard(t *testing.T) {
 		return m
 	}
 	client := newMCPClient()
-	client.AddRoots(&mcp.Root{URI: "file:///secret"})
 	client.AddReceivingMiddleware(func(next mcp.MethodHandler) mcp.MethodHandler {
 		return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
 			t.Errorf("the session saw %s", method)
@@ -367,3 +366,61 @@ func TestRefreshRefuses(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Many calls at once on an aged verification ask once; one that is given up
+// waits no longer.
+func TestRefreshTogether(t *testing.T) {
+	w := newWorld(t, serverDID)
+	s := newServer()
+	Disclose(s, w.identity())
+	hold, asked := make(chan struct{}), make(chan struct{}, 10)
+	link := &tap{Transport: serve(t, s)}
+	link.out = func(m jsonrpc.Message) jsonrpc.Message {
+		if req, ok := m.(*jsonrpc.Request); ok && req.Method == mcpwire.MethodIdentify {
+			asked <- struct{}{}
+			<-hold
+		}
+		return m
+	}
+	session, _, err := connect(t, w, link, "2025-11-25")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.advance(serververify.DefaultMaxAge + time.Second)
+	w.renew()
+	errs := make(chan error, 5)
+	for range 5 {
+		go func() {
+			_, err := session.CallTool(context.Background(), &mcp.CallToolParams{Name: "greet"})
+			errs <- err
+		}()
+	}
+	<-asked
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := session.CallTool(ctx, &mcp.CallToolParams{Name: "greet"}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a call that was given up: %v", err)
+	}
+	close(hold)
+	for range 5 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if n := len(asked); n != 0 {
+		t.Errorf("asked %d times more", n)
+	}
+}
+
+func TestTransportFails(t *testing.T) {
+	w := newWorld(t, serverDID)
+	broken := errors.New("no such program")
+	_, _, err := NewClient(newMCPClient(), w.verifier()).ConnectStdio(t.Context(), failing{broken}, nil)
+	if !errors.Is(err, broken) {
+		t.Errorf("got %v", err)
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Connect(context.Context) (mcp.Connection, error) { return nil, f.err }
