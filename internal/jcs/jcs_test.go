@@ -153,3 +153,21 @@ func BenchmarkCanonicalize(b *testing.B) {
 		}
 	}
 }
+
+// TestCorpus runs JSONTestSuite: what is not JSON has no canonical form.
+func TestCorpus(t *testing.T) {
+	const dir = "../../../shared/corpora/json-parsing/test_parsing"
+	files, err := filepath.Glob(filepath.Join(dir, "n_*.json"))
+	if err != nil || len(files) == 0 {
+		t.Skipf("JSONTestSuite is not at %s", dir)
+	}
+	for _, file := range files {
+		src, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := jcs.Canonicalize(src); err == nil {
+			t.Errorf("%s: %s", filepath.Base(file), got)
+		}
+	}
+}
