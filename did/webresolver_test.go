@@ -185,7 +185,10 @@ func TestAnswersThatAreNone(t *testing.T) {
 		"redirect": func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/elsewhere/did.json", http.StatusFound)
 		},
-		"slow": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"slow": func(_ http.ResponseWriter, r *http.Request) {
+			<-r.Context().Done()
+			panic(http.ErrAbortHandler) // so that no answer reaches a client that is just leaving
+		},
 	} {
 		s.answer = func(w http.ResponseWriter, r *http.Request) bool { answer(w, r); return true }
 		r := s.resolver(t, func(c *did.ResolverConfig) { c.Timeout = 200 * time.Millisecond })
