@@ -53,6 +53,7 @@ func (s *testStream) add(r *Record) *Record {
 func (s *testStream) decision(kind DecisionKind) *Record {
 	d := fullDraft()
 	d.Decision.Kind, d.Decision.Shadow = kind, false
+	d.Decision.Shown, d.Decision.Withheld = nil, nil // an answered list has no other outcome
 	if kind.Allows() {
 		d.Decision.DenyReason, d.Decision.DenyCause = "", ""
 	}
@@ -72,6 +73,10 @@ func (s *testStream) fill() *testStream {
 	shadowed.Decision.Shadow = true
 	s.add(shadowed)
 	s.add(outcomeOf(shadowed))
+	listed := s.decision(Allow)
+	none := uint64(0)
+	listed.Decision.Shown, listed.Decision.Withheld = &none, &none
+	s.add(listed)
 	s.add(&Record{Change: &Change{Subject: ChangePolicy, PolicyVersion: "b"}})
 	s.add(s.decision(AllowWithConstraints))
 	s.add(&Record{})
@@ -86,7 +91,7 @@ func TestChain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.First != 0 || got.Last != 8 || got.Records != 9 || got.Head != s.header.Previous || !slices.Equal(got.Open, []uint64{7}) {
+	if got.First != 0 || got.Last != 9 || got.Records != 10 || got.Head != s.header.Previous || !slices.Equal(got.Open, []uint64{8}) {
 		t.Errorf("summary %+v", got)
 	}
 	if got.Stream != s.header.Stream || got.Server != s.signer.did || !got.Latest.Equal(s.header.Time.Add(-time.Second)) {
@@ -160,7 +165,7 @@ func TestChainRefused(t *testing.T) {
 			s.add(&Record{})
 		}, CodeEpochReversed},
 		{"outcome of nothing", func(s *testStream) {
-			s.add(&Record{Outcome: &Outcome{DecisionID: newRecordID(), DecisionSequence: 7, Status: OutcomeOK}})
+			s.add(&Record{Outcome: &Outcome{DecisionID: newRecordID(), DecisionSequence: 8, Status: OutcomeOK}})
 		}, CodeOutcomeUnmatched},
 		{"outcome of a denied call", func(s *testStream) {
 			denied := mustVerify(s.t, s.entries[2], s.signer.keys).Record()

@@ -1,0 +1,150 @@
+package evidence
+
+import (
+	"crypto/ed25519"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/touchmark-dev/touchmark/did"
+	"github.com/touchmark-dev/touchmark/evidence"
+	"github.com/touchmark-dev/touchmark/internal/jcs"
+	"github.com/touchmark-dev/touchmark/internal/jws"
+	"github.com/touchmark-dev/touchmark/translog"
+)
+
+func disclosures(w *world) []*Vector {
+	entry := w.entry(w.allowed(1))
+	open := func(part evidence.Part, name string, change func(*evidence.Disclosure)) *Vector {
+		d, err := evidence.OpenMember(w.salt, &w.params, part, name)
+		must(err)
+		if change != nil {
+			change(d)
+		}
+		text, err := jcs.Marshal(d)
+		must(err)
+		v := w.vector(KindDisclosure, entry)
+		v.Disclosure = string(text)
+		return v
+	}
+	bad := func(name, defect string, change func(*evidence.Disclosure)) *Vector {
+		return open(evidence.PartArguments, "pin", change).reject(name, evidence.CodeCommitmentMismatch, "", defect)
+	}
+	otherEntry := func(name, defect string, r *evidence.Record) *Vector {
+		v := bad(name, defect, nil)
+		v.Entries = []string{w.entry(r)}
+		return v
+	}
+	malformed := open(evidence.PartArguments, "pin", nil)
+	malformed.Disclosure = edit(malformed.Disclosure, `"name"`, `"index":1,"name"`)
+	octets := w.allowed(1)
+	octets.Decision.ParamsCommitment, octets.Decision.ParamsForm = evidence.Commit(w.salt, &evidence.Params{Arguments: json.RawMessage("[1]")})
+	otherSalt := w.allowed(1)
+	otherSalt.Decision.ParamsCommitment, _ = evidence.Commit(seed("other salt"), &w.params)
+	return []*Vector{
+		open(evidence.PartArguments, "pin", nil).accept("disclosure-valid", "one argument is shown, the other is not"),
+		open(evidence.PartInputResponses, "approval", nil).accept("disclosure-input-response", "an input response is shown"),
+		bad("disclosure-value", "another value", func(d *evidence.Disclosure) { d.Value = json.RawMessage("1235") }),
+		bad("disclosure-value-type", "the value as a string", func(d *evidence.Disclosure) { d.Value = json.RawMessage(`"1234"`) }),
+		bad("disclosure-name", "another name", func(d *evidence.Disclosure) { d.Name = "pim" }),
+		bad("disclosure-part", "a member of the arguments shown as an input response", func(d *evidence.Disclosure) { d.Part = evidence.PartInputResponses }),
+		bad("disclosure-part-unknown", "a part that there is not", func(d *evidence.Disclosure) { d.Part = "result" }),
+		bad("disclosure-key", "another key", func(d *evidence.Disclosure) { d.Key[0] ^= 1 }),
+		bad("disclosure-others", "a commitment is missing from the others", func(d *evidence.Disclosure) { d.Others = d.Others[1:] }),
+		otherEntry("disclosure-other-record", "the disclosure of another record with the same parameters", otherSalt),
+		otherEntry("disclosure-octets", "the parameters were committed to as a whole", octets),
+		otherEntry("disclosure-heartbeat", "the record is not a decision", w.heartbeat(1)),
+		malformed.reject("disclosure-further-member", evidence.CodeMalformed, "", "a member that disclosures do not have"),
+	}
+}
+
+func openings(w *world) []*Vector {
+	text := func(s string) *string { return &s }
+	salt := b64(w.salt[:])
+	params := func(r *evidence.Record, arguments, responses *string) *Vector {
+		v := w.vector(KindParams, w.entry(r))
+		v.Opening = &Opening{Salt: salt, Arguments: arguments, InputResponses: responses}
+		return v
+	}
+	results := func(r *evidence.Record, result string) *Vector {
+		v := w.vector(KindResult, w.entry(r))
+		v.Opening = &Opening{Salt: salt, Result: &result}
+		return v
+	}
+	committed := func(arguments string) *evidence.Record {
+		r := w.allowed(1)
+		r.Decision.ParamsCommitment, r.Decision.ParamsForm = evidence.Commit(w.salt, &evidence.Params{Arguments: json.RawMessage(arguments)})
+		return r
+	}
+	responses := text(string(w.params.InputResponses))
+	otherSalt := params(w.allowed(1), text(string(w.params.Arguments)), responses)
+	s := seed("other salt")
+	otherSalt.Opening.Salt = b64(s[:])
+	outcome := w.outcome(2, w.allowed(1))
+	return []*Vector{
+		params(w.allowed(1), text(`{"pin": 1.234e3, "path":"\/srv\/data\/a.txt"}`), responses).accept("params-valid", "all parameters are shown, written otherwise"),
+		params(committed("null"), text("{}"), nil).accept("params-none", "there were none: absent, null and {} are the same"),
+		params(committed(`[1,1]`), text(`[1,1]`), nil).accept("params-octets", "parameters without a canonical form, shown as they were sent"),
+		params(w.allowed(1), text(`{"path":"/srv/data/a.txt","pin":1235}`), responses).reject("params-other", evidence.CodeCommitmentMismatch, "", "one parameter is another"),
+		params(w.allowed(1), text(string(w.params.Arguments)), nil).reject("params-part-missing", evidence.CodeCommitmentMismatch, "", "the input responses are not shown"),
+		params(committed(`[1,1]`), text(`[1, 1]`), nil).reject("params-octets-other", evidence.CodeCommitmentMismatch, "", "parameters without a canonical form, written otherwise"),
+		otherSalt.reject("params-salt", evidence.CodeCommitmentMismatch, "", "the salt is another"),
+		results(outcome, result).accept("result-valid", "the result is shown"),
+		results(outcome, strings.ToUpper(result)).reject("result-other", evidence.CodeCommitmentMismatch, "", "the result is another"),
+		results(w.allowed(1), result).reject("result-of-decision", evidence.CodeCommitmentMismatch, "", "the record commits to no result"),
+	}
+}
+
+func promises(w *world) []*Vector {
+	r := w.allowed(1)
+	entry := w.entry(r)
+	leaf := evidence.Hash(translog.LeafHash([]byte(entry)))
+	p := &evidence.Promise{
+		Server: did.MustParse(server), LeafHash: leaf, Stream: r.Stream, Sequence: 1, LogOrigin: "log.example/touchmark",
+		IssuedAt: time.Unix(1790000001, 0), Deadline: time.Unix(1790000061, 0),
+	}
+	token, err := p.Sign(keyID, w.key)
+	must(err)
+	promise := func(token string, entries ...string) *Vector {
+		v := w.vector(KindPromise, entries...)
+		v.Promise = token
+		return v
+	}
+	rewritten := w.allowed(1)
+	rewritten.Decision.Target = "list_dir"
+	claim := func(name, claim string, value any, defect string) *Vector {
+		return promise(w.promise("touchmark-promise+jwt", keyID, w.key, p, claim, value)).reject(name, evidence.CodePromiseMalformed, "", defect)
+	}
+	return []*Vector{
+		promise(token, entry).accept("promise-valid", "the entry is the one that was promised"),
+		promise(token, w.entry(rewritten)).reject("promise-rewritten", evidence.CodePromiseMismatch, "", "the server signed another entry for this place"),
+		promise(token, w.entry(w.heartbeat(2))).reject("promise-other-place", evidence.CodePromiseMismatch, "", "the promise is about another record"),
+		promise(w.promise("capiscio.hop+jwt", keyID, w.key, p, "", nil)).reject("promise-typ", evidence.CodePromiseMalformed, "", "typ is that of a call proof"),
+		promise(w.promise("touchmark-promise+jwt", "did:web:evil.example#key-1", w.key, p, "", nil)).reject("promise-kid", evidence.CodeKeyMismatch, "", "a promise whose kid is a key of another server"),
+		promise(w.promise("touchmark-promise+jwt", server+"#key-2", w.key, p, "", nil)).reject("promise-key-unknown", evidence.CodeKeyUnknown, "", "a promise whose kid is a key that the reader does not have"),
+		promise(w.promise("touchmark-promise+jwt", keyID, w.stranger, p, "", nil)).reject("promise-signature", evidence.CodePromiseSignature, "", "a promise signed by another key"),
+		promise(token[:len(token)-1]).reject("promise-cut", evidence.CodePromiseMalformed, "", "the last character is missing"),
+		claim("promise-iss", "iss", nil, "iss is missing"),
+		claim("promise-leaf", "leaf_hash", leaf.String()[7:], "leaf_hash has no prefix"),
+		claim("promise-stream", "stream", strings.Repeat("0", 32), "a promise for the zero stream"),
+		claim("promise-origin", "log_origin", nil, "log_origin is missing"),
+		claim("promise-deadline", "deadline", 1790000001, "the deadline is when the promise was made"),
+		claim("promise-index", "index", 1, "a claim that promises do not have"),
+	}
+}
+
+// promise signs the claims of p, one of them changed.
+func (w *world) promise(typ, kid string, key ed25519.PrivateKey, p *evidence.Promise, claim string, value any) string {
+	claims := map[string]any{
+		"iss": p.Server, "leaf_hash": p.LeafHash, "stream": p.Stream, "seq": p.Sequence, "log_origin": p.LogOrigin,
+		"iat": p.IssuedAt.Unix(), "deadline": p.Deadline.Unix(),
+	}
+	if claims[claim] = value; value == nil {
+		delete(claims, claim)
+	}
+	payload, err := jcs.Marshal(claims)
+	must(err)
+	token, err := jws.Sign(jws.Header{Typ: typ, Kid: kid}, payload, key)
+	must(err)
+	return token
+}
