@@ -9,6 +9,7 @@ var moduleNames = map[string]string{
 	"go-sdk":     "github.com/modelcontextprotocol/go-sdk",
 	"gowebpki":   "github.com/gowebpki/jcs",
 	"json":       "github.com/go-json-experiment/json",
+	"klog":       "k8s.io/klog/v2",
 	"jwx":        "github.com/lestrrat-go/jwx/v2",
 	"merkle":     "github.com/transparency-dev/merkle",
 	"tessera":    "github.com/transparency-dev/tessera",
@@ -45,6 +46,8 @@ var testModules = []string{"cmp", "testscript", "gowebpki", "jwx", "go-jose", "j
 var (
 	below   = []string{"did", "badge", "badge/pop"}
 	guarded = []string{"did", "badge", "badge/pop", "evidence", "translog", "guard"}
+	all     = append([]string{"badge/client", "serververify", "serververify/mcpverify", "guard/policy", "guard/mcpguard",
+		"guard/gateway", "translog/tlogclient", "translog/tesseralog"}, guarded...)
 )
 
 // rules has one entry for each directory with Go files.
@@ -66,7 +69,7 @@ var rules = map[string]rule{
 	},
 	"translog/tesseralog": {
 		ours:    []string{"translog", "translog/tlogclient"},
-		modules: []string{"formats", "json", "merkle", "tessera", "x/mod", "x/sys"},
+		modules: []string{"formats", "json", "klog", "merkle", "tessera", "x/mod", "x/sys"},
 	},
 	"translog/translogtest": {
 		ours:     []string{"translog", "translog/tlogclient"},
@@ -95,11 +98,14 @@ var rules = map[string]rule{
 		modules: []string{"go-sdk", "json"},
 	},
 
+	// The program may use all that users may.
 	"cmd/touchmark": {
-		ours: []string{"did", "badge", "badge/pop", "badge/client", "translog", "translog/tlogclient",
-			"translog/tesseralog", "evidence", "serververify", "serververify/mcpverify", "guard", "guard/policy",
-			"guard/mcpguard", "guard/gateway"},
+		ours:    append([]string{"cmd/touchmark/internal/tour"}, all...),
 		modules: []string{"cli", "go-jose", "go-sdk", "json", "x/mod", "x/sys", "x/time", "yaml"},
+	},
+	"cmd/touchmark/internal/tour": {
+		ours:    all,
+		modules: []string{"go-jose", "go-sdk", "json", "x/mod", "x/sys", "x/time", "yaml"},
 	},
 
 	// Parts that several of them share.
@@ -119,5 +125,10 @@ var rules = map[string]rule{
 	"internal/peers":                 {forTests: true},
 	"internal/safehttp/safehttptest": {forTests: true},
 	"internal/vectorgen":             {forTests: true},
+	"internal/vectorgen/badge":       {forTests: true},
+	"internal/vectorgen/callproof":   {forTests: true},
+	"internal/vectorgen/did":         {forTests: true},
+	"internal/vectorgen/evidence":    {forTests: true},
 	"internal/vectorgen/log":         {forTests: true},
+	"internal/vectorgen/serverproof": {forTests: true},
 }

@@ -1,0 +1,72 @@
+# Every check of the project. `make test` is the one to run before a change is proposed.
+
+GO       ?= go
+TOOL     := $(GO) tool -modfile=internal/tools/go.mod
+LINT     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+FUZZTIME ?= 2m
+BENCH    ?= .
+COUNT    ?= 5
+SOAK     ?= Soak|Crash|Kill|KnownFault|Torture|Conformance|Gateway
+
+.PHONY: all build test vet fmt staticcheck race vectors vectors-check lint fuzz bench soak npm vuln tidy
+
+all: build lint test
+
+build:
+	$(GO) build ./...
+	$(GO) build -trimpath -o touchmark ./cmd/touchmark
+
+# The import graph and the command's scripts are Go tests, and so part of race.
+test: vet fmt staticcheck vectors-check race
+
+vet:
+	$(GO) vet ./...
+
+fmt:
+	@files=$$($(GO) list -f '{{.Dir}}' ./... | xargs gofmt -l) || exit 1; \
+	if [ -n "$$files" ]; then echo "not formatted, run gofmt -w:"; echo "$$files" | sort -u; exit 1; fi
+
+staticcheck:
+	$(TOOL) staticcheck ./...
+
+race:
+	$(GO) test -race -timeout 20m ./...
+
+vectors:
+	$(GO) run ./internal/vectorgen
+
+vectors-check:
+	$(GO) run ./internal/vectorgen -check
+
+# golangci-lint is built on first use, which takes some minutes.
+lint:
+	$(GO) run $(LINT) run ./...
+
+# Every fuzz target in turn, each for FUZZTIME.
+fuzz:
+	@set -eu; $(GO) list -f '{{$$dir := .Dir}}{{range .TestGoFiles}}{{$$dir}} {{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$$dir}} {{.}}{{"\n"}}{{end}}' ./... \
+	| while read -r dir file; do \
+		[ -n "$$file" ] || continue; \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' "$$dir/$$file"); do \
+			echo "== $${dir#$(CURDIR)/} $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$dir" </dev/null; \
+		done; \
+	done
+
+bench:
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./...
+
+# The full counts of kills, load and races; CI runs the same tests with reduced ones.
+soak: npm
+	TOUCHMARK_SOAK=1 TOUCHMARK_REQUIRE_PEERS=1 $(GO) test -count 1 -timeout 120m -v -run '$(SOAK)' ./...
+
+npm:
+	cd internal/npm && npm ci
+
+# Exits 3 when a vulnerable function is reachable. Needs the vulnerability database.
+vuln:
+	$(TOOL) govulncheck ./...
+
+tidy:
+	$(GO) mod tidy -diff
+	cd internal/tools && $(GO) mod tidy -diff
