@@ -3,6 +3,8 @@ package badge_test
 import (
 	"context"
 	"crypto/ed25519"
+	"encoding/base64"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,8 +12,10 @@ import (
 	"github.com/touchmark-dev/touchmark/badge/badgetest"
 )
 
-// BenchmarkVerify reports, beside its own figures, the ratio "x-ed25519" of a verification to one raw Ed25519
-// verification of the same bytes. Both alternate within the loop, so that a busy machine slows both.
+// BenchmarkVerify reports, for a badge of level 2 with ial "0" and the key set at hand, beside the usual
+// figures the ratio "x-ed25519" of a verification to its floor: one raw Ed25519 verification of the same
+// signature. Both alternate within the loop, so that a busy machine slows both. ns/op is of the two together;
+// ns/verify is of the verification alone.
 func BenchmarkVerify(b *testing.B) {
 	ca := badgetest.New(b)
 	token := ca.Issue(badgetest.NewWebAgent(b, "did:web:agents.example:ada"), badge.LevelDomain)
@@ -49,10 +53,13 @@ func benchmarkVerify(b *testing.B, cfg *badge.Config, floor *badgetest.CA, token
 		}
 		return
 	}
-	key := floor.Key.Signer.(ed25519.PrivateKey)
-	msg := []byte(token)
-	sig := ed25519.Sign(key, msg)
-	pub := key.Public().(ed25519.PublicKey)
+	pub := floor.Key.Signer.Public().(ed25519.PublicKey)
+	dot := strings.LastIndexByte(token, '.')
+	msg := []byte(token[:dot])
+	sig, err := base64.RawURLEncoding.DecodeString(token[dot+1:])
+	if err != nil {
+		b.Fatal(err)
+	}
 	var ours, raw time.Duration
 	for b.Loop() {
 		t0 := time.Now()
