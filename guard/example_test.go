@@ -25,10 +25,10 @@ func ExampleWrap() {
 	_, err = wipe(context.Background(), guard.Credentials{}, "sda")
 	var denied *guard.DeniedError
 	if errors.As(err, &denied) {
-		fmt.Println(denied.Code, denied.Cause)
+		fmt.Println(denied.Code)
 		fmt.Println(denied.Reason())
 	}
 	// Output:
-	// TOOL_AUTH_MISSING LEVEL_TOO_LOW
+	// TOOL_AUTH_MISSING
 	// this needs a badge; present one
 }

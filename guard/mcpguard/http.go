@@ -94,11 +94,11 @@ func readCalls(body []byte) ([]wireCall, error) {
 	if err := strictjson.Validate(body); err != nil {
 		return nil, err
 	}
-	messages := []json.RawMessage{body}
-	if trimmed := bytes.TrimLeft(body, " \t\r\n"); trimmed[0] == '[' {
-		if err := json.Unmarshal(body, &messages); err != nil {
-			return nil, err
-		}
+	var messages []json.RawMessage
+	if trimmed := bytes.TrimLeft(body, " \t\r\n"); trimmed[0] != '[' {
+		messages = append(messages, body)
+	} else if err := json.Unmarshal(body, &messages); err != nil {
+		return nil, err
 	}
 	var calls []wireCall
 	for _, m := range messages {
