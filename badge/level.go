@@ -65,8 +65,8 @@ func (l *Level) UnmarshalText(text []byte) error {
 type Assurance string
 
 const (
-	// AssuranceAccount: the holder of the subject's account with the issuer named the key.
+	// AssuranceAccount says that the holder of the subject's account with the issuer named the key.
 	AssuranceAccount Assurance = "0"
-	// AssurancePossession: the issuer saw a proof of possession of the key.
+	// AssurancePossession says that the issuer saw a proof of possession of the key.
 	AssurancePossession Assurance = "1"
 )

@@ -25,8 +25,8 @@ func TestParseLevel(t *testing.T) {
 func TestAtLeast(t *testing.T) {
 	for l := 0; l < 256; l++ {
 		for minimum := 0; minimum < 256; minimum++ {
-			real := func(n int) bool { return n >= int(badge.LevelSelfSigned) && n <= int(badge.LevelExtended) }
-			want := real(l) && real(minimum) && l >= minimum
+			isLevel := func(n int) bool { return n >= int(badge.LevelSelfSigned) && n <= int(badge.LevelExtended) }
+			want := isLevel(l) && isLevel(minimum) && l >= minimum
 			if got := badge.Level(l).AtLeast(badge.Level(minimum)); got != want {
 				t.Errorf("Level(%d).AtLeast(%d) = %v", l, minimum, got)
 			}

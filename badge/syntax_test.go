@@ -1,6 +1,7 @@
 package badge
 
 import (
+	"errors"
 	"strings"
 	"testing"
 )
@@ -84,8 +85,8 @@ func TestChain(t *testing.T) {
 func TestUnwrap(t *testing.T) {
 	w := newCacheWorld(t, 0)
 	_, err := w.v.Verify(t.Context(), "a.b.c")
-	rejected, ok := err.(*RejectedError)
-	if !ok || rejected.Unwrap() == nil {
+	var rejected *RejectedError
+	if !errors.As(err, &rejected) || rejected.Unwrap() == nil {
 		t.Errorf("got %v", err)
 	}
 }

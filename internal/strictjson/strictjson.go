@@ -11,6 +11,7 @@ package strictjson
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 
@@ -96,7 +97,7 @@ func skipString[T ~string | ~[]byte](text T, i int) int {
 func reasonInvalid(data []byte) error {
 	dec := jsontext.NewDecoder(bytes.NewReader(data))
 	if err := dec.SkipValue(); err != nil {
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		return fmt.Errorf("strictjson: %w", err)

@@ -90,7 +90,7 @@ func TestWrongKind(t *testing.T) {
 }
 
 // TestHandMade shows that text which never was valid JSON does not panic.
-func TestHandMade(t *testing.T) {
+func TestHandMade(*testing.T) {
 	whole := `{"a\u0041":[1,{"b":"c\""}],"d":"\ud800"}`
 	for i := range whole {
 		for j := i; j <= len(whole); j++ {

@@ -13,7 +13,7 @@ func compat(w *world) []*draft {
 	didWeb := func() *draft {
 		return on(w.good().with("iss", compatIssuer)).configured(func(c *Config) {
 			c.CompatIssuers = []string{compatIssuer}
-			c.JWKS = map[string]json.RawMessage{compatIssuer: keySet(keyID, w.ca)}
+			c.JWKS = map[string]json.RawMessage{compatIssuer: keySet(named{keyID, w.ca})}
 		})
 	}
 	return []*draft{

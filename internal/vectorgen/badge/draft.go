@@ -69,7 +69,7 @@ func (w *world) good() *draft {
 		claims: object{
 			"jti": badgeID, "iss": issuer, "sub": subject,
 			"iat": now - 10, "exp": now + 290,
-			"ial": "0", "key": publicJWK(w.agent.Public(), ""),
+			"ial": "0", "key": publicJWK(w.agent.Public()),
 			"vc": object{
 				"type":              []string{"VerifiableCredential", "AgentIdentity"},
 				"credentialSubject": object{"level": "2", "domain": "agents.example"},
@@ -78,7 +78,7 @@ func (w *world) good() *draft {
 		key: w.ca,
 		config: Config{
 			Now: now, Issuers: []string{issuer},
-			JWKS:   map[string]json.RawMessage{issuer: keySet(keyID, w.ca)},
+			JWKS:   map[string]json.RawMessage{issuer: keySet(named{keyID, w.ca})},
 			Status: &Status{Authoritative: true},
 		},
 	}

@@ -77,7 +77,7 @@ func headers(w *world) []*draft {
 		bad("header-crit", "crit asks for an extension", member("crit", []string{"exp"}).inHeader("exp", now+290)),
 		bad("header-b64", "b64 says that the payload is not encoded", member("b64", false)),
 		bad("header-zip", "zip says that the payload is compressed", member("zip", "DEF")),
-		bad("header-jwk", "jwk brings a key", member("jwk", publicJWK(w.ca.Public(), ""))),
+		bad("header-jwk", "jwk brings a key", member("jwk", publicJWK(w.ca.Public()))),
 		bad("header-x5c", "x5c brings a certificate", member("x5c", []string{"MIIB"})),
 		bad("header-jku", "jku says where a key set is", member("jku", "https://registry.invalid/jwks.json")),
 		bad("header-x5u", "x5u says where a certificate is", member("x5u", "https://registry.invalid/ca.pem")),

@@ -12,7 +12,7 @@ func keys(w *world) []*draft {
 	bad := func(name, defect, jwk string) *draft {
 		return against(w.good().with("key", lit(strings.ReplaceAll(jwk, "$x", x))), name, "key", defect)
 	}
-	ec := string(publicJWK(ecKey("agent ec").Public(), ""))
+	ec := string(publicJWK(ecKey("agent ec").Public()))
 	return []*draft{
 		against(w.good().with("key", nil), "key-missing", "key", "key is missing"),
 		bad("key-string", "key is a string", `"$x"`),
@@ -36,8 +36,8 @@ func keys(w *world) []*draft {
 		bad("key-ops-string", "key_ops is a string", `{"crv":"Ed25519","key_ops":"verify","kty":"OKP","x":"$x"}`),
 		bad("key-ops-number", "key_ops has a number in it", `{"crv":"Ed25519","key_ops":[1],"kty":"OKP","x":"$x"}`),
 		bad("key-kid-empty", "key has an empty kid", `{"crv":"Ed25519","kid":"","kty":"OKP","x":"$x"}`),
-		against(w.self0().with("key", publicJWK(w.stranger.Public(), "")), "key-not-of-did", "key", "key is not that of the did:key"),
-		against(w.good().with("key", publicJWK(w.ca.Public(), "")), "key-of-issuer", "key", "key is the issuer's that signed"),
+		against(w.self0().with("key", publicJWK(w.stranger.Public())), "key-not-of-did", "key", "key is not that of the did:key"),
+		against(w.good().with("key", publicJWK(w.ca.Public())), "key-of-issuer", "key", "key is the issuer's that signed"),
 	}
 }
 
@@ -54,7 +54,7 @@ func confirmations(w *world) []*draft {
 		bad("cnf-missing", "cnf", `cnf is missing with ial "1"`, nil),
 		against(w.good().with("cnf", object{"kid": subject + "#key-1"}), "cnf-with-ial-0", "cnf", `cnf is present with ial "0"`),
 		bad("cnf-string", "cnf", "cnf is a string", subject+"#key-1"),
-		bad("cnf-no-kid", "cnf.kid", "cnf has no kid", object{"jwk": publicJWK(w.agent.Public(), "")}),
+		bad("cnf-no-kid", "cnf.kid", "cnf has no kid", object{"jwk": publicJWK(w.agent.Public())}),
 		bad("cnf-kid-number", "cnf.kid", "cnf.kid is a number", object{"kid": 1}),
 		bad("cnf-kid-empty", "cnf.kid", "cnf.kid is empty", object{"kid": ""}),
 		bad("cnf-kid-fragment", "cnf.kid", "cnf.kid is a fragment alone", object{"kid": "#key-1"}),

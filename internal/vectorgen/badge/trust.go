@@ -11,11 +11,11 @@ import (
 func trust(w *world) []*draft {
 	es256 := w.good().inHeader("alg", "ES256").inHeader("kid", ecKeyID)
 	es256.key = w.ecCA
-	es256.config.JWKS[issuer] = keySet(ecKeyID, w.ecCA)
+	es256.config.JWKS[issuer] = keySet(named{ecKeyID, w.ecCA})
 	self256 := w.self0().inHeader("alg", "ES256")
 	self256.key = w.ecCA
 	return []*draft{
-		w.good().with("iss", unlisted).configured(func(c *Config) { c.JWKS[unlisted] = keySet(keyID, w.ca) }).
+		w.good().with("iss", unlisted).configured(func(c *Config) { c.JWKS[unlisted] = keySet(named{keyID, w.ca}) }).
 			reject("issuer-unlisted", untrusted, "iss", "the issuer is not on the list; its key set is never fetched"),
 		w.good().configured(func(c *Config) { c.Issuers, c.SelfSigned = nil, []string{w.self.String()} }).
 			reject("issuer-none-listed", untrusted, "iss", "no issuer is on the list"),
@@ -38,15 +38,15 @@ func signatures(w *world) []*draft {
 		return s[:i] + string(c) + s[i+1:]
 	}
 	sixth := w.good().inHeader("kid", nil)
-	sixth.config.JWKS[issuer] = keySet("a", w.more[0], "b", w.more[1], "c", w.more[2], "d", w.more[3], "e", w.more[4], keyID, w.ca)
-	wrongKind := w.good().configured(func(c *Config) { c.JWKS[issuer] = keySet(keyID, w.ecCA) })
+	sixth.config.JWKS[issuer] = keySet(named{"a", w.more[0]}, named{"b", w.more[1]}, named{"c", w.more[2]}, named{"d", w.more[3]}, named{"e", w.more[4]}, named{keyID, w.ca})
+	wrongKind := w.good().configured(func(c *Config) { c.JWKS[issuer] = keySet(named{keyID, w.ecCA}) })
 	return []*draft{
 		w.good().inHeader("kid", "ca-9").reject("kid-unknown", unsigned, "", "the issuer's set lacks the kid"),
 		w.good().configured(func(c *Config) { c.JWKS[issuer] = json.RawMessage(`{"keys":[]}`) }).inHeader("kid", nil).
 			reject("key-set-empty", unsigned, "", "the issuer's set is empty"),
 		signedBy(w.good(), w.stranger).reject("signed-by-stranger", unsigned, "", "signed with a key that is not the issuer's"),
 		signedBy(w.good(), w.agent).reject("signed-by-subject", unsigned, "", "signed with the subject's own key"),
-		signedBy(w.good(), w.next).configured(func(c *Config) { c.JWKS[issuer] = keySet(keyID, w.ca, "ca-next", w.next) }).
+		signedBy(w.good(), w.next).configured(func(c *Config) { c.JWKS[issuer] = keySet(named{keyID, w.ca}, named{"ca-next", w.next}) }).
 			reject("signed-by-other-kid", unsigned, "", "signed with a key of the set other than the kid names"),
 		sixth.reject("sixth-key", unsigned, "", "names no key; the sixth of the set signed, and five are tried"),
 		wrongKind.reject("alg-of-other-key", unsigned, "", "alg is EdDSA and the kid names a key on P-256"),
@@ -58,8 +58,8 @@ func signatures(w *world) []*draft {
 			reject("payload-changed", unsigned, "", "the level was raised after signing"),
 		signedBy(w.self0(), w.stranger).reject("self-signed-by-stranger", unsigned, "", "level 0 is signed with a key that is not the did:key's"),
 		w.self0().inHeader("kid", "ca-1").reject("self-signed-kid", unsigned, "", "level 0 names a key that is not the did:key's"),
-		w.good().with("key", publicJWK(w.next.Public(), "")).
-			configured(func(c *Config) { c.JWKS[issuer] = keySet(keyID, w.ca, "ca-next", w.next) }).
+		w.good().with("key", publicJWK(w.next.Public())).
+			configured(func(c *Config) { c.JWKS[issuer] = keySet(named{keyID, w.ca}, named{"ca-next", w.next}) }).
 			reject("key-of-issuer-other", badge.CodeClaimsInvalid, "key", "key is one of the issuer's that did not sign"),
 	}
 }

@@ -34,15 +34,15 @@ func acceptedForms(w *world) []*draft {
 	return []*draft{
 		es256.configured(func(c *Config) {
 			c.AllowES256 = []string{issuer}
-			c.JWKS[issuer] = keySet(keyID, w.ca, ecKeyID, w.ecCA)
+			c.JWKS[issuer] = keySet(named{keyID, w.ca}, named{ecKeyID, w.ecCA})
 		}).accept("valid-es256", "signed with P-256 by an issuer that may"),
-		w.good().with("key", publicJWK(ecSubject, "")).accept("valid-subject-p256", "the subject's key is on P-256"),
+		w.good().with("key", publicJWK(ecSubject)).accept("valid-subject-p256", "the subject's key is on P-256"),
 		w.good().inHeader("kid", nil).accept("valid-no-kid", "names no key; the set has one"),
 		w.good().inHeader("kid", nil).configured(func(c *Config) {
-			c.JWKS[issuer] = keySet("a", w.more[0], "b", w.more[1], "c", w.more[2], "d", w.more[3], keyID, w.ca)
+			c.JWKS[issuer] = keySet(named{"a", w.more[0]}, named{"b", w.more[1]}, named{"c", w.more[2]}, named{"d", w.more[3]}, named{keyID, w.ca})
 		}).accept("valid-no-kid-fifth-key", "names no key; the fifth of the set signed"),
 		w.good().configured(func(c *Config) {
-			c.JWKS[issuer] = keySet("ca-0", w.next, keyID, w.ca)
+			c.JWKS[issuer] = keySet(named{"ca-0", w.next}, named{keyID, w.ca})
 		}).accept("valid-rotated", "the key is the second of the set"),
 		w.self0().inHeader("kid", nil).accept("valid-level-0-no-kid", "level 0 names no key"),
 		w.self0().inHeader("kid", strings.TrimPrefix(w.self.String(), "did:key:")).
@@ -61,7 +61,7 @@ func acceptedForms(w *world) []*draft {
 			accept("valid-more-types", "further types in another order"),
 		w.good().with("iss", issuer+":8443").configured(func(c *Config) {
 			c.Issuers = []string{issuer + ":8443"}
-			c.JWKS = map[string]json.RawMessage{issuer + ":8443": keySet(keyID, w.ca)}
+			c.JWKS = map[string]json.RawMessage{issuer + ":8443": keySet(named{keyID, w.ca})}
 		}).accept("valid-issuer-port", "an issuer on a port of its own"),
 	}
 }

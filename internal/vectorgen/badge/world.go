@@ -91,17 +91,23 @@ func signJWS(key crypto.Signer, input string) []byte {
 
 func b64(data []byte) string { return base64.RawURLEncoding.EncodeToString(data) }
 
-func publicJWK(key crypto.PublicKey, kid string) json.RawMessage {
-	text, err := jwk.Marshal(key, kid)
+func publicJWK(key crypto.PublicKey) json.RawMessage {
+	text, err := jwk.Marshal(key, "")
 	must(err)
 	return text
 }
 
-// keySet writes a JWKS of keys named by kid, in the order given; an empty kid leaves the key without name.
-func keySet(named ...any) json.RawMessage {
+// A named key is one of a key set.
+type named struct {
+	kid string
+	key crypto.Signer
+}
+
+// keySet writes a JWKS, in the order given.
+func keySet(set ...named) json.RawMessage {
 	var keys []*jwk.Public
-	for i := 0; i < len(named); i += 2 {
-		keys = append(keys, &jwk.Public{KeyID: named[i].(string), Key: named[i+1].(crypto.Signer).Public()})
+	for _, n := range set {
+		keys = append(keys, &jwk.Public{KeyID: n.kid, Key: n.key.Public()})
 	}
 	text, err := jwk.MarshalSet(keys)
 	must(err)
@@ -115,7 +121,7 @@ func document(id, fragment string, key crypto.PublicKey) json.RawMessage {
 		"@context": []string{"https://www.w3.org/ns/did/v1"},
 		"id":       id,
 		"verificationMethod": []any{map[string]any{
-			"id": method, "type": "JsonWebKey2020", "controller": id, "publicKeyJwk": publicJWK(key, ""),
+			"id": method, "type": "JsonWebKey2020", "controller": id, "publicKeyJwk": publicJWK(key),
 		}},
 		"authentication":  []string{method},
 		"assertionMethod": []string{method},
