@@ -106,8 +106,11 @@ func (a *Adapter) answer(ctx context.Context, x *exchange) (mcp.Result, error) {
 	if err != nil {
 		return nil, a.refuse(ctx, r, err)
 	}
-	if isList(x.method) {
+	switch {
+	case isList(x.method):
 		return a.list(ctx, x, r)
+	case x.method == methodListen && r.Capability.Kind == "":
+		return x.run(ctx)
 	}
 	return a.use(ctx, x, r)
 }

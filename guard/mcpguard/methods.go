@@ -38,6 +38,7 @@ const (
 	methodListTools    = "tools/list"
 	methodGetPrompt    = "prompts/get"
 	methodReadResource = "resources/read"
+	methodListen       = "subscriptions/listen"
 )
 
 // request says what an exchange asks for, and what it presents. With an error the Request still says what
@@ -141,10 +142,9 @@ func describeCompletion(r *guard.Request, p *mcp.CompleteParams) (err error) {
 	return err
 }
 
-// describeListen asks for every resource whose changes are to be told, and for the method itself: that a list
-// changed says nothing of what is in it.
+// describeListen asks for every resource whose changes are to be told. Without resources there is nothing to
+// ask for: that a list changed says nothing of what is in it, and sessions are told so unasked.
 func describeListen(r *guard.Request, p *mcp.SubscriptionsListenParams) (err error) {
-	r.Capability = guard.Capability{Kind: guard.KindMethod, Name: r.Method}
 	if p.Notifications == nil {
 		return nil
 	}
