@@ -1,0 +1,40 @@
+// This file is compiled into a copy of the SDK's own conformance server, whose
+// main function TestConformance changes to call it.
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"log"
+	"net/http"
+	"os"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/touchmark-dev/touchmark/did"
+	"github.com/touchmark-dev/touchmark/evidence"
+	"github.com/touchmark-dev/touchmark/guard"
+	"github.com/touchmark-dev/touchmark/guard/mcpguard"
+)
+
+// guarded puts a guard that allows everything, and records all of it, in front
+// of a server and its HTTP handler.
+func guarded(server *mcp.Server, handler http.Handler) http.Handler {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		log.Fatal(err)
+	}
+	self := did.FromKey(key.Public().(ed25519.PublicKey))
+	ledger, err := evidence.Open(context.Background(), &evidence.LedgerConfig{
+		Dir: os.Getenv("CONFORMANCE_EVIDENCE"), Server: self, Key: key, KeyID: self.KeyURL(), AllowNoLog: true,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	g, err := guard.New(&guard.Config{Policy: guard.UnsafeAllowAll{}, Evidence: ledger})
+	if err != nil {
+		log.Fatal(err)
+	}
+	return mcpguard.Protect(server, g).Handler(handler)
+}
