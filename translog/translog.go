@@ -45,9 +45,10 @@ type Appender interface {
 	// durable in the engine, though not yet under a published checkpoint.
 	//
 	// After an error, including one of ctx, a prefix of the entries may be in
-	// the log or still on its way into it: compare the engine's size and last
-	// entries before trying again. An empty call, an empty entry and one of
-	// more than MaxEntryBytes are refused and leave the log as it was.
+	// the log: compare the engine's size and last entries before trying again.
+	// It is settled by then; none enters the log later. An empty call, an empty
+	// entry and one of more than MaxEntryBytes are refused and leave the log as
+	// it was.
 	Append(ctx context.Context, entries [][]byte) (first uint64, err error)
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,9 +22,9 @@ const gatherWait = 2 * time.Millisecond
 // Append implements [translog.Appender]. The entries of a call stay together;
 // concurrent calls are gathered into common batches of up to 1,024 entries,
 // which is also the size in which to feed the log. A batch that ends at an index
-// that 256 divides costs half as much as one that does not. A call that its
-// context ends before its batch began leaves no trace; one that fails later may
-// have.
+// that 256 divides costs half as much as one that does not. A context that ends
+// before the batch begins withdraws the call without a trace; once the batch has
+// begun Append returns what became of it, whatever the context says.
 func (l *Log) Append(ctx context.Context, entries [][]byte) (uint64, error) {
 	if err := translog.CheckEntries(entries); err != nil {
 		return 0, err
@@ -44,11 +45,14 @@ func (l *Log) Append(ctx context.Context, entries [][]byte) (uint64, error) {
 	}
 	select {
 	case <-r.done:
-		return r.first, r.err
 	case <-ctx.Done():
-		l.appender.withdraw(r)
-		return 0, ctx.Err()
+		if l.appender.withdraw(r) {
+			return 0, ctx.Err()
+		}
+		// Its batch has begun. To return now would leave open what becomes of it.
+		<-r.done
 	}
+	return r.first, r.err
 }
 
 // A request is one call of Append. first and err are set before done is closed.
@@ -100,16 +104,16 @@ func (a *appender) submit(r *request) error {
 	return nil
 }
 
-// withdraw takes back a request that no batch has taken yet.
-func (a *appender) withdraw(r *request) {
+// withdraw takes back a request, unless a batch has taken it or it is finished.
+func (a *appender) withdraw(r *request) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for i, p := range a.pending {
-		if p == r {
-			a.pending = append(a.pending[:i], a.pending[i+1:]...)
-			return
-		}
+	i := slices.Index(a.pending, r)
+	if i < 0 {
+		return false
 	}
+	a.pending = slices.Delete(a.pending, i, i+1)
+	return true
 }
 
 func (a *appender) wake() {

@@ -131,10 +131,14 @@ func TestWithdraw(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	a.withdraw(first)
-	a.withdraw(first)
+	if !a.withdraw(first) || a.withdraw(first) {
+		t.Error("a pending request can be withdrawn once")
+	}
 	if batch, ok := a.take(); !ok || len(batch) != 1 || batch[0] != second {
 		t.Errorf("take = %v, %t", batch, ok)
+	}
+	if a.withdraw(second) {
+		t.Error("a request whose batch has begun was withdrawn")
 	}
 }
 

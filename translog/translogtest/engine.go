@@ -50,6 +50,7 @@ func TestEngine(t *testing.T, open func(t *testing.T) Engine) {
 		{"RefusedAppendLeavesNoTrace", (*engineTest).refusedAppendLeavesNoTrace},
 		{"LargestEntry", (*engineTest).largestEntry},
 		{"ConcurrentAppendsStayTogether", (*engineTest).concurrentAppendsStayTogether},
+		{"CanceledAppendIsSettled", (*engineTest).canceledAppendIsSettled},
 		{"ProofsVerify", (*engineTest).proofsVerify},
 		{"ConsistencyVerifies", (*engineTest).consistencyVerifies},
 		{"AwaitEndsWithContext", (*engineTest).awaitEndsWithContext},
@@ -218,6 +219,40 @@ func (e *engineTest) concurrentAppendsStayTogether() {
 	}
 	wg.Wait()
 	e.mustSize(callers * calls * each)
+}
+
+// canceledAppendIsSettled feeds entries as a ledger does that trusts Size after
+// an error: were an entry to arrive later, it would be there twice.
+func (e *engineTest) canceledAppendIsSettled() {
+	const total, each = 60, 3
+	canceled := 0
+	for next := 0; next < total; {
+		ctx, cancel := context.WithTimeout(e.ctx, time.Duration(canceled%5)*time.Millisecond)
+		_, err := e.Append(ctx, numbered(next, each))
+		cancel()
+		if err == nil {
+			next += each
+			continue
+		}
+		size, err := e.Size(e.ctx)
+		if err != nil {
+			e.Fatal(err)
+		}
+		next = int(size)
+		if canceled++; canceled%7 == 0 {
+			e.mustAppend(numbered(next, each))
+			next += each
+		}
+	}
+	for i := range total {
+		want := fmt.Appendf(nil, "entry %d ", i)
+		if got, err := e.Entry(e.ctx, uint64(i)); err != nil || !bytes.HasPrefix(got, want) {
+			e.Fatalf("Entry(%d) = %q, %v, want %q", i, got, err, want)
+		}
+	}
+	if canceled == 0 {
+		e.Error("no append was canceled")
+	}
 }
 
 func (e *engineTest) proofsVerify() {
