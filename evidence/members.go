@@ -87,7 +87,7 @@ var members = [...]member{
 	{"outcome", inOutcome, func(r *Record) any { return (*string)(&r.Outcome.Status) }},
 	{"params_commitment", inDecision, func(r *Record) any { return &r.Decision.ParamsCommitment }},
 	{"params_form", inDecision, func(r *Record) any { return (*string)(&r.Decision.ParamsForm) }},
-	{"prev", inAll, func(r *Record) any { return &r.Previous }},
+	{"prev", inAll &^ inGenesis, func(r *Record) any { return &r.Previous }},
 	{"previous_policy_version", inChange, func(r *Record) any { return &r.Change.PreviousPolicyVersion }},
 	{"proof_hash", inDecision, func(r *Record) any { return &r.Decision.ProofHash }},
 	{"request_id", inDecision, func(r *Record) any { return &r.Decision.RequestID }},

@@ -5,9 +5,6 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/json"
-	"os"
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -157,35 +154,6 @@ func TestEveryMemberIsWritten(t *testing.T) {
 		}
 		if !strings.Contains(all.String(), `"`+m.name+`":`) {
 			t.Errorf("no test record has the member %q", m.name)
-		}
-	}
-}
-
-// spec/evidence.md names every member and every code, and no member that there is not.
-func TestSpecificationIsComplete(t *testing.T) {
-	spec, err := os.ReadFile("../spec/evidence.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var listed []string
-	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z][a-z0-9_.]*)` \\| [GDOHC]").FindAllSubmatch(spec, -1) {
-		listed = append(listed, string(row[1]))
-	}
-	slices.Sort(listed)
-	var want []string
-	for _, m := range members {
-		want = append(want, m.name)
-	}
-	if !slices.Equal(listed, want) {
-		t.Errorf("the tables of spec/evidence.md list\n%q\nthe code knows\n%q", listed, want)
-	}
-	source, err := os.ReadFile("errors.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, code := range regexp.MustCompile(`"(EVIDENCE_[A-Z_]+)"`).FindAllSubmatch(source, -1) {
-		if !bytes.Contains(spec, append([]byte("`"), append(code[1], '`')...)) {
-			t.Errorf("spec/evidence.md does not have the code %s", code[1])
 		}
 	}
 }

@@ -183,7 +183,7 @@ func memberOf(err error) string {
 var sameBranch = map[string][]string{
 	"what is absent is not of the form either": {
 		"auth-missing", "badge-level-missing", "deny-reason-missing", "entry-no-kid", "id-missing", "method-missing",
-		"prev-missing", "seq-zero", "decision-kind-missing",
+		"seq-zero", "decision-kind-missing",
 	},
 	"the other kind that has the member":        {"policy-missing"},
 	"what another reader may take for the same": {"entry-space", "record-order", "entry-array", "unknown-null", "unknown-object"},
