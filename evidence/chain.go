@@ -158,7 +158,7 @@ func (c *Chain) accept(e *VerifiedEntry) {
 	if r.Time.After(c.latest) {
 		c.latest = r.Time
 	}
-	if d := r.Decision; d != nil && (d.Kind.Allows() || d.Shadow) {
+	if d := r.Decision; d != nil && d.opens() {
 		c.open[r.Sequence] = r.ID
 	}
 	if r.Outcome != nil {
