@@ -1,8 +1,11 @@
 package mcpwire
 
-// CodeDenied is the JSON-RPC error code of a refusal by the guard. It stands
-// outside of -32768 to -32000, which JSON-RPC and MCP keep to themselves.
-const CodeDenied = -31403
+// The JSON-RPC error codes of refusals by the guard. They stand outside of
+// -32768 to -32000, which JSON-RPC and MCP keep to themselves.
+const (
+	CodeDenied       = -31403 // examined and refused
+	CodeUndetermined = -31503 // could not be told, and so refused; may be tried again later
+)
 
 // A Denial is the data member of the error by which a guard refuses a request
 // (spec/guard.md section 7).

@@ -1,0 +1,143 @@
+package gateway
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/touchmark-dev/touchmark/internal/strictjson"
+)
+
+// The members of a request's _meta that are spoken between the caller and the
+// guard. None of them goes on to the upstream server: a badge that a hostile
+// server sees is a badge that it may try to use elsewhere.
+var privateMetaPrefixes = []string{"capiscio_", "dev.touchmark/"}
+
+// object is a JSON object whose members are kept as they came.
+type object map[string]json.RawMessage
+
+func parseObject(raw json.RawMessage) (object, error) {
+	if len(raw) == 0 {
+		return object{}, nil
+	}
+	var o object
+	if err := strictjson.Unmarshal(raw, &o); err != nil {
+		return nil, err
+	}
+	if o == nil {
+		return nil, fmt.Errorf("want an object, have null")
+	}
+	return o, nil
+}
+
+func (o object) encode() json.RawMessage {
+	b, err := json.Marshal(o)
+	if err != nil {
+		panic("gateway: internal error: " + err.Error()) // members were parsed, so they encode
+	}
+	return b
+}
+
+// str returns member name as a string, "" when it is absent.
+func (o object) str(name string) (string, error) {
+	raw, ok := o[name]
+	if !ok {
+		return "", nil
+	}
+	var s *string
+	if err := strictjson.Unmarshal(raw, &s); err != nil || s == nil {
+		return "", fmt.Errorf("member %q is not a string", name)
+	}
+	return *s, nil
+}
+
+func (o object) child(name string) (object, error) { return parseObject(o[name]) }
+
+// stripMeta removes from params what is meant for the guard alone and returns
+// the _meta as it was.
+func stripMeta(params object) (object, error) {
+	meta, err := params.child("_meta")
+	if err != nil {
+		return nil, fmt.Errorf("member _meta: %w", err)
+	}
+	if len(meta) == 0 {
+		return meta, nil
+	}
+	rest := make(object, len(meta))
+	for k, v := range meta {
+		if !isPrivateMeta(k) {
+			rest[k] = v
+		}
+	}
+	params["_meta"] = rest.encode()
+	return meta, nil
+}
+
+func isPrivateMeta(key string) bool {
+	for _, p := range privateMetaPrefixes {
+		if strings.HasPrefix(key, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// clientCapabilitiesKey is where a 2026-07-28 request states what its client
+// can do.
+const clientCapabilitiesKey = "io.modelcontextprotocol/clientCapabilities"
+
+// narrowClient takes from a request the capabilities by which an upstream
+// server could turn around and ask the client for something: its roots, a
+// completion of its model, an answer of its user. Nothing guards that
+// direction, so the upstream never learns that it exists.
+func narrowClient(params object) error {
+	if raw, ok := params["capabilities"]; ok { // initialize
+		narrowed, err := dropMembers(raw, "roots", "sampling", "elicitation", "tasks")
+		if err != nil {
+			return fmt.Errorf("member capabilities: %w", err)
+		}
+		params["capabilities"] = narrowed
+	}
+	meta, err := params.child("_meta")
+	if err != nil {
+		return fmt.Errorf("member _meta: %w", err)
+	}
+	raw, ok := meta[clientCapabilitiesKey]
+	if !ok {
+		return nil
+	}
+	narrowed, err := dropMembers(raw, "roots", "sampling", "elicitation", "tasks")
+	if err != nil {
+		return fmt.Errorf("member %q of _meta: %w", clientCapabilitiesKey, err)
+	}
+	meta[clientCapabilitiesKey] = narrowed
+	params["_meta"] = meta.encode()
+	return nil
+}
+
+// narrowServer leaves in a handshake's result only the capabilities that the
+// gateway guards, and adds the guard's own extension.
+func narrowServer(result, extensions object) error {
+	caps, err := result.child("capabilities")
+	if err != nil {
+		return fmt.Errorf("member capabilities: %w", err)
+	}
+	kept := object{}
+	if tools, ok := caps["tools"]; ok {
+		kept["tools"] = tools
+	}
+	kept["extensions"] = extensions.encode()
+	result["capabilities"] = kept.encode()
+	return nil
+}
+
+func dropMembers(raw json.RawMessage, names ...string) (json.RawMessage, error) {
+	o, err := parseObject(raw)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range names {
+		delete(o, n)
+	}
+	return o.encode(), nil
+}

@@ -1,0 +1,282 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/touchmark-dev/touchmark/guard"
+	"github.com/touchmark-dev/touchmark/serververify"
+)
+
+// Limits of a gateway.
+const (
+	// MaxInFlight is how many requests of the client are worked on at once.
+	// The gateway reads no further while there are as many.
+	MaxInFlight = 64
+
+	// drainTime is how long requests in flight may go on after the client's
+	// stream has ended.
+	drainTime = 5 * time.Second
+)
+
+// A Config says what a [Gateway] guards. The zero Config is refused.
+type Config struct {
+	// Guard decides. Required.
+	Guard *guard.Guard
+
+	// Identity is disclosed to clients, and proven over standard input and
+	// output; what the upstream says of its own is dropped. Nil discloses
+	// nothing.
+	Identity *serververify.Identity
+
+	// Logger hears of what the gateway drops and refuses below the level of
+	// the guard. Nil discards. No parameter, badge or proof is logged.
+	Logger *slog.Logger
+}
+
+// A Gateway carries messages between one client and one upstream server. Make
+// it with [New].
+type Gateway struct {
+	guard    *guard.Guard
+	identity *serververify.Identity
+	log      *slog.Logger
+
+	client   *stream
+	upstream *upstream
+	tools    *tools
+	slots    chan struct{}
+
+	mu     sync.Mutex                    // guards calls
+	calls  map[string]context.CancelFunc // requests in flight, by the client's id
+	nCalls sync.WaitGroup
+}
+
+// New makes a Gateway.
+func New(cfg *Config) (*Gateway, error) {
+	if cfg == nil || cfg.Guard == nil {
+		return nil, errors.New("gateway: no Guard: there would be nothing in front of the server")
+	}
+	g := &Gateway{
+		guard: cfg.Guard, identity: cfg.Identity, log: cfg.Logger,
+		tools: newTools(), slots: make(chan struct{}, MaxInFlight),
+		calls: map[string]context.CancelFunc{},
+	}
+	if g.log == nil {
+		g.log = slog.New(slog.DiscardHandler)
+	}
+	return g, nil
+}
+
+// A Pipe is one side of a gateway: R is what that side says, W what it hears.
+type Pipe struct {
+	R io.Reader
+	W io.WriteCloser
+}
+
+// Run carries messages until the client's stream ends, which is the regular
+// end and gives nil; until the upstream's does, or ctx ends, which are errors.
+// It can be called once. What is still in flight when the client is gone is
+// given a few seconds to end and to be recorded. Run closes the server's W, by
+// which a server on standard input is told to stop, and nothing else: a Read
+// that never returns outlives it.
+func (g *Gateway) Run(ctx context.Context, client, server Pipe) error {
+	if g.client != nil {
+		return errors.New("gateway: Run was called before")
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	g.client = newStream(client.R, client.W)
+	up := newStream(server.R, server.W)
+	g.upstream = newUpstream(up)
+
+	ended := make(chan error, 2)
+	go func() { ended <- g.readUpstream(ctx, up) }()
+	go func() { ended <- g.readClient(ctx) }()
+	var err error
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err == nil {
+		g.drain()
+	}
+	cancel()
+	g.upstream.close()
+	closeErr := server.W.Close() // also frees a write that the upstream never took
+	g.nCalls.Wait()
+	if err == nil && closeErr != nil && !errors.Is(closeErr, os.ErrClosed) {
+		err = fmt.Errorf("gateway: closing the upstream's input: %w", closeErr)
+	}
+	return err
+}
+
+// drain waits for requests in flight, for a while.
+func (g *Gateway) drain() {
+	done := make(chan struct{})
+	go func() { g.nCalls.Wait(); close(done) }()
+	timer := time.NewTimer(drainTime)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
+}
+
+func (g *Gateway) readClient(ctx context.Context) error {
+	for {
+		m, err := g.client.read()
+		var malformed *malformedError
+		switch {
+		case errors.As(err, &malformed):
+			g.refuseMalformed(ctx, malformed)
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("gateway: reading from the client: %w", err)
+		case m.isRequest():
+			if err := g.startRequest(ctx, m); err != nil {
+				return err
+			}
+		case m.isNotification():
+			g.clientNotification(m)
+		default:
+			g.log.Warn("gateway: dropped an answer to nothing that was asked")
+		}
+	}
+}
+
+// refuseMalformed records what cannot be read, and answers it. It may have been
+// a request, so it counts as an attempt.
+func (g *Gateway) refuseMalformed(ctx context.Context, err error) {
+	refusal := guard.RefusalOf(g.guard.Refuse(ctx, &guard.Request{
+		Verb: guard.Invoke, Method: "malformed", Transport: transportName,
+	}, guard.CodeRequestRejected, causeMalformed))
+	g.log.Warn("gateway: malformed message from the client", "error", err)
+	g.answerError(nil, &wireError{Code: codeInvalidRequest, Message: "malformed message", Data: refusalData(refusal)})
+}
+
+// startRequest works on a request in a goroutine of its own, when one is free.
+func (g *Gateway) startRequest(ctx context.Context, m *message) error {
+	select {
+	case g.slots <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	id := string(m.ID)
+	g.mu.Lock()
+	_, twice := g.calls[id]
+	if !twice {
+		g.calls[id] = cancel
+	}
+	g.mu.Unlock()
+	g.nCalls.Add(1)
+	go func() {
+		defer g.nCalls.Done()
+		defer func() { <-g.slots }()
+		defer cancel()
+		if twice {
+			g.refuseRequest(ctx, m, causeDuplicateID)
+			return
+		}
+		defer func() {
+			g.mu.Lock()
+			delete(g.calls, id)
+			g.mu.Unlock()
+		}()
+		g.serve(ctx, m)
+	}()
+	return nil
+}
+
+// clientNotification passes on the little that an upstream has to hear.
+func (g *Gateway) clientNotification(m *message) {
+	switch m.Method {
+	case "notifications/initialized":
+		if err := g.upstream.s.write(&message{Method: m.Method}); err != nil {
+			g.log.Warn("gateway: writing to the upstream", "error", err)
+		}
+	case "notifications/cancelled":
+		params, err := parseObject(m.Params)
+		if err != nil {
+			return
+		}
+		g.mu.Lock()
+		cancel := g.calls[string(params["requestId"])]
+		g.mu.Unlock()
+		if cancel != nil {
+			cancel()
+		}
+	default:
+		g.log.Info("gateway: dropped a notification of the client", "method", clip(m.Method))
+	}
+}
+
+func (g *Gateway) readUpstream(ctx context.Context, up *stream) error {
+	for {
+		m, err := up.read()
+		var malformed *malformedError
+		switch {
+		case errors.As(err, &malformed):
+			g.log.Warn("gateway: malformed message from the upstream", "error", malformed)
+		case err != nil:
+			g.upstream.close()
+			return fmt.Errorf("gateway: %w: %v", errUpstreamGone, err)
+		case m.isResponse():
+			g.upstream.deliver(m)
+		case m.isRequest():
+			g.answerUpstream(up, m)
+		default:
+			g.upstreamNotification(m)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// answerUpstream refuses what an upstream asks of the client, but for a sign of
+// life.
+func (g *Gateway) answerUpstream(up *stream, m *message) {
+	var err error
+	if m.Method == "ping" {
+		err = up.reply(m.ID, json.RawMessage(`{}`))
+	} else {
+		g.log.Warn("gateway: refused a request of the upstream", "method", clip(m.Method))
+		err = up.refuse(m.ID, &wireError{Code: codeMethodNotFound, Message: "the gateway passes no requests to the client"})
+	}
+	if err != nil {
+		g.log.Warn("gateway: writing to the upstream", "error", err)
+	}
+}
+
+func (g *Gateway) upstreamNotification(m *message) {
+	switch m.Method {
+	case "notifications/tools/list_changed":
+		g.tools.invalidate()
+	case "notifications/progress":
+	default:
+		g.log.Info("gateway: dropped a notification of the upstream", "method", clip(m.Method))
+		return
+	}
+	if err := g.client.write(&message{Method: m.Method, Params: m.Params}); err != nil {
+		g.log.Warn("gateway: writing to the client", "error", err)
+	}
+}
+
+// clip bounds what the other side chose before it is logged.
+func clip(s string) string {
+	const most = 64
+	if len(s) > most {
+		return s[:most] + "..."
+	}
+	return s
+}

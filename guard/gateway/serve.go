@@ -1,0 +1,378 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strconv"
+
+	"github.com/touchmark-dev/touchmark/evidence"
+	"github.com/touchmark-dev/touchmark/guard"
+	"github.com/touchmark-dev/touchmark/internal/mcpwire"
+	"github.com/touchmark-dev/touchmark/serververify/mcpverify"
+)
+
+// transportName is what records say of how a call came.
+const transportName = "stdio"
+
+// Causes and error classes that the gateway adds to those of package guard.
+const (
+	causeMalformed       = "MALFORMED"
+	causeDuplicateID     = "DUPLICATE_ID"
+	causeParams          = "PARAMS_MALFORMED"
+	causeUpstreamCatalog = "UPSTREAM_CATALOG"
+	classToolError       = "tool_error"
+	classUpstream        = "upstream_error"
+	classUpstreamGone    = "upstream_gone"
+	classMalformedResult = "upstream_malformed"
+)
+
+// serve works on one request. Whatever panics in it is a refusal with a record.
+func (g *Gateway) serve(ctx context.Context, m *message) {
+	defer func() {
+		if p := recover(); p != nil {
+			g.log.Error("gateway: panic", "value", fmt.Sprint(p), "stack", string(debug.Stack()))
+			g.refuseRequest(ctx, m, guard.CausePanic)
+		}
+	}()
+	params, err := parseObject(m.Params)
+	if err != nil {
+		g.refuseRequest(ctx, m, causeParams)
+		return
+	}
+	meta, err := stripMeta(params)
+	if err != nil {
+		g.refuseRequest(ctx, m, causeParams)
+		return
+	}
+	switch m.Method {
+	case "initialize", "server/discover":
+		g.handshake(ctx, m, params, meta)
+	case mcpwire.MethodIdentify:
+		g.identify(ctx, m)
+	case "ping":
+		g.forward(ctx, m, params)
+	case "tools/list":
+		g.listTools(ctx, m, params, meta)
+	case "tools/call":
+		g.callTool(ctx, m, params, meta)
+	default:
+		g.unknownMethod(ctx, m, params, meta)
+	}
+}
+
+// refuseRequest records and answers a request that is refused for its form.
+func (g *Gateway) refuseRequest(ctx context.Context, m *message, cause string) {
+	err := g.guard.Refuse(ctx, &guard.Request{
+		Verb: guard.Invoke, Method: m.Method, RequestID: requestID(m), Transport: transportName,
+	}, guard.CodeRequestRejected, cause)
+	g.answerError(m.ID, &wireError{
+		Code: codeInvalidParams, Message: "the request's parameters are malformed", Data: refusalData(guard.RefusalOf(err)),
+	})
+}
+
+// forward passes a request on that is open to everybody, and its answer back.
+func (g *Gateway) forward(ctx context.Context, m *message, params object) {
+	result, err := g.upstream.call(ctx, m.Method, params.encode(), nil)
+	if err != nil {
+		g.answerUpstreamError(m, err)
+		return
+	}
+	g.answer(m, result)
+}
+
+// handshake passes on the first request of either protocol generation. It is
+// answerable to anybody: who calls must be able to learn who answers.
+func (g *Gateway) handshake(ctx context.Context, m *message, params, meta object) {
+	if err := narrowClient(params); err != nil {
+		g.refuseRequest(ctx, m, causeParams)
+		return
+	}
+	if _, err := presentedIn(meta); err != nil {
+		g.refuseRequest(ctx, m, causeParams)
+		return
+	}
+	raw, err := g.upstream.call(ctx, m.Method, params.encode(), nil)
+	if err != nil {
+		g.answerUpstreamError(m, err)
+		return
+	}
+	if raw, err = g.introduce(ctx, m, raw); err != nil {
+		g.log.Error("gateway: handshake", "error", err)
+		g.answerError(m.ID, &wireError{Code: codeInternalError, Message: "the upstream's handshake is malformed"})
+		return
+	}
+	g.answer(m, raw)
+}
+
+// introduce makes the upstream's answer to a handshake the gateway's own.
+func (g *Gateway) introduce(ctx context.Context, m *message, raw json.RawMessage) (json.RawMessage, error) {
+	result, err := parseObject(raw)
+	if err != nil {
+		return nil, err
+	}
+	if err := narrowServer(result, g.extension()); err != nil {
+		return nil, err
+	}
+	if _, err := stripMeta(result); err != nil { // an upstream's word on who it is stands for nothing here
+		return nil, err
+	}
+	if g.identity == nil {
+		return result.encode(), nil
+	}
+	return mcpverify.DiscloseRaw(ctx, g.identity, m.Method, m.Params, result.encode())
+}
+
+// extension is what the gateway announces beside the upstream's capabilities.
+func (g *Gateway) extension() object {
+	b, err := json.Marshal(mcpwire.Extension(g.guard.AcceptsBadges(), g.guard.RequiresProof(), g.guard.Server().String()))
+	if err != nil {
+		panic("gateway: internal error: " + err.Error())
+	}
+	return object{mcpwire.ExtensionGuard: b}
+}
+
+// identify answers a challenge that comes after the handshake.
+func (g *Gateway) identify(ctx context.Context, m *message) {
+	if g.identity == nil {
+		g.answerError(m.ID, &wireError{Code: codeMethodNotFound, Message: "method not found"})
+		return
+	}
+	result, err := mcpverify.IdentifyRaw(ctx, g.identity, m.Params)
+	if err != nil {
+		g.refuseRequest(ctx, m, causeParams)
+		return
+	}
+	g.answer(m, result)
+}
+
+// unknownMethod refuses and records a method that nothing here guards.
+func (g *Gateway) unknownMethod(ctx context.Context, m *message, params, meta object) {
+	r, err := g.request(m, params, meta)
+	if err != nil {
+		g.refuseRequest(ctx, m, causeParams)
+		return
+	}
+	err = g.guard.Refuse(ctx, r, guard.CodeMethodDenied, guard.CauseNoRule)
+	g.answerError(m.ID, &wireError{
+		Code: codeMethodNotFound, Message: "method not found", Data: refusalData(guard.RefusalOf(err)),
+	})
+}
+
+// request is what the guard is asked about m.
+func (g *Gateway) request(m *message, params, meta object) (*guard.Request, error) {
+	presented, err := presentedIn(meta)
+	if err != nil {
+		return nil, err
+	}
+	return &guard.Request{
+		Verb: guard.Invoke, Method: m.Method,
+		Capability: guard.Capability{Kind: guard.KindMethod, Name: m.Method},
+		Arguments:  params["arguments"], InputResponses: params["inputResponses"],
+		Badge: presented.Badge, Proof: presented.Hop, TxnID: presented.Txn,
+		RequestID: requestID(m), TraceID: traceID(meta), Transport: transportName,
+	}, nil
+}
+
+func presentedIn(meta object) (mcpwire.Presented, error) {
+	texts := make(map[string]any, 4)
+	for _, name := range []string{mcpwire.MetaBadge, mcpwire.MetaHop, mcpwire.MetaTxn, mcpwire.MetaNonce} {
+		if _, ok := meta[name]; !ok {
+			continue
+		}
+		text, err := meta.str(name)
+		if err != nil {
+			return mcpwire.Presented{}, err
+		}
+		texts[name] = text
+	}
+	return mcpwire.FromMeta(texts)
+}
+
+func requestID(m *message) string {
+	if len(m.ID) > 0 && m.ID[0] == '"' {
+		if s, err := strconv.Unquote(string(m.ID)); err == nil {
+			return s
+		}
+	}
+	return string(m.ID)
+}
+
+func traceID(meta object) string {
+	s, err := meta.str("traceparent")
+	if err != nil {
+		return ""
+	}
+	return s
+}
+
+func (g *Gateway) listTools(ctx context.Context, m *message, params, meta object) {
+	r, err := g.request(m, params, meta)
+	if err != nil {
+		g.refuseRequest(ctx, m, causeParams)
+		return
+	}
+	if _, ok := params["cursor"]; ok { // the gateway gives none out: it answers with one page
+		g.refuseRequest(ctx, m, causeParams)
+		return
+	}
+	r.Verb, r.Arguments, r.InputResponses = guard.Discover, nil, nil
+	listing, err := g.guard.List(ctx, r)
+	if err != nil {
+		g.answerRefusal(m, guard.RefusalOf(err), "")
+		return
+	}
+	c, err := g.catalog(ctx, params)
+	if err != nil {
+		g.noCatalog(ctx, m, r, err)
+		return
+	}
+	keep, _, err := listing.Filter(ctx, c.items)
+	if err != nil {
+		g.answerRefusal(m, guard.RefusalOf(err), "")
+		return
+	}
+	g.answer(m, c.page(keep))
+}
+
+// noCatalog refuses what depends on the upstream's list when it cannot be had.
+func (g *Gateway) noCatalog(ctx context.Context, m *message, r *guard.Request, err error) {
+	g.log.Error("gateway: list of tools", "error", err)
+	g.answerRefusal(m, guard.RefusalOf(g.guard.Refuse(ctx, r, guard.CodeGuardFailed, causeUpstreamCatalog)), "")
+}
+
+// catalog returns the upstream's tools. What a 2026-07-28 server wants to know
+// with every request is taken from the client's request at hand.
+func (g *Gateway) catalog(ctx context.Context, params object) (*catalog, error) {
+	if c := g.tools.cached(); c != nil {
+		return c, nil
+	}
+	meta, err := params.child("_meta")
+	if err != nil {
+		return nil, err
+	}
+	delete(meta, "progressToken")
+	return g.tools.get(ctx, func(ctx context.Context, cursor string) (object, error) {
+		ask := object{}
+		if len(meta) > 0 {
+			ask["_meta"] = meta.encode()
+		}
+		if cursor != "" {
+			text, err := json.Marshal(cursor)
+			if err != nil {
+				return nil, err
+			}
+			ask["cursor"] = text
+		}
+		if err := narrowClient(ask); err != nil {
+			return nil, err
+		}
+		raw, err := g.upstream.call(ctx, "tools/list", ask.encode(), nil)
+		if err != nil {
+			return nil, err
+		}
+		return parseObject(raw)
+	})
+}
+
+// callMembers are the members that the parameters of tools/call may have. What
+// the guard does not know of it cannot decide about.
+var callMembers = map[string]bool{
+	"name": true, "arguments": true, "inputResponses": true, "requestState": true, "_meta": true,
+}
+
+func (g *Gateway) callTool(ctx context.Context, m *message, params, meta object) {
+	r, err := g.request(m, params, meta)
+	if err != nil {
+		g.refuseRequest(ctx, m, causeParams)
+		return
+	}
+	name, err := params.str("name")
+	if err != nil || name == "" || narrowClient(params) != nil {
+		g.refuseRequest(ctx, m, causeParams)
+		return
+	}
+	for member := range params {
+		if !callMembers[member] {
+			g.refuseRequest(ctx, m, causeParams)
+			return
+		}
+	}
+	r.Capability = guard.Capability{Kind: guard.KindTool, Name: name}
+	c, err := g.catalog(ctx, params)
+	if err != nil {
+		g.noCatalog(ctx, m, r, err)
+		return
+	}
+	level, known := c.require(name)
+	r.Require, r.Missing = level, !known
+	grant, err := g.guard.Check(ctx, r)
+	if err != nil {
+		g.answerRefusal(m, guard.RefusalOf(err), name)
+		return
+	}
+	g.run(ctx, m, params, grant)
+}
+
+// run lets a granted call go upstream, and answers when its outcome is recorded.
+func (g *Gateway) run(ctx context.Context, m *message, params object, grant *guard.Grant) {
+	raw, err := g.upstream.call(ctx, m.Method, params.encode(), nil)
+	outcome := guard.Outcome{Result: raw}
+	var result object
+	var fromUpstream *upstreamError
+	switch {
+	case errors.As(err, &fromUpstream):
+		outcome.ErrorClass, outcome.Result = classUpstream, fromUpstream.raw
+	case errors.Is(err, errUpstreamGone):
+		outcome.ErrorClass = classUpstreamGone
+	case err != nil:
+		outcome.ErrorClass = guard.ClassOf(ctx, err)
+	default:
+		result, err = parseObject(raw)
+		outcome = judgeResult(outcome, result, err)
+	}
+	if finishErr := grant.Finish(ctx, outcome); finishErr != nil {
+		g.answerRefusal(m, guard.RefusalOf(finishErr), "")
+		return
+	}
+	if err != nil {
+		g.answerUpstreamError(m, err)
+		return
+	}
+	ack := grant.Evidence()
+	if err := addEvidence(result, &ack); err != nil {
+		g.answerUpstreamError(m, fmt.Errorf("result: %w", err))
+		return
+	}
+	g.answer(m, result.encode())
+}
+
+func judgeResult(o guard.Outcome, result object, err error) guard.Outcome {
+	switch {
+	case err != nil:
+		o.ErrorClass = classMalformedResult
+	case string(result["resultType"]) == `"input_required"`:
+		o.InputRequired = true
+	case string(result["isError"]) == "true":
+		o.ErrorClass = classToolError
+	}
+	return o
+}
+
+// addEvidence names the record of the call's decision in its result. What the
+// upstream put there under our names is not believed.
+func addEvidence(result object, ack *evidence.Ack) error {
+	if _, err := stripMeta(result); err != nil {
+		return err
+	}
+	meta, err := result.child("_meta")
+	if err != nil {
+		return err
+	}
+	meta[mcpwire.MetaEvidence] = evidenceMeta(ack)
+	result["_meta"] = meta.encode()
+	return nil
+}
+
