@@ -34,7 +34,7 @@ type segmentReader struct {
 	off    int64 // of the next frame
 	batch  int64 // start of the batch that the last frame is in
 	end    int64 // where frames end if that is known, else -1
-	sealed bool  // the last frame said that nothing follows
+	sealed bool  // at off is a seal: nothing follows, and all before it was durable when it was written
 
 	window    []byte
 	windowOff int64
@@ -72,7 +72,11 @@ func (r *segmentReader) at(off int64, n int) ([]byte, error) {
 
 func (r *segmentReader) fill(off int64) error {
 	if r.window == nil {
-		r.window = make([]byte, windowBytes)
+		size, err := r.file.Size()
+		if err != nil {
+			return fmt.Errorf("read journal %q: %w", r.name, err)
+		}
+		r.window = make([]byte, min(size, windowBytes))
 	}
 	n, err := r.file.ReadAt(r.window[:cap(r.window)], off)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -115,12 +119,11 @@ func (r *segmentReader) frame() (payload []byte, ok bool, err error) {
 	case r.batch < 0 || head.back != r.off-r.batch:
 		return nil, false, nil
 	}
-	r.off += frameSpace(head.length)
 	if head.length == 0 {
-		r.sealed = true
-		r.off = roundUp(r.off, blockBytes)
+		r.sealed = true // and r.off stays: the frames end where the seal begins
 		return nil, false, nil
 	}
+	r.off += frameSpace(head.length)
 	return payload, true, nil
 }
 
@@ -157,12 +160,16 @@ func (r *segmentReader) frameAt(off int64) (payload []byte, head frameHead, ok b
 // behind r.off proves that r.off was durable once and is damaged now, and so do
 // bytes further away than a batch reaches.
 func (r *segmentReader) checkTail() error {
-	last, err := r.lastWritten()
+	tail := r.off
+	if r.sealed {
+		tail += blockBytes
+	}
+	last, err := r.lastWritten(tail)
 	if err != nil {
 		return err
 	}
 	switch {
-	case last < r.off:
+	case last < tail:
 		return nil
 	case r.sealed:
 		return r.corrupt(last, "bytes follow the seal")
@@ -181,11 +188,10 @@ func (r *segmentReader) checkTail() error {
 	return nil
 }
 
-// lastWritten returns the offset of the last byte from r.off on that is not
-// zero, and r.off-1 if there is none.
-func (r *segmentReader) lastWritten() (int64, error) {
-	last := r.off - 1
-	for off := r.off; ; {
+// lastWritten returns the offset of the last byte from off on that is not
+// zero, and off-1 if there is none.
+func (r *segmentReader) lastWritten(off int64) (int64, error) {
+	for last := off - 1; ; {
 		b, err := r.at(off, windowBytes)
 		if err != nil {
 			return 0, err

@@ -96,6 +96,8 @@ func recoverSegment(fsys durable.FS, dir string, head *segmentHeader) (next *seg
 		return nil, err
 	}
 	end := roundUp(r.off, blockBytes)
+	// A seal that was written and could not be synced may be seen here and not
+	// be on the disk. What is before it was synced, so it alone is left out.
 	if !r.sealed {
 		if err := replaceSegment(fsys, dir, r, end); err != nil {
 			return nil, fmt.Errorf("recover journal %q: %w", name, err)
