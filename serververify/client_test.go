@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -214,10 +215,11 @@ func TestRevokedInBetween(t *testing.T) {
 	client := srv.Client()
 	w.ca.Revoke(srv.BadgeID)
 	w.advance(61 * time.Second)
+	c := srv.target.usable()[0]
 	_, err := client.Get(w.url("/mcp"))
 	wantRefusal(t, err, CodeBadgeRevoked, StateDeclared)
-	if n := len(srv.target.usable()); n != 0 {
-		t.Errorf("%d connections left", n)
+	if n := len(srv.target.usable()); n != 0 || c.cc.Err() == nil {
+		t.Errorf("%d connections left, %v", n, c.cc.Err())
 	}
 }
 
@@ -237,8 +239,18 @@ func TestOutageInBetween(t *testing.T) {
 	})
 }
 
-// The DID is pinned: a server that becomes another one is refused.
+// The DID is pinned: a server that becomes another one is refused, on a new
+// connection and on an old one.
 func TestServerBecomesAnother(t *testing.T) {
+	t.Run("new connection", func(t *testing.T) {
+		becomeAnother(t, func(_ *world, client *http.Client) { client.CloseIdleConnections() })
+	})
+	t.Run("aged verification", func(t *testing.T) {
+		becomeAnother(t, func(w *world, _ *http.Client) { w.advance(DefaultMaxAge + time.Second) })
+	})
+}
+
+func becomeAnother(t *testing.T, then func(*world, *http.Client)) {
 	w := newWorld(t, option{})
 	v := w.verifier()
 	client := w.verified(v).Client()
@@ -253,7 +265,7 @@ func TestServerBecomesAnother(t *testing.T) {
 	w.mu.Lock()
 	w.identity = id
 	w.mu.Unlock()
-	client.CloseIdleConnections()
+	then(w, client)
 	_, err = client.Get(w.url("/mcp"))
 	if refused := wantRefusal(t, err, CodeDIDMismatch, StateDeclared); refused.DID != key.DID {
 		t.Errorf("refused %q", refused.DID)
@@ -367,6 +379,9 @@ func TestVerifierKeepsSoMany(t *testing.T) {
 	// Another server in the same place replaces it.
 	e := endpoint{origin: origin{"https", "x.example", 7}}
 	v.keep(e, did.MustParse("did:web:y.example"))
+	if i := slices.Index(v.order, scopeOf(e.origin, d)); i != maxServers-1 {
+		t.Errorf("the place stands at %d in the order", i)
+	}
 	if len(v.order) != maxServers || v.targets[scopeOf(e.origin, d)].did == d {
 		t.Error("the place is still the old server's")
 	}

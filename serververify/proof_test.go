@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/touchmark-dev/touchmark/internal/jws"
+	"github.com/touchmark-dev/touchmark/internal/mcpwire"
 )
 
 func goodProof() proofClaims {
@@ -108,6 +111,13 @@ func TestParseProofRefuses(t *testing.T) {
 func FuzzProofPayload(f *testing.F) {
 	f.Add([]byte(proofText))
 	f.Add([]byte(`{"badge_jti":null}`))
+	for _, v := range readVectors(f) {
+		for _, token := range append(v.Answer.Headers["Touchmark-Server-Proof"], v.Answer.Meta[mcpwire.MetaServerProof]) {
+			if m, err := jws.Parse(token); err == nil {
+				f.Add(m.Payload)
+			}
+		}
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := parseProof(data)
 		if err != nil {
@@ -134,6 +144,9 @@ func FuzzProofPayload(f *testing.F) {
 func FuzzDiscoveryDocument(f *testing.F) {
 	f.Add([]byte(`{"server_did":"did:web:a.example","server_badge":"a.b.c","trust_level":"2","updated_at":"2026-01-01T00:00:00Z"}`))
 	f.Add([]byte(`{"server_did":7}`))
+	for _, v := range readVectors(f) {
+		f.Add([]byte(v.Answer.Body))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		a := &answer{status: 200, body: data}
 		d, refused := a.disclosure()

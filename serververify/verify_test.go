@@ -1,8 +1,10 @@
 package serververify
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"io"
 	"net/http"
@@ -252,6 +254,24 @@ func TestNoChannelBinding(t *testing.T) {
 	wantRefusal(t, err, CodePoPFailed, StateDeclared)
 	if _, err := exporterOf(&tls.ConnectionState{}); err == nil {
 		t.Error("a connection state without a connection has an exporter")
+	}
+}
+
+// RFC 9266 says the empty context, which is not the same as none in TLS 1.2:
+// both ends of ours would agree on the wrong one.
+func TestExporterIsThatOfRFC9266(t *testing.T) {
+	w := newWorld(t, option{})
+	var at12, none []byte
+	var text string
+	w.intercept(func(_ *world, _ http.ResponseWriter, r *http.Request) bool {
+		at12, _ = r.TLS.ExportKeyingMaterial("EXPORTER-Channel-Binding", []byte{}, 32)
+		none, _ = r.TLS.ExportKeyingMaterial("EXPORTER-Channel-Binding", nil, 32)
+		text, _ = exporterOf(r.TLS)
+		return true
+	})
+	w.verifier(func(c *Config) { c.testOnlyMaxTLS = tls.VersionTLS12 }).Verify(t.Context(), w.url("/mcp"))
+	if bytes.Equal(at12, none) || len(at12) != 32 || text != base64.RawURLEncoding.EncodeToString(at12) {
+		t.Errorf("exporter %s, want that of %x", text, at12)
 	}
 }
 

@@ -39,6 +39,26 @@ func TestConnectStdio(t *testing.T) {
 	})
 }
 
+// A discover result with a proof is for one client: nobody may cache it.
+func TestProofIsNotCached(t *testing.T) {
+	w := newWorld(t, serverDID)
+	s := newServer()
+	Disclose(s, w.identity())
+	var results []string
+	link := &tap{Transport: serve(t, s), in: func(m jsonrpc.Message) jsonrpc.Message {
+		if resp, ok := m.(*jsonrpc.Response); ok {
+			results = append(results, string(resp.Result))
+		}
+		return m
+	}}
+	if _, _, err := connect(t, w, link, "2026-07-28"); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(results[0], `"cacheScope":"private"`) || !strings.Contains(results[0], `"ttlMs":0`) {
+		t.Errorf("discover gave %s", results[0])
+	}
+}
+
 // did:key identities with a badge of their own serve stdio too, when listed.
 func TestConnectStdioSelfSigned(t *testing.T) {
 	w := newWorld(t, serverDID)
