@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -188,6 +189,9 @@ func TestChainRefused(t *testing.T) {
 			got, err := VerifyChain(s.entries, s.config())
 			if CodeOf(err) != test.code || got != nil {
 				t.Fatalf("got %v, want %s", err, test.code)
+			}
+			if !strings.Contains(err.Error(), string(test.code)) {
+				t.Errorf("%q does not say %s", err, test.code)
 			}
 			var place *ChainError
 			if errors.As(err, &place) && len(s.entries) > 0 && !slices.ContainsFunc(s.entries, func(e []byte) bool { return bytes.Equal(e, place.Entry) }) {

@@ -209,3 +209,28 @@ func TestTokens(t *testing.T) {
 		}
 	}
 }
+
+func TestHashAndStreamText(t *testing.T) {
+	hash := Hash{1, 0xff}
+	var back Hash
+	text, _ := hash.MarshalText()
+	if err := back.UnmarshalText(text); err != nil || back != hash || string(text) != hash.String() {
+		t.Errorf("%s: read back as %s, %v", text, back, err)
+	}
+	for _, bad := range []string{"", "sha256:", hash.String() + "=", hash.String()[1:], hash.String()[:49] + "B", hash.String()[:49] + "\n", "SHA256:" + hash.String()[7:]} {
+		if _, err := ParseHash(bad); err == nil {
+			t.Errorf("hash %q: accepted", bad)
+		}
+	}
+	id := NewStreamID()
+	var again StreamID
+	text, _ = id.MarshalText()
+	if err := again.UnmarshalText(text); err != nil || again != id || string(text) != id.String() {
+		t.Errorf("%s: read back as %s, %v", text, again, err)
+	}
+	for _, bad := range []string{"", id.String()[1:], id.String() + "00", strings.Repeat("0", 32), strings.Repeat("G0", 16), strings.Repeat("A0", 16)} {
+		if _, err := ParseStreamID(bad); err == nil {
+			t.Errorf("stream %q: accepted", bad)
+		}
+	}
+}

@@ -154,6 +154,13 @@ func isVisible(s string, limit int) bool {
 	return true
 }
 
+// salt decodes call_salt, which check has looked at.
+func (c *claims) salt() (salt [32]byte) {
+	raw, _ := b64.DecodeString(c.CallSalt)
+	copy(salt[:], raw)
+	return salt
+}
+
 func isHash(s string) bool {
 	digest, ok := strings.CutPrefix(s, hashPrefix)
 	return ok && len(s) == hashTextBytes && isSalt(digest)

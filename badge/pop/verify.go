@@ -224,12 +224,7 @@ func (v *Verifier) checkCall(c *claims, p *Presented) *RejectedError {
 	case c.HTTPURI != uri:
 		return c.refuse(CodeTargetMismatch, "htu", "%.200q where %.200q is called", c.HTTPURI, uri)
 	}
-	var salt [32]byte
-	raw, err := b64.DecodeString(c.CallSalt)
-	if err != nil || copy(salt[:], raw) != len(salt) {
-		return c.refuse(CodeClaimsInvalid, "call_salt", "not 32 bytes in unpadded base64url")
-	}
-	hash, err := p.Call.Hash(salt)
+	hash, err := p.Call.Hash(c.salt())
 	if err != nil {
 		rejected := c.refuse(CodeParamsMismatch, "call_hash", "the call has no canonical form: %v", err)
 		rejected.err = err
