@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -153,11 +154,13 @@ func TestIssuerKeys(t *testing.T) {
 	r := newRegistry(t)
 	a, b := newKey(t, "a"), newKey(t, "b")
 	r.publish(t, a, b)
-	c := r.client(t, nil)
+	clk := &clock{now: time.Unix(1e9, 0)}
+	c := r.client(t, func(cfg *client.Config) { cfg.Time = clk.Now })
 	if n := r.keyAsked.Load(); n != 0 {
 		t.Errorf("%d fetches before keys are needed", n)
 	}
 	for range 3 {
+		clk.advance(client.DefaultMinInterval)
 		keys, err := c.IssuerKeys(t.Context(), r.issuer)
 		if err != nil || kids(keys) != "a b" {
 			t.Fatalf("%q, %v", kids(keys), err)
@@ -301,6 +304,36 @@ func TestUnknownKidsCauseNoFetchStorm(t *testing.T) {
 	}
 }
 
+// Each refresh out of turn makes a new cache of the library's; the former one
+// goes.
+func TestRefreshesLeaveNothingBehind(t *testing.T) {
+	r := newRegistry(t)
+	r.publish(t, newKey(t, "a"))
+	clk := &clock{now: time.Unix(1e9, 0)}
+	c := r.client(t, func(cfg *client.Config) { cfg.Time = clk.Now })
+	refresh := func(n int) {
+		for range n {
+			if _, err := c.RefreshIssuerKeys(t.Context(), r.issuer); err != nil {
+				t.Fatal(err)
+			}
+			clk.advance(client.DefaultMinInterval)
+		}
+	}
+	refresh(3)
+	before := runtime.NumGoroutine()
+	refresh(30)
+	deadline := time.Now().Add(5 * time.Second)
+	for runtime.NumGoroutine() > before+10 {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d goroutines, before the refreshes %d", runtime.NumGoroutine(), before)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if n := r.keyAsked.Load(); n != 33 {
+		t.Errorf("%d fetches, want 33", n)
+	}
+}
+
 func TestFailedFetch(t *testing.T) {
 	r := newRegistry(t)
 	r.publish(t, newKey(t, "a"))
@@ -432,8 +465,10 @@ func TestClose(t *testing.T) {
 	c := r.client(t, nil)
 	c.Close()
 	c.Close()
-	if _, err := c.IssuerKeys(t.Context(), r.issuer); !errors.Is(err, client.ErrClosed) {
-		t.Errorf("IssuerKeys: %v", err)
+	for _, f := range []func(context.Context, string) ([]badge.Key, error){c.IssuerKeys, c.RefreshIssuerKeys} {
+		if _, err := f(t.Context(), r.issuer); !errors.Is(err, client.ErrClosed) {
+			t.Errorf("keys: %v", err)
+		}
 	}
 	if _, err := c.Status(t.Context(), query(t, r.issuer)); !errors.Is(err, client.ErrClosed) {
 		t.Errorf("Status: %v", err)

@@ -3,6 +3,7 @@ package client
 import (
 	"crypto/ed25519"
 	"testing"
+	"time"
 
 	jwxjwk "github.com/lestrrat-go/jwx/v2/jwk"
 
@@ -44,5 +45,16 @@ func TestParsersMustAgree(t *testing.T) {
 		if !c.ok && (k.keys != nil || f.failure() == nil) {
 			t.Errorf("%s: published %v", name, k.keys)
 		}
+	}
+}
+
+// A fetch that began earlier and ends later does not bring old keys back.
+func TestNewestKeysStay(t *testing.T) {
+	k := &issuerKeys{}
+	now := time.Unix(1e9, 0)
+	k.publish([]badge.Key{{ID: "new"}}, now)
+	k.publish([]badge.Key{{ID: "old"}}, now.Add(-time.Second))
+	if k.keys[0].ID != "new" || !k.fetched.Equal(now) {
+		t.Errorf("%v of %v", k.keys, k.fetched)
 	}
 }

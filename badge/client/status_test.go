@@ -82,10 +82,16 @@ func TestKnownFault09UnreachableIsNotRevoked(t *testing.T) {
 		{fine, `{"status":"disabled","status":"active"}`}, {fine, "status 404"}, {"status 404", "status 404"},
 	} {
 		r.set(func() { r.badge, r.agent = answers[0], answers[1] })
-		if got, err := c.Status(t.Context(), query(t, r.issuer)); err == nil || got != (badge.Status{}) {
+		got, err := c.Status(t.Context(), query(t, r.issuer))
+		if err == nil || got != (badge.Status{}) {
 			t.Errorf("%.80q: %+v, %v", answers, got, err)
 		}
-		_, err := v.Verify(t.Context(), token)
+		for _, text := range answers {
+			if strings.HasPrefix(text, "status") && !strings.Contains(fmt.Sprint(err), text) {
+				t.Errorf("%.80q: %v does not say so", answers, err)
+			}
+		}
+		_, err = v.Verify(t.Context(), token)
 		var undetermined *badge.UndeterminedError
 		if !errors.As(err, &undetermined) || undetermined.Code != badge.CodeRevocationCheckFailed {
 			t.Errorf("%.80q: the badge's verdict is %v", answers, err)
@@ -147,11 +153,20 @@ func TestStatusTTL(t *testing.T) {
 	if s := ask(4); !s.Revoked || s.AsOf.Equal(first.AsOf) {
 		t.Errorf("after the time: %+v", s)
 	}
-	// Another agent is another question.
-	q := query(t, r.issuer)
-	q.Subject = did.MustParse("did:web:agents.example")
-	if _, err := c.Status(t.Context(), q); err != nil || len(r.paths) != 5 {
-		t.Errorf("%d requests, %v", len(r.paths), err)
+	// Another agent is another question, and so is another badge. The older of
+	// two answers says how old they are.
+	asked := clk.Now()
+	clk.advance(time.Second)
+	for i, change := range []func(q *badge.StatusQuery){
+		func(q *badge.StatusQuery) { q.Subject = did.MustParse("did:web:agents.example") },
+		func(q *badge.StatusQuery) { q.BadgeID = "11111111-7c7a-4e0e-9a65-0d4f1b8f7c11" },
+	} {
+		q := query(t, r.issuer)
+		change(&q)
+		s, err := c.Status(t.Context(), q)
+		if err != nil || len(r.paths) != 5+i || !s.AsOf.Equal(asked) {
+			t.Errorf("%d requests, as of %v, %v", len(r.paths), s.AsOf, err)
+		}
 	}
 	// A failure is not kept.
 	clk.advance(10 * time.Second)
@@ -177,5 +192,10 @@ func TestStatusCacheIsBounded(t *testing.T) {
 	s.Put("last", now)
 	if !s.Has("last", now) {
 		t.Error("the newest entry is not there")
+	}
+	none := client.NewStatusCache(0)
+	none.Put("x", now)
+	if none.Has("x", now) || none.Len() != 0 {
+		t.Error("a cache of no time keeps an answer")
 	}
 }

@@ -137,8 +137,6 @@ func refusal(addr netip.Addr) string {
 	switch {
 	case addr.Is4():
 		return ""
-	case addr.Is4In6():
-		return "IPv4-mapped"
 	case !globalUnicast6.Contains(addr):
 		return "not global unicast"
 	case isISATAP(addr):

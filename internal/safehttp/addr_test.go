@@ -113,16 +113,16 @@ func TestCheckAddrAgreesWithNetip(t *testing.T) {
 }
 
 func TestCheckAddrOddValues(t *testing.T) {
-	if CheckAddr(netip.Addr{}, Policy{}) == nil {
-		t.Error("the zero address is accepted")
-	}
-	zoned := netip.MustParseAddr("2606:4700::1").WithZone("eth0")
-	if CheckAddr(zoned, Policy{}) == nil {
-		t.Error("an address with a zone is accepted")
-	}
-	loopback := netip.IPv6Loopback().WithZone("eth0")
-	if CheckAddr(loopback, Policy{UnsafeAllowLoopback: true}) == nil {
-		t.Error("a loopback address with a zone is accepted")
+	for addr, reason := range map[netip.Addr]string{
+		{}: "not an IP address",
+		netip.MustParseAddr("2606:4700::1").WithZone("eth0"): "it has a zone",
+		netip.IPv6Loopback().WithZone("eth0"):                "it has a zone",
+	} {
+		err := CheckAddr(addr, Policy{UnsafeAllowLoopback: true})
+		var refused *AddrError
+		if !errors.As(err, &refused) || refused.Reason != reason {
+			t.Errorf("CheckAddr(%v) = %v, want refusal %q", addr, err, reason)
+		}
 	}
 }
 

@@ -119,13 +119,58 @@ func TestMappedAnswerIsJudgedUnmapped(t *testing.T) {
 }
 
 func TestLookupFailures(t *testing.T) {
-	for name, lookup := range map[string]func(context.Context, string) ([]netip.Addr, error){
-		"error": func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("no such host") },
-		"empty": func(context.Context, string) ([]netip.Addr, error) { return nil, nil },
+	for want, lookup := range map[string]func(context.Context, string) ([]netip.Addr, error){
+		"no such host":     func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("no such host") },
+		"has no addresses": func(context.Context, string) ([]netip.Addr, error) { return nil, nil },
 	} {
-		if _, err := get(t, &safehttp.Config{Lookup: lookup}, "https://host.example/"); err == nil {
-			t.Errorf("%s: no error", name)
+		_, err := get(t, &safehttp.Config{Lookup: lookup}, "https://host.example/")
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
 		}
+	}
+}
+
+// An address in a URL, and localhost, are no questions for DNS.
+func TestNotLookedUp(t *testing.T) {
+	s, cfg := serve(t, hello)
+	cfg.Lookup = func(_ context.Context, host string) ([]netip.Addr, error) {
+		t.Errorf("%q is looked up", host)
+		return nil, nil
+	}
+	for _, url := range []string{s.URL("/"), fmt.Sprintf("https://127.0.0.1:%d/", s.Port)} {
+		if _, err := get(t, cfg, url); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// All addresses of a name are judged, and no more than eight are tried.
+func TestManyAddresses(t *testing.T) {
+	s, cfg := serve(t, hello)
+	s.Close() // nothing listens
+	var addrs []netip.Addr
+	for i := range 20 {
+		addrs = append(addrs, netip.AddrFrom4([4]byte{127, 0, 0, byte(i + 1)}))
+	}
+	cfg.Lookup = func(context.Context, string) ([]netip.Addr, error) { return addrs, nil }
+	url := fmt.Sprintf("https://host.example:%d/", s.Port)
+	_, err := get(t, cfg, url)
+	if err == nil || strings.Count(err.Error(), "connection refused") != 8 {
+		t.Errorf("%v, want eight attempts", err)
+	}
+	addrs = append(addrs, netip.MustParseAddr("10.0.0.1"))
+	var refused *safehttp.AddrError
+	if _, err := get(t, cfg, url); !errors.As(err, &refused) {
+		t.Errorf("%v, want an AddrError for the last address", err)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	if d := safehttp.NewClient(&safehttp.Config{}).Timeout; d != safehttp.DefaultTimeout {
+		t.Errorf("a zero Timeout is %v", d)
+	}
+	if d := safehttp.NewClient(&safehttp.Config{Timeout: time.Second}).Timeout; d != time.Second {
+		t.Errorf("a Timeout of 1s is %v", d)
 	}
 }
 

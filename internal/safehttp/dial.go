@@ -66,7 +66,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 			return nil, err
 		}
 	}
-	return d.dialFirst(ctx, addrs, uint16(port))
+	return d.dialFirst(ctx, addrs[:min(len(addrs), maxAddresses)], uint16(port))
 }
 
 // addresses returns the addresses of a host, at least one.
@@ -83,9 +83,6 @@ func (d *Dialer) addresses(ctx context.Context, host string) ([]netip.Addr, erro
 	}
 	if len(addrs) == 0 {
 		return nil, fmt.Errorf("host %q has no addresses", host)
-	}
-	if len(addrs) > maxAddresses {
-		addrs = addrs[:maxAddresses]
 	}
 	out := make([]netip.Addr, len(addrs))
 	for i, addr := range addrs {

@@ -42,3 +42,9 @@ func TestControlJudgesTheDialledAddress(t *testing.T) {
 		t.Error("control accepts an address it cannot read")
 	}
 }
+
+func TestSystemLookupIsTheDefault(t *testing.T) {
+	if NewDialer(&Config{}).lookup == nil {
+		t.Error("no look-up")
+	}
+}
