@@ -15,8 +15,9 @@ import (
 // id is configured for it. Over HTTP the proof is made on the connection: wrap
 // the HTTP handler with [serververify.Identity.Handler] as well.
 //
-// Identity is for callers who have shown nothing yet. Call Disclose after
-// whatever guards the server, so that it stands outside of it.
+// Identity is for callers who have shown nothing yet: whatever guards the
+// server lets initialize, server/discover and dev.touchmark/identify pass, as
+// guard/mcpguard does.
 func Disclose(server *mcp.Server, id *serververify.Identity) {
 	// The SDK passes only methods that it knows to middleware.
 	err := mcp.AddReceivingCustomMethod(server, mcpwire.MethodIdentify,
