@@ -10,6 +10,9 @@ import (
 // FuzzParse holds every accepted DID to one spelling and its URLs to being
 // inverted.
 func FuzzParse(f *testing.F) {
+	for _, v := range vectors(f) {
+		f.Add(v.DID + v.DIDURL + v.WebURL + v.DocumentURL)
+	}
 	f.Add(zeroSeedDID)
 	for _, c := range webCases {
 		f.Add(c.did)
@@ -83,6 +86,11 @@ func checkDID(t *testing.T, d did.DID) {
 // FuzzParseDocument holds what is accepted to what the rest of the module
 // relies on, and to surviving being published again.
 func FuzzParseDocument(f *testing.F) {
+	for _, v := range vectors(f) {
+		if v.Document != nil {
+			f.Add([]byte(*v.Document))
+		}
+	}
 	ed := `"publicKeyJwk":` + jwkText(f, edKey(1))
 	good := method("#k", "JsonWebKey2020", ed)
 	f.Add([]byte(document(methods(good), `"authentication":["#k"]`)))

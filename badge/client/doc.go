@@ -8,8 +8,8 @@
 //	v, err := badge.NewVerifier(&badge.Config{Issuers: issuers, Keys: c, Status: c})
 //
 // A Client asks nobody but the issuers it was given. It reaches them by the
-// rules of spec/did.md section 5: over HTTPS, at public addresses, without
-// redirects, with limits on time and size.
+// rules of spec/did.md sections 5 and 6: over HTTPS, at public addresses,
+// without redirects, with limits on time and size.
 //
 // For verification without a network, use [FileKeys].
 package client
