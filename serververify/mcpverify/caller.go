@@ -3,7 +3,6 @@ package mcpverify
 import (
 	"context"
 	"crypto"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -137,33 +136,4 @@ func copyParams(params mcp.Params) (mcp.Params, error) {
 		fresh.Elem().Set(v.Elem())
 	}
 	return fresh.Interface().(mcp.Params), nil
-}
-
-// callOf reads off params what a call proof is about: the same members that the
-// server takes it from.
-func callOf(method string, params mcp.Params) (*pop.Call, error) {
-	text, err := json.Marshal(params)
-	if err != nil {
-		return nil, err
-	}
-	var p struct {
-		Name           *string         `json:"name"`
-		URI            *string         `json:"uri"`
-		Arguments      json.RawMessage `json:"arguments"`
-		InputResponses json.RawMessage `json:"inputResponses"`
-	}
-	if err := json.Unmarshal(text, &p); err != nil {
-		return nil, err
-	}
-	call := &pop.Call{Method: method, Arguments: p.Arguments, InputResponses: p.InputResponses}
-	switch {
-	case p.Name != nil:
-		call.Target = *p.Name
-	case p.URI != nil:
-		call.Target = *p.URI
-	}
-	if tool, ok := params.(*mcp.CallToolParams); ok {
-		tool.Arguments = p.Arguments // the very text that was signed
-	}
-	return call, nil
 }
