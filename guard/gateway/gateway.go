@@ -225,9 +225,9 @@ func (g *Gateway) readUpstream(ctx context.Context, up *stream) error {
 		m, err := up.read()
 		var malformed *malformedError
 		switch {
-		case errors.As(err, &malformed):
-			g.log.Warn("gateway: malformed message from the upstream", "error", malformed)
-		case err != nil:
+		case errors.As(err, &malformed) && !malformed.object:
+			g.log.Warn("gateway: dropped a line of the upstream that is no message")
+		case err != nil: // also a message that two readers could read as two: somebody waits for it in vain
 			g.upstream.close()
 			return fmt.Errorf("gateway: %w: %v", errUpstreamGone, err)
 		case m.isResponse():

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"sync"
 
 	"github.com/touchmark-dev/touchmark/internal/strictjson"
@@ -80,11 +81,8 @@ func validID(raw json.RawMessage) bool {
 	if raw[0] == '"' {
 		return true
 	}
-	var n int64
-	if err := json.Unmarshal(raw, &n); err != nil {
-		return false
-	}
-	return true
+	n, err := strconv.ParseInt(string(raw), 10, 64)
+	return err == nil && strconv.FormatInt(n, 10) == string(raw)
 }
 
 // stream carries newline-delimited messages over a pair of byte streams.
@@ -103,7 +101,10 @@ func newStream(r io.Reader, w io.Writer) *stream {
 
 // malformedError reports a line that is not a message. The stream goes on
 // after it.
-type malformedError struct{ err error }
+type malformedError struct {
+	err    error
+	object bool // it was meant to be a message: it begins like a JSON object
+}
 
 func (e *malformedError) Error() string { return "malformed message: " + e.err.Error() }
 func (e *malformedError) Unwrap() error { return e.err }
@@ -118,7 +119,7 @@ func (s *stream) read() (*message, error) {
 		}
 		m, err := parseMessage(bytes.Clone(line))
 		if err != nil {
-			return nil, &malformedError{err}
+			return nil, &malformedError{err: err, object: line[0] == '{'}
 		}
 		return m, nil
 	}
