@@ -13,7 +13,7 @@ import (
 
 // defaultSegmentBytes is the size of a segment. A smaller one costs a change
 // of file more often, a larger one more time and space at each start.
-const defaultSegmentBytes = 16 << 20
+const defaultSegmentBytes = 64 << 20
 
 // lockName is the file whose lock the one writer of a directory holds.
 const lockName = "lock"
@@ -60,10 +60,11 @@ type journal struct {
 	lock io.Closer
 
 	// The flusher's own; anybody's when done is closed.
-	file durable.File
-	head *segmentHeader
-	buf  []byte
-	used uint64 // frames in this segment
+	file   durable.File
+	head   *segmentHeader
+	buf    []byte
+	used   uint64 // frames in this segment
+	zeroed int64  // end of what was written, zeroes or frames
 
 	wake chan struct{} // has room for one: something was queued, or closing was set
 	done chan struct{} // closed when the flusher has returned

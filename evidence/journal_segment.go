@@ -21,9 +21,6 @@ const (
 	tempName = "next.tmp"
 	// copyName is the good part of a segment that is being recovered.
 	copyName = "copy.tmp"
-	// zeroChunk is how many zeroes are written before each sync while a segment
-	// is made: a larger one would keep the flusher's syncs waiting.
-	zeroChunk = 1 << 20
 )
 
 func segmentName(number uint64) string {
@@ -64,10 +61,8 @@ func listSegments(fsys durable.FS, dir string) (uint64, error) {
 	return count, nil
 }
 
-// makeSegment makes a file of zeroes under the temporary name, durable but for
-// its name. The zeroes are written and not only reserved: a sync of bytes in
-// reserved space also has to make the file system's own tables durable, which
-// takes twice as long.
+// makeSegment makes a file with space for a segment under the temporary name.
+// Neither its content nor its name is durable; nameSegment sees to that.
 func makeSegment(fsys durable.FS, dir string, size int64) (f durable.File, err error) {
 	name := filepath.Join(dir, tempName)
 	if err := remove(fsys, name); err != nil {
@@ -77,28 +72,12 @@ func makeSegment(fsys durable.FS, dir string, size int64) (f durable.File, err e
 	if err != nil {
 		return nil, err
 	}
-	if err := writeZeroes(f, size); err != nil {
+	if err := f.Reserve(size); err != nil {
 		_ = f.Close()          // the error that matters is err,
 		_ = remove(fsys, name) // and the space is wanted back
 		return nil, fmt.Errorf("make journal segment in %q: %w", dir, err)
 	}
 	return f, nil
-}
-
-func writeZeroes(f durable.File, size int64) error {
-	if err := f.Reserve(size); err != nil {
-		return err
-	}
-	chunk := make([]byte, min(size, zeroChunk))
-	for off := int64(0); off < size; off += int64(len(chunk)) {
-		if _, err := f.WriteAt(chunk[:min(int64(len(chunk)), size-off)], off); err != nil {
-			return err
-		}
-		if err := f.Sync(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // nameSegment writes the header into a file that makeSegment made and gives it

@@ -59,7 +59,7 @@ type LedgerConfig struct {
 	// Software is recorded in the genesis record, for people.
 	Software string
 
-	// SegmentBytes is the size of the journal's files. Zero means 16 MiB.
+	// SegmentBytes is the size of the journal's files. Zero means 64 MiB.
 	SegmentBytes int64
 	// Time is the clock. Nil means time.Now.
 	Time func() time.Time

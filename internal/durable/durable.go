@@ -60,9 +60,8 @@ type File interface {
 	// Truncate sets the length.
 	Truncate(size int64) error
 
-	// Reserve asks for disk space for the first size bytes, and makes the file
-	// at least that long. Where the system has no such call it only sets the
-	// length.
+	// Reserve takes disk space for the first size bytes and makes the file at
+	// least that long. What was not written before reads as zeroes.
 	Reserve(size int64) error
 
 	// Sync returns when everything written so far, and the length, would

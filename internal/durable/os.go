@@ -70,3 +70,18 @@ func (f *osFile) Size() (int64, error) {
 func (f *osFile) Reserve(size int64) error { return reserve(f.File, size) }
 
 func (f *osFile) Sync() error { return syncData(f.File) }
+
+// writeZeroes makes a file longer without changing what it holds.
+func writeZeroes(f *os.File, size int64) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	zeroes := make([]byte, min(max(size-info.Size(), 0), 1<<20))
+	for off := info.Size(); off < size; off += int64(len(zeroes)) {
+		if _, err := f.WriteAt(zeroes[:min(int64(len(zeroes)), size-off)], off); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -21,8 +21,7 @@ func syncData(f *os.File) error {
 	return os.NewSyscallError("fdatasync", serr)
 }
 
-// reserve is fallocate(2), or only a change of length where the file system
-// has none (the zeroes written afterwards then take the space).
+// reserve is fallocate(2), or zeroes written where the file system has none.
 func reserve(f *os.File, size int64) error {
 	conn, err := f.SyscallConn()
 	if err != nil {
@@ -33,7 +32,7 @@ func reserve(f *os.File, size int64) error {
 		return err
 	}
 	if errors.Is(serr, unix.EOPNOTSUPP) || errors.Is(serr, unix.ENOSYS) {
-		return f.Truncate(size)
+		return writeZeroes(f, size)
 	}
 	return os.NewSyscallError("fallocate", serr)
 }

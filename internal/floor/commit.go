@@ -9,18 +9,24 @@ import (
 	"github.com/touchmark-dev/touchmark/internal/durable"
 )
 
-// commitBytes is the size of the file that a GroupCommit writes round and
-// round. It is written full of zeroes first, because a sync of a file that
-// has its final size and content everywhere is the cheapest there is.
+// commitBytes is the size of the files that a GroupCommit writes. Their space is
+// reserved before they are written.
 const commitBytes = 64 << 20
 
 // GroupCommit makes records of one size durable: one goroutine writes what has
-// come together and syncs it, while callers wait. It is safe for concurrent use.
+// come together and syncs it, while callers wait. Every byte goes to new space,
+// as the bytes of a log must: to overwrite the same warm blocks again and again
+// is faster, and another job. It is safe for concurrent use.
 type GroupCommit struct {
-	file   durable.File
+	dir    string
 	record []byte
 	wake   chan struct{}
 	done   chan struct{}
+
+	// The flusher's own.
+	file durable.File
+	off  int64
+	buf  []byte
 
 	mu     sync.Mutex
 	next   *commit
@@ -35,32 +41,34 @@ type commit struct {
 
 // NewGroupCommit makes a file in dir for records of this many bytes.
 func NewGroupCommit(dir string, recordBytes int) (*GroupCommit, error) {
-	f, err := (durable.OS{}).Open(filepath.Join(dir, "floor"), os.O_RDWR|os.O_CREATE|os.O_EXCL)
-	if err != nil {
-		return nil, err
-	}
 	g := &GroupCommit{
-		file: f, record: make([]byte, recordBytes),
+		dir: dir, record: make([]byte, recordBytes),
 		wake: make(chan struct{}, 1), done: make(chan struct{}), next: &commit{done: make(chan struct{})},
 	}
 	for i := range g.record {
 		g.record[i] = byte(i)
 	}
-	if err := errors.Join(f.Reserve(commitBytes), fill(f), f.Sync()); err != nil {
-		return nil, errors.Join(err, f.Close())
+	if err := g.begin(); err != nil {
+		return nil, err
 	}
 	go g.run()
 	return g, nil
 }
 
-func fill(f durable.File) error {
-	zeroes := make([]byte, 1<<20)
-	for off := int64(0); off < commitBytes; off += int64(len(zeroes)) {
-		if _, err := f.WriteAt(zeroes, off); err != nil {
+// begin goes on in a new file and removes the one before.
+func (g *GroupCommit) begin() error {
+	name := filepath.Join(g.dir, "floor")
+	if g.file != nil {
+		if err := errors.Join(g.file.Close(), os.Remove(name)); err != nil {
 			return err
 		}
 	}
-	return nil
+	f, err := (durable.OS{}).Open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return err
+	}
+	g.file, g.off = f, 0
+	return errors.Join(f.Reserve(commitBytes), f.Sync())
 }
 
 // Commit returns when one record is durable.
@@ -87,30 +95,34 @@ func (g *GroupCommit) signal() {
 
 func (g *GroupCommit) run() {
 	defer close(g.done)
-	var off int64
-	var buf []byte
 	for range g.wake {
 		g.mu.Lock()
 		c, closed := g.next, g.closed
 		g.next = &commit{done: make(chan struct{})}
 		g.mu.Unlock()
 		if c.records > 0 {
-			buf = buf[:0]
-			for range c.records {
-				buf = append(buf, g.record...)
-			}
-			if off+int64(len(buf)) > commitBytes {
-				off = 0
-			}
-			_, err := g.file.WriteAt(buf, off)
-			off += int64(len(buf))
-			c.err = errors.Join(err, g.file.Sync())
+			c.err = g.write(c.records)
 			close(c.done)
 		}
 		if closed {
 			return
 		}
 	}
+}
+
+func (g *GroupCommit) write(records int) error {
+	g.buf = g.buf[:0]
+	for range records {
+		g.buf = append(g.buf, g.record...)
+	}
+	if g.off+int64(len(g.buf)) > commitBytes {
+		if err := g.begin(); err != nil {
+			return err
+		}
+	}
+	_, err := g.file.WriteAt(g.buf, g.off)
+	g.off += int64(len(g.buf))
+	return errors.Join(err, g.file.Sync())
 }
 
 // Close waits for what was begun and closes the file.
