@@ -17,7 +17,7 @@ import (
 
 // gatherWait is how long the writer waits for the callers it knows of to come
 // back with their next entry. A lone feeder never waits.
-const gatherWait = 2 * time.Millisecond
+const gatherWait = 5 * time.Millisecond
 
 // Append implements [translog.Appender]. The entries of a call stay together;
 // concurrent calls are gathered into common batches of up to 1,024 entries,

@@ -242,14 +242,27 @@ func TestPitfallPartialTilesPileUp(t *testing.T) {
 	}
 }
 
+// TestNothingOnStandardError: Tessera tells klog about every new directory.
+func TestNothingOnStandardError(t *testing.T) {
+	var stderr bytes.Buffer
+	child := exec.Command(os.Args[0], "-test.run=^TestCreate$")
+	child.Stderr = &stderr
+	if err := child.Run(); err != nil || stderr.Len() > 0 {
+		t.Errorf("%v, and on the standard error: %q", err, stderr.String())
+	}
+}
+
 // TestKilled kills a process that appends, and looks for what it had
-// acknowledged on its standard output.
+// acknowledged on its standard output. TOUCHMARK_SOAK=1 does so 40 times.
 func TestKilled(t *testing.T) {
 	cfg, keyFile := newConfigWithKeyFile(t)
 	create(t, cfg)
-	total := 0
-	for round := range 3 {
-		acknowledged := killOnce(t, cfg, keyFile, time.Duration(150+60*round)*time.Millisecond)
+	rounds, total := 3, 0
+	if os.Getenv("TOUCHMARK_SOAK") != "" {
+		rounds = 40
+	}
+	for round := range rounds {
+		acknowledged := killOnce(t, cfg, keyFile, time.Duration(150+60*(round%7))*time.Millisecond)
 		l := open(t, cfg)
 		size, err := l.Size(t.Context())
 		if err != nil || size < uint64(max(total, acknowledged)) {
