@@ -6,9 +6,8 @@
 // for the entries of a stream; package translog then shows that an entry is in the log.
 //
 // No record holds a parameter or a result. It holds commitments to them ([Commit]) under a random salt that
-// stays with the server ([Private]), so that one argument can be disclosed later ([Open commitments with
-// OpenMember]) and none can be guessed before. A [Promise] is what a server hands out with an answer; it is
-// not a proof of inclusion.
+// stays with the server ([Private]), so that one argument can be disclosed later ([OpenMember]) and none can be
+// guessed before. A [Promise] is what a server hands out with an answer; it is not a proof of inclusion.
 //
 // The formats are in spec/evidence.md.
 package evidence

@@ -2,9 +2,12 @@ package evidence
 
 import (
 	"bytes"
+	"encoding/json"
+	"io/fs"
 	"testing"
 
 	"github.com/touchmark-dev/touchmark/internal/jcs"
+	"github.com/touchmark-dev/touchmark/testvectors"
 )
 
 // FuzzEntry gives the reader any text for an entry, and any text for a record with a good signature. What it
@@ -18,6 +21,23 @@ func FuzzEntry(f *testing.F) {
 		f.Add(bytes.Replace(entry, []byte(`"v":1`), []byte(`"v":1,"w":"x"`), 1))
 	}
 	f.Add([]byte(`{"kid":"","record":{},"sig":""}`))
+	files, err := fs.Glob(testvectors.FS, "evidence/*.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := testvectors.FS.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		var vec struct{ Entries []string }
+		if err := json.Unmarshal(text, &vec); err != nil {
+			f.Fatal(err)
+		}
+		for _, entry := range vec.Entries {
+			f.Add([]byte(entry))
+		}
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, entry := range [][]byte{data, signRaw(s, s.kid, string(data))} {
 			e, err := ParseEntry(entry)

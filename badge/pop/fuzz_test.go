@@ -2,11 +2,13 @@ package pop
 
 import (
 	"encoding/json"
+	"io/fs"
 	"strings"
 	"testing"
 
 	"github.com/touchmark-dev/touchmark/internal/jcs"
 	"github.com/touchmark-dev/touchmark/internal/jws"
+	"github.com/touchmark-dev/touchmark/testvectors"
 )
 
 // FuzzProof gives the verifier any text for a proof, and any payload with a good signature. What it accepts
@@ -22,6 +24,7 @@ func FuzzProof(f *testing.F) {
 	f.Add("a.b.c", m.Payload)
 	f.Add("", []byte(strings.Replace(string(m.Payload), `"srv"`, `"Srv"`, 1)))
 	f.Add("..", []byte(`{"hop_id":"a","exp":1e3}`))
+	addVectors(f)
 	f.Fuzz(func(t *testing.T, proof string, payload []byte) {
 		check := func(proof string) {
 			s := newScene()
@@ -43,6 +46,29 @@ func FuzzProof(f *testing.F) {
 			check(signed)
 		}
 	})
+}
+
+// addVectors gives the fuzzer the proofs of the vectors and their payloads.
+func addVectors(f *testing.F) {
+	files, err := fs.Glob(testvectors.FS, "callproof/*.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := testvectors.FS.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		var vec struct{ Proof string }
+		if err := json.Unmarshal(text, &vec); err != nil {
+			f.Fatal(err)
+		}
+		if m, err := jws.Parse(vec.Proof); err == nil {
+			f.Add(vec.Proof, m.Payload)
+		} else {
+			f.Add(vec.Proof, []byte(nil))
+		}
+	}
 }
 
 func checkAccepted(t *testing.T, got *Proof, proof string) {
