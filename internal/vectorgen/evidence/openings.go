@@ -1,7 +1,6 @@
 package evidence
 
 import (
-	"crypto/ed25519"
 	"encoding/json"
 	"strings"
 	"time"
@@ -110,19 +109,20 @@ func promises(w *world) []*Vector {
 		v.Promise = token
 		return v
 	}
+	own := jws.Header{Typ: "touchmark-promise+jwt", Kid: keyID}
 	rewritten := w.allowed(1)
 	rewritten.Decision.Target = "list_dir"
 	claim := func(name, claim string, value any, defect string) *Vector {
-		return promise(w.promise("touchmark-promise+jwt", keyID, w.key, p, claim, value)).reject(name, evidence.CodePromiseMalformed, "", defect)
+		return promise(w.promise(own, p, claim, value)).reject(name, evidence.CodePromiseMalformed, "", defect)
 	}
 	return []*Vector{
 		promise(token, entry).accept("promise-valid", "the entry is the one that was promised"),
 		promise(token, w.entry(rewritten)).reject("promise-rewritten", evidence.CodePromiseMismatch, "", "the server signed another entry for this place"),
 		promise(token, w.entry(w.heartbeat(2))).reject("promise-other-place", evidence.CodePromiseMismatch, "", "the promise is about another record"),
-		promise(w.promise("capiscio.hop+jwt", keyID, w.key, p, "", nil)).reject("promise-typ", evidence.CodePromiseMalformed, "", "typ is that of a call proof"),
-		promise(w.promise("touchmark-promise+jwt", "did:web:evil.example#key-1", w.key, p, "", nil)).reject("promise-kid", evidence.CodeKeyMismatch, "", "a promise whose kid is a key of another server"),
-		promise(w.promise("touchmark-promise+jwt", server+"#key-2", w.key, p, "", nil)).reject("promise-key-unknown", evidence.CodeKeyUnknown, "", "a promise whose kid is a key that the reader does not have"),
-		promise(w.promise("touchmark-promise+jwt", keyID, w.stranger, p, "", nil)).reject("promise-signature", evidence.CodePromiseSignature, "", "a promise signed by another key"),
+		promise(w.promise(jws.Header{Typ: "capiscio.hop+jwt", Kid: keyID}, p, "", nil)).reject("promise-typ", evidence.CodePromiseMalformed, "", "typ is that of a call proof"),
+		promise(w.promise(jws.Header{Typ: own.Typ, Kid: "did:web:evil.example#key-1"}, p, "", nil)).reject("promise-kid", evidence.CodeKeyMismatch, "", "a promise whose kid is a key of another server"),
+		promise(w.promise(jws.Header{Typ: own.Typ, Kid: server + "#key-2"}, p, "", nil)).reject("promise-key-unknown", evidence.CodeKeyUnknown, "", "a promise whose kid is a key that the reader does not have"),
+		promise((&world{key: w.stranger}).promise(own, p, "", nil)).reject("promise-signature", evidence.CodePromiseSignature, "", "a promise signed by another key"),
 		promise(token[:len(token)-1]).reject("promise-cut", evidence.CodePromiseMalformed, "", "the last character is missing"),
 		claim("promise-iss", "iss", nil, "iss is missing"),
 		claim("promise-leaf", "leaf_hash", leaf.String()[7:], "leaf_hash has no prefix"),
@@ -133,8 +133,8 @@ func promises(w *world) []*Vector {
 	}
 }
 
-// promise signs the claims of p, one of them changed.
-func (w *world) promise(typ, kid string, key ed25519.PrivateKey, p *evidence.Promise, claim string, value any) string {
+// promise signs the claims of p, with the one of that name set to value, or removed if that is nil.
+func (w *world) promise(h jws.Header, p *evidence.Promise, claim string, value any) string {
 	claims := map[string]any{
 		"iss": p.Server, "leaf_hash": p.LeafHash, "stream": p.Stream, "seq": p.Sequence, "log_origin": p.LogOrigin,
 		"iat": p.IssuedAt.Unix(), "deadline": p.Deadline.Unix(),
@@ -144,7 +144,7 @@ func (w *world) promise(typ, kid string, key ed25519.PrivateKey, p *evidence.Pro
 	}
 	payload, err := jcs.Marshal(claims)
 	must(err)
-	token, err := jws.Sign(jws.Header{Typ: typ, Kid: kid}, payload, key)
+	token, err := jws.Sign(h, payload, w.key)
 	must(err)
 	return token
 }
