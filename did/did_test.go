@@ -80,12 +80,13 @@ func TestFromKeyBadKeys(t *testing.T) {
 			t.Errorf("%s: FromKey = %q", name, d)
 		}
 	}
-	large, err := hex.DecodeString("fe" + strings.Repeat("ff", 29) + "fe7f") // below p by more than a byte
-	if err != nil {
-		t.Fatal(err)
-	}
-	if did.FromKey(large).IsZero() {
-		t.Error("a canonical y coordinate near p is refused")
+	ff := strings.Repeat("\xff", 30)
+	for _, key := range []string{ // canonical y coordinates near p, or with its bytes
+		"\xeb" + ff + "\x7f", "\xff" + ff + "\x00", "\xff" + ff + "\x7e", "\xff" + ff[1:] + "\xfe\x7f",
+	} {
+		if did.FromKey(ed25519.PublicKey(key)).IsZero() {
+			t.Errorf("%x is refused", key)
+		}
 	}
 	if did.FromKey(nil) != (did.DID{}) {
 		t.Error("FromKey(nil) is not the zero DID")

@@ -144,6 +144,7 @@ func TestDocumentGrantsNothingByItself(t *testing.T) {
 }
 
 func TestMethodsLeftOut(t *testing.T) {
+	notCanonical := ed25519.PublicKey("\xf0" + strings.Repeat("\xff", 30) + "\x7f") // p+3
 	ed := `"publicKeyJwk":` + jwkText(t, edKey(1))
 	for name, m := range map[string]string{
 		"unknown type":           method("#k", "Ed25519Signature2099", ed),
@@ -155,7 +156,7 @@ func TestMethodsLeftOut(t *testing.T) {
 		"key for encryption":     method("#k", "JsonWebKey2020", strings.Replace(ed, `{`, `{"use":"enc",`, 1)),
 		"X25519 key":             method("#k", "JsonWebKey2020", `"publicKeyJwk":{"kty":"OKP","crv":"X25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`),
 		"key of small order":     method("#k", "JsonWebKey2020", `"publicKeyJwk":{"kty":"OKP","crv":"Ed25519","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`),
-		"key not canonical":      method("#k", "JsonWebKey2020", `"publicKeyJwk":{"kty":"OKP","crv":"Ed25519","x":"8P________________________________________38"}`),
+		"key not canonical":      method("#k", "JsonWebKey2020", `"publicKeyJwk":`+jwkText(t, notCanonical)),
 		"multibase X25519":       method("#k", "Multikey", `"publicKeyMultibase":"z6LShs9GGnqk85isEBzzshkuVWrVKsRp24GnDuHk8QWkARMW"`),
 		"multibase small order":  method("#k", "Multikey", fmt.Sprintf(`"publicKeyMultibase":%q`, did.EncodeMultikey(did.CodecEd25519, make([]byte, 32)))),
 		"multibase bad point":    method("#k", "Multikey", fmt.Sprintf(`"publicKeyMultibase":%q`, did.EncodeMultikey(did.CodecP256, make([]byte, 33)))),
@@ -254,6 +255,18 @@ func TestDocumentRefused(t *testing.T) {
 	parse(t, document(methods(many(did.MaxMethods, numbered))))
 	if _, err := did.ParseDocument([]byte(`{"id":""}`), did.DID{}); err == nil {
 		t.Error("the zero DID has a document")
+	}
+}
+
+func TestRefusalsAreShort(t *testing.T) {
+	long := strings.Repeat("x", 50_000)
+	for _, text := range []string{
+		`{"id":"` + long + `"}`,
+		document(methods(method("#"+long, "Multikey", `"publicKeyJwk":{"d":"x"}`))),
+	} {
+		if _, err := did.ParseDocument([]byte(text), exampleDID); err == nil || len(err.Error()) > 500 {
+			t.Errorf("a message of %d bytes", len(fmt.Sprint(err)))
+		}
 	}
 }
 

@@ -91,6 +91,10 @@ func TestResolve(t *testing.T) {
 			t.Errorf("%s: %+v", d, doc)
 		}
 	}
+	fetches := s.fetches.Load()
+	if _, err := r.Resolve(t.Context(), did.MustParse(s.DID())); err != nil || s.fetches.Load() != fetches {
+		t.Errorf("the second time: %d more fetches, %v", s.fetches.Load()-fetches, err)
+	}
 	key := did.FromKey(edKey(1))
 	doc, err := r.Resolve(t.Context(), key)
 	if err != nil || doc.ID != key || doc.Methods[0].ID.String() != key.KeyURL() || !edKey(1).Equal(doc.Methods[0].Key) ||
@@ -192,9 +196,13 @@ func TestAnswersThatAreNone(t *testing.T) {
 	} {
 		s.answer = func(w http.ResponseWriter, r *http.Request) bool { answer(w, r); return true }
 		r := s.resolver(t, func(c *did.ResolverConfig) { c.Timeout = 200 * time.Millisecond })
+		began := time.Now()
 		_, err := r.Resolve(t.Context(), d)
 		if e := undetermined(t, err); e.DID != d || e.Unwrap() == nil {
 			t.Errorf("%s: %+v", name, e)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("%s: took %v", name, took)
 		}
 	}
 	r := s.resolver(t, func(c *did.ResolverConfig) { c.RootCAs = nil })

@@ -39,12 +39,7 @@ func areas() []area {
 		{"callproof", callproof.Generate},
 		{"did", did.Generate},
 		{"evidence", evidence.Generate},
-		{"badge", badge.Generate},
-		{"callproof", callproof.Generate},
-		{"did", did.Generate},
-		{"evidence", evidence.Generate},
 		{"log", log.Generate},
-		{"serverproof", serverproof.Generate},
 		{"serverproof", serverproof.Generate},
 	}
 }
