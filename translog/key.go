@@ -6,6 +6,8 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
+	"fmt"
+	"io"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -94,6 +96,12 @@ func (s *Signer) Sign(msg []byte) ([]byte, error) {
 
 // VerifierKey returns the public half, as a policy's log line wants it.
 func (s *Signer) VerifierKey() string { return s.vkey }
+
+// String returns the public half, so that printing a Signer shows no secret.
+func (s *Signer) String() string { return s.vkey }
+
+// Format prints what String returns, whatever the verb.
+func (s *Signer) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.vkey) }
 
 // A verifierKey is a vkey, parsed.
 type verifierKey struct {

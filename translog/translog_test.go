@@ -232,6 +232,24 @@ func TestSignerKeys(t *testing.T) {
 	}
 }
 
+func TestSignerDoesNotPrintItsKey(t *testing.T) {
+	private := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{0xab}, 32))
+	signer, err := translog.NewSigner("log.example", private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
+		for _, value := range []any{signer, struct{ S *translog.Signer }{signer}} {
+			printed := fmt.Sprintf(verb, value)
+			for _, secret := range []string{"171 171 171", "abababab", "0xab, 0xab"} {
+				if strings.Contains(printed, secret) {
+					t.Errorf("%s prints the key: %s", verb, printed)
+				}
+			}
+		}
+	}
+}
+
 // otherKey has a public key of another kind than the one it should.
 type otherKey struct{ public crypto.PublicKey }
 
