@@ -16,6 +16,14 @@
 // If the state file is lost, put the newest checkpoint there that a reader, a
 // witness or a receipt still holds; nothing else says what was promised.
 //
+// # What it relies on
+//
+// Each append is written with O_SYNC and renamed into place by Tessera before it
+// returns; a process or a machine that stops at any point leaves the entries
+// acknowledged so far, and perhaps some that were not. The directory must not
+// disappear under an open log: Tessera then panics in a goroutine of its own,
+// which ends the process.
+//
 // Tessera logs through klog, which is global. The first Create or Open of a
 // process silences klog; a program that wants to hear it can set it up after.
 package tesseralog
