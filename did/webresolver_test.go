@@ -367,8 +367,11 @@ func TestFetchesAreBounded(t *testing.T) {
 			}
 		})
 	}
-	for refused.Load() < 10 || s.fetches.Load() < did.MaxFetches {
-		time.Sleep(time.Millisecond)
+	for began := time.Now(); refused.Load() < 10 || s.fetches.Load() < did.MaxFetches; time.Sleep(time.Millisecond) {
+		if time.Since(began) > 20*time.Second { // less than Timeout, which refuses too
+			t.Errorf("%d refused, %d fetches", refused.Load(), s.fetches.Load())
+			break
+		}
 	}
 	time.Sleep(20 * time.Millisecond)
 	if n := s.fetches.Load(); n > did.MaxFetches {
