@@ -354,9 +354,10 @@ func TestVerifierNeedsAVerifiedBadge(t *testing.T) {
 		"end":     func(p *Presented) { p.BadgeExpires = time.Time{} },
 	} {
 		s := newScene()
+		good := s.sign(t)
 		change(s.seen)
-		if proof, err := s.verify(t, "x"); err == nil || proof != nil {
-			t.Errorf("without %s: %v, %v", name, proof, err)
+		if proof, err := s.verify(t, good); err == nil || proof != nil || CodeOf(err) != "" {
+			t.Errorf("without %s: %v, %v: want an error that is no verdict", name, proof, err)
 		}
 	}
 }

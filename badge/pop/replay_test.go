@@ -73,6 +73,25 @@ func TestMemoryReplayIsBounded(t *testing.T) {
 	want(t, use(s, "cid", "0", 1050), ErrReplayed)
 }
 
+// What a subject still has in the store counts against it when other proofs of it are forgotten.
+func TestMemoryReplayCountsWhatIsLeft(t *testing.T) {
+	s, c := newTestReplay(10, 3)
+	want(t, use(s, "ada", "0", 1010), nil)
+	want(t, use(s, "ada", "1", 1040), nil)
+	want(t, use(s, "ada", "2", 1040), nil)
+	c.now.Store(1011)
+	want(t, use(s, "ada", "3", 1050), nil)
+	want(t, use(s, "ada", "4", 1050), ErrFull)
+	if s.Len() != 3 || len(s.subjects) != 1 {
+		t.Errorf("%d proofs of %d subjects", s.Len(), len(s.subjects))
+	}
+	c.now.Store(1051)
+	want(t, use(s, "bob", "0", 1090), nil)
+	if s.Len() != 1 || len(s.subjects) != 1 {
+		t.Errorf("%d proofs of %d subjects", s.Len(), len(s.subjects))
+	}
+}
+
 // When the clock is set back, a proof that was forgotten would be valid again.
 func TestMemoryReplayClockSetBack(t *testing.T) {
 	s, c := newTestReplay(0, 0)
