@@ -23,9 +23,6 @@ func (g *Guard) identify(ctx context.Context, r *Request, caller *Principal) ver
 	if err != nil {
 		return badgeVerdict(err)
 	}
-	if b == nil {
-		return verdict{code: CodeGuardFailed, cause: CausePanic, err: errors.New("no badge and no error")}
-	}
 	caller.badge = b
 	return g.verifyProof(ctx, r, caller)
 }

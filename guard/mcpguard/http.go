@@ -142,7 +142,7 @@ func (a *Adapter) sighted(h http.Header, r *guard.Request) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i, c := range t.calls {
-		if c.Method == r.Method && (c.name() == "" || c.name() == r.Capability.Name) {
+		if c.Method == r.Method && (kindOf(c.Method) == "" || c.name() == r.Capability.Name) {
 			t.calls = append(t.calls[:i], t.calls[i+1:]...)
 			return idText(c.ID)
 		}

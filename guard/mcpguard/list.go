@@ -21,6 +21,8 @@ const (
 	maxCursorBytes = 4 << 10
 )
 
+var errTooLong = fmt.Errorf("mcpguard: the server lists more than %d entries", maxListed)
+
 // list answers one of the four list methods (spec/guard.md section 4). The server's own pages are put
 // together, filtered, and paged again: a cursor of the server names an entry that the caller may not know of.
 func (a *Adapter) list(ctx context.Context, x *exchange, r *guard.Request) (mcp.Result, error) {
@@ -137,15 +139,16 @@ func (l *lister[T]) all(ctx context.Context) (*page[T], error) {
 	if whole.next != "" {
 		whole.size = len(whole.entries)
 	}
-	for next := whole.next; next != ""; {
+	fetched := 1 // pages, which a server could leave empty
+	for next := whole.next; next != ""; fetched++ {
 		p, err := l.fetch(ctx, next)
 		switch {
 		case err != nil:
 			return nil, err
 		case p.next == next:
 			return nil, errors.New("mcpguard: the server's list does not end")
-		case len(whole.entries)+len(p.entries) > maxListed:
-			return nil, fmt.Errorf("mcpguard: the server lists more than %d entries", maxListed)
+		case len(whole.entries)+len(p.entries)+fetched > maxListed:
+			return nil, errTooLong
 		}
 		whole.entries = append(whole.entries, p.entries...)
 		next = p.next
@@ -196,7 +199,7 @@ func (x *exchange) tools() *lister[*mcp.Tool] {
 				res.Tools, res.NextCursor, res.CacheScope = entries, next, cachePrivate
 				return res
 			}
-			return &page[*mcp.Tool]{entries: slices.Clone(res.Tools), next: res.NextCursor, fill: fill}, nil
+			return &page[*mcp.Tool]{entries: present(res.Tools), next: res.NextCursor, fill: fill}, nil
 		},
 		item: func(t *mcp.Tool) guard.Item {
 			return guard.Item{
@@ -222,7 +225,7 @@ func (x *exchange) prompts() *lister[*mcp.Prompt] {
 				res.Prompts, res.NextCursor, res.CacheScope = entries, next, cachePrivate
 				return res
 			}
-			return &page[*mcp.Prompt]{entries: slices.Clone(res.Prompts), next: res.NextCursor, fill: fill}, nil
+			return &page[*mcp.Prompt]{entries: present(res.Prompts), next: res.NextCursor, fill: fill}, nil
 		},
 		item: func(p *mcp.Prompt) guard.Item { return named(guard.KindPrompt, p.Name) },
 	}
@@ -243,7 +246,7 @@ func (x *exchange) resources() *lister[*mcp.Resource] {
 				res.Resources, res.NextCursor, res.CacheScope = entries, next, cachePrivate
 				return res
 			}
-			return &page[*mcp.Resource]{entries: slices.Clone(res.Resources), next: res.NextCursor, fill: fill}, nil
+			return &page[*mcp.Resource]{entries: present(res.Resources), next: res.NextCursor, fill: fill}, nil
 		},
 		item: func(r *mcp.Resource) guard.Item { return named(guard.KindResource, r.URI) },
 	}
@@ -264,10 +267,15 @@ func (x *exchange) templates() *lister[*mcp.ResourceTemplate] {
 				res.ResourceTemplates, res.NextCursor, res.CacheScope = entries, next, cachePrivate
 				return res
 			}
-			return &page[*mcp.ResourceTemplate]{entries: slices.Clone(res.ResourceTemplates), next: res.NextCursor, fill: fill}, nil
+			return &page[*mcp.ResourceTemplate]{entries: present(res.ResourceTemplates), next: res.NextCursor, fill: fill}, nil
 		},
 		item: func(t *mcp.ResourceTemplate) guard.Item { return named(guard.KindTemplate, t.URITemplate) },
 	}
+}
+
+// present returns a copy without what is nil.
+func present[T any](entries []*T) []*T {
+	return slices.DeleteFunc(slices.Clone(entries), func(e *T) bool { return e == nil })
 }
 
 func named(kind guard.Kind, name string) guard.Item {

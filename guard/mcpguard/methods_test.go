@@ -29,7 +29,8 @@ var openTo = policyFunc(func(in *guard.Input) (guard.Decision, error) {
 
 type customParams struct {
 	mcp.ParamsBase
-	X int `json:"x"`
+	X    int    `json:"x"`
+	Name string `json:"name,omitempty"` // not what the method asks for
 }
 
 type customResult struct {
@@ -135,7 +136,7 @@ func TestOtherMethod(t *testing.T) {
 					t.Fatal(err)
 				}
 				session := r.connect(t, s, a, c, r.version)
-				return mcp.CallCustomMethod[*customParams, *customResult](t.Context(), session, "example/own", &customParams{X: 3})
+				return mcp.CallCustomMethod[*customParams, *customResult](t.Context(), session, "example/own", &customParams{X: 3, Name: "n"})
 			}
 			if _, err := send(w.Guard()); codeOf(t, err) != guard.CodeAuthMissing {
 				t.Errorf("got %v", err)
@@ -145,8 +146,13 @@ func TestOtherMethod(t *testing.T) {
 				t.Errorf("got %+v, %v", res, err)
 			}
 			draft := w.Recorder.Drafts()[len(w.Recorder.Drafts())-2]
-			if draft.Decision == nil || string(draft.Arguments) != `{"x":3}` {
+			if draft.Decision == nil || string(draft.Arguments) != `{"name":"n","x":3}` {
 				t.Errorf("recorded %+v with arguments %s", draft.Decision, draft.Arguments)
+			}
+			for _, d := range w.Recorder.Decisions() {
+				if d.DenyReason == string(guard.CodeRequestRejected) {
+					t.Errorf("recorded as rejected: %+v", d)
+				}
 			}
 		})
 	}

@@ -114,16 +114,19 @@ func octets(res mcp.Result) []byte {
 // findTool returns the definition of a tool as the server lists it now, and nil if it lists none of that
 // name.
 func findTool(ctx context.Context, x *exchange, name string) (*mcp.Tool, error) {
-	list := x.tools()
+	list, seen := x.tools(), 0
 	for cursor := ""; ; {
 		p, err := list.fetch(ctx, cursor)
 		if err != nil {
 			return nil, err
 		}
 		for _, t := range p.entries {
-			if t != nil && t.Name == name {
+			if t.Name == name {
 				return t, nil
 			}
+		}
+		if seen += len(p.entries) + 1; seen > maxListed {
+			return nil, errTooLong
 		}
 		if p.next == "" || p.next == cursor {
 			return nil, nil
