@@ -31,9 +31,9 @@ func (e *noSpaceError) Error() string {
 func (e *noSpaceError) Unwrap() error { return e.err }
 
 // tryReserve sets space aside for one payload that takes n bytes (loneSpace),
-// or returns a channel that is closed when it is worth trying again. While no
-// new segment can be made it also wants keep bytes left over: decisions leave
-// space for the outcomes that are still to come.
+// or returns a channel that is closed when it is worth trying again. Unless
+// there is a spare segment it also wants keep bytes left over: on a full disk,
+// decisions leave space for the outcomes that are still to come.
 func (j *journal) tryReserve(n, keep int64) (wait <-chan struct{}, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -45,7 +45,7 @@ func (j *journal) tryReserve(n, keep int64) (wait <-chan struct{}, err error) {
 		j.startSpare()
 	}
 	switch {
-	case room >= n && (j.spare.err == nil || room >= n+keep):
+	case room >= n+keep, room >= n && j.spare.file != nil:
 		j.promised += n
 		return nil, nil
 	case j.spare.err != nil && !j.spare.making:

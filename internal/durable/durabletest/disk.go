@@ -233,3 +233,10 @@ func (d *Disk) Ops() []Op {
 	defer d.mu.Unlock()
 	return slices.Clone(d.ops)
 }
+
+// Names returns the sorted base names in a directory.
+func (d *Disk) Names(dir string) []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.world.list(dir)
+}
