@@ -3,6 +3,7 @@ package guard_test
 import (
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -74,7 +75,7 @@ func benchmarkDurable(b *testing.B, callers int) {
 	g := w.Guard(benchRules(b), func(c *guard.Config) { c.Evidence = openBenchLedger(b, dir) })
 	agent := w.Agent(badge.LevelDomain)
 	warm(b, g, agent)
-	bare := newBareFloor(b, recordBytes(b, dir))
+	bare := newBareFloor(b, measure(b, dir))
 	var guarded, floored time.Duration
 	b.ResetTimer()
 	b.StopTimer()
@@ -121,8 +122,10 @@ func warm(b *testing.B, g *guard.Guard, agent *guardtest.Agent) {
 	}
 }
 
-// recordBytes is what a decision takes in the journal.
-func recordBytes(b *testing.B, dir string) int {
+// sizes are how many octets a decision verifies, signs and makes durable.
+type sizes struct{ proof, entry, record int }
+
+func measure(b *testing.B, dir string) sizes {
 	b.Helper()
 	for stored, err := range evidence.ReadJournal(dir, 1) {
 		if err != nil {
@@ -132,36 +135,34 @@ func recordBytes(b *testing.B, dir string) int {
 		if err != nil {
 			b.Fatal(err)
 		}
-		return len(stored.Entry) + len(private)
+		return sizes{len(stored.Private.Proof), len(stored.Entry), len(stored.Entry) + len(private)}
 	}
 	b.Fatal("the journal is empty")
-	return 0
+	return sizes{}
 }
 
 type bareFloor struct {
-	crypto *floor.Ed25519
-	disk   *floor.GroupCommit
+	proof, entry *floor.Ed25519
+	disk         *floor.GroupCommit
 }
 
-func newBareFloor(b *testing.B, bytes int) *bareFloor {
+func newBareFloor(b *testing.B, n sizes) *bareFloor {
 	b.Helper()
-	crypto, err := floor.NewEd25519(bytes)
-	if err != nil {
-		b.Fatal(err)
-	}
-	disk, err := floor.NewGroupCommit(b.TempDir(), bytes)
-	if err != nil {
+	proof, err1 := floor.NewEd25519(n.proof)
+	entry, err2 := floor.NewEd25519(n.entry)
+	disk, err3 := floor.NewGroupCommit(b.TempDir(), n.record)
+	if err := errors.Join(err1, err2, err3); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { disk.Close() })
-	return &bareFloor{crypto, disk}
+	return &bareFloor{proof, entry, disk}
 }
 
 func (f *bareFloor) once() error {
-	if err := f.crypto.Verify(); err != nil {
+	if err := f.proof.Verify(); err != nil {
 		return err
 	}
-	f.crypto.Sign()
+	f.entry.Sign()
 	return f.disk.Commit()
 }
 

@@ -21,6 +21,9 @@ type Recorder struct {
 	hook   func(*evidence.Draft) error
 }
 
+// Promise is the promise in every acknowledgement of a [Recorder]. It promises nothing.
+const Promise = "e30.e30."
+
 // NewRecorder makes an empty Recorder.
 func NewRecorder() *Recorder { return &Recorder{open: make(map[uint64]string)} }
 
@@ -54,7 +57,7 @@ func (r *Recorder) Record(_ context.Context, d *evidence.Draft) (*evidence.Ack, 
 		return nil, r.err
 	}
 	seq := uint64(len(r.drafts) + 1)
-	ack := &evidence.Ack{ID: newID(), Sequence: seq, LeafHash: evidence.Hash{1}}
+	ack := &evidence.Ack{ID: newID(), Sequence: seq, LeafHash: evidence.Hash{1}, Promise: Promise}
 	switch {
 	case d.Outcome != nil:
 		if id, ok := r.open[d.Outcome.DecisionSequence]; !ok || id != d.Outcome.DecisionID {

@@ -60,7 +60,7 @@ func TestCalls(t *testing.T) {
 			}
 			ack, ok := res.Meta[mcpwire.MetaEvidence].(map[string]any)
 			o := last(t, w.Recorder.Outcomes())
-			if !ok || ack["id"] != o.DecisionID || !strings.HasPrefix(ack["leaf_hash"].(string), "sha256:") {
+			if !ok || ack["id"] != o.DecisionID || ack["promise"] != guardtest.Promise || !strings.HasPrefix(ack["leaf_hash"].(string), "sha256:") {
 				t.Errorf("_meta %v, outcome of %q", res.Meta, o.DecisionID)
 			}
 			if o.Status != evidence.OutcomeOK {
