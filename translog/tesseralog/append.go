@@ -263,6 +263,9 @@ func (a *appender) portion(entries []*tessera.Entry) (landed int, err error) {
 	for i, e := range entries {
 		futures[i] = a.engine.Add(ctx, e)
 	}
+	// The last one first: by then all are resolved, and asking the others does
+	// not take turns with the goroutine that resolves them.
+	_, _ = futures[len(futures)-1]()
 	for _, future := range futures {
 		index, failed := future()
 		if failed != nil {
