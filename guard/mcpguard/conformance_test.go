@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/touchmark-dev/touchmark/evidence"
 	"github.com/touchmark-dev/touchmark/internal/peers"
 )
 
@@ -38,11 +39,14 @@ func TestConformance(t *testing.T) {
 		{withoutSessions, nil, "Total: 165 passed, 30 failed"},
 	} {
 		t.Run(c.version, func(t *testing.T) {
+			kept := t.TempDir()
 			run := func(server string) []string {
-				url := startServer(t, server, c.flags)
-				return summary(t, node, suite, url, c.version)
+				return summary(t, node, suite, startServer(t, server, kept, c.flags), c.version)
 			}
 			without, with := run(plain), run(guarded)
+			if n := decisions(t, kept); n < 20 {
+				t.Errorf("%d decisions in the evidence: the guard was not in the way", n)
+			}
 			if !slices.Contains(without, c.total) {
 				t.Errorf("without the guard: %s, want %s", without[len(without)-1], c.total)
 			}
@@ -104,8 +108,22 @@ func goTool(t *testing.T, args ...string) string {
 	return string(out)
 }
 
-// startServer runs a server until the test ends, and returns its URL.
-func startServer(t *testing.T, binary string, flags []string) string {
+// decisions counts the decisions in a journal.
+func decisions(t *testing.T, dir string) (n int) {
+	t.Helper()
+	for stored, err := range evidence.ReadJournal(dir, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(stored.Entry, []byte(`"kind":"decision"`)) {
+			n++
+		}
+	}
+	return n
+}
+
+// startServer runs a server until the test ends, and returns its URL. A guarded one keeps its evidence in dir.
+func startServer(t *testing.T, binary, dir string, flags []string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -114,7 +132,7 @@ func startServer(t *testing.T, binary string, flags []string) string {
 	addr := l.Addr().String()
 	l.Close()
 	cmd := exec.Command(binary, append([]string{"-http", addr}, flags...)...)
-	cmd.Env = append(os.Environ(), "CONFORMANCE_EVIDENCE="+t.TempDir())
+	cmd.Env = append(os.Environ(), "CONFORMANCE_EVIDENCE="+dir)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
