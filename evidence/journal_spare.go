@@ -41,7 +41,7 @@ func (j *journal) tryReserve(n, keep int64) (wait <-chan struct{}, err error) {
 		return nil, j.err
 	}
 	room := j.room()
-	if room < j.cfg.segmentBytes/2+n {
+	if room < max(j.cfg.segmentBytes/2, keep)+n {
 		j.startSpare()
 	}
 	switch {

@@ -9,7 +9,7 @@ import (
 )
 
 // closeGrace is how long Close waits for a log that does not return from an append when its context ends.
-const closeGrace = 5 * time.Second
+const closeGrace = 2 * time.Second
 
 // startFeeder compares the log with the journal and begins to ship what it lacks. ctx is for the comparison.
 func (l *Ledger) startFeeder(ctx, running context.Context) error {

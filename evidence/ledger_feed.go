@@ -10,8 +10,10 @@ import (
 )
 
 const (
-	// feedEntries and feedBytes bound one append to the log.
-	feedEntries = 8192
+	// feedEntries and feedBytes bound one append to the log. Full batches end at
+	// an index that feedAlign divides, where tiles are full, too.
+	feedEntries = 512
+	feedAlign   = 256
 	feedBytes   = 4 << 20
 	// feedInterval is the least time between two appends while the log is not far behind: each append costs
 	// an engine the same few syncs, however many entries it brings.
@@ -90,7 +92,8 @@ func (f *feeder) fill() error {
 	for _, entry := range f.batch {
 		size += len(entry)
 	}
-	for f.shipped+uint64(len(f.batch)) < durable && len(f.batch) < feedEntries && size < feedBytes {
+	limit := feedEntries - int(f.shipped%feedAlign)
+	for f.shipped+uint64(len(f.batch)) < durable && len(f.batch) < limit && size < feedBytes {
 		_, payload, err := f.in.next()
 		if err == io.EOF {
 			err = &CorruptError{File: f.in.dir, Reason: "records that were durable are gone"}
@@ -178,7 +181,7 @@ func (f *feeder) idle(ctx context.Context) {
 
 // pause waits, unless the log is far behind or somebody waits for it.
 func (f *feeder) pause(ctx context.Context, d time.Duration) {
-	if durable, _, _ := f.ledger.journal.position(); d == feedInterval && durable-f.shipped >= feedEntries/8 {
+	if durable, _, _ := f.ledger.journal.position(); d == feedInterval && durable-f.shipped >= feedEntries {
 		return
 	}
 	timer := time.NewTimer(d)

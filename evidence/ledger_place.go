@@ -8,8 +8,9 @@ import (
 	"runtime/debug"
 )
 
-// outcomeSpace is what is kept free on a full disk for each outcome that is still to come.
-const outcomeSpace = 2 * blockBytes
+// outcomeSpace is what is kept free on a full disk for each outcome that is still to come: the block that one
+// takes when it is alone in its batch.
+const outcomeSpace = blockBytes
 
 // privateBytes is more than a private part takes beside its tokens.
 const privateBytes = 64
@@ -135,7 +136,7 @@ func (l *Ledger) keep(s *slot) int64 {
 	if s.record.Outcome != nil {
 		return 0
 	}
-	return min(int64(l.open.len()+1)*outcomeSpace, l.journal.cfg.segmentBytes/4)
+	return int64(l.open.len()+1) * outcomeSpace
 }
 
 // deliver takes a signed record, or learns that it could not be signed.
