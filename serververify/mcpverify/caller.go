@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"sync/atomic"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -34,14 +35,23 @@ type Caller struct {
 	// stands for the origin of a did:web server, and else for its DID.
 	Audience string
 
+	// Session is the session with Server. Nil stands for the first session of
+	// the client that makes a request after Sign. Requests of other sessions go
+	// out as they are, without the badge.
+	Session *mcp.ClientSession
+
 	// TxnID is the transaction that the calls belong to. Empty makes every
 	// request a transaction of its own.
 	TxnID string
 }
 
-// Sign makes client present the badge and sign every request but the
-// handshake's, which are answered to anybody. Call it last: what a middleware
-// added later changes in a request is not what was signed.
+// Sign makes client present the badge and sign every request of one session but
+// the handshake's, which are answered to anybody. Call it before other sending
+// middleware is added: one that was there before sees the signed request, and
+// what it changes is not what was signed. For the same reason set
+// mcp.MultiRoundTripOptions.Disabled where servers ask for input, and make the
+// second call with the session: the SDK's own would carry the first one's proof,
+// and be refused.
 func (c *Caller) Sign(client *mcp.Client) error {
 	switch {
 	case c.Badge == nil || c.Key == nil:
@@ -49,14 +59,22 @@ func (c *Caller) Sign(client *mcp.Client) error {
 	case c.Server.IsZero():
 		return errors.New("mcpverify: a Caller needs the verified Server: a badge is shown to nobody else")
 	}
-	client.AddSendingMiddleware(c.middleware)
+	one := new(atomic.Pointer[mcp.ClientSession])
+	one.Store(c.Session)
+	client.AddSendingMiddleware(func(next mcp.MethodHandler) mcp.MethodHandler { return c.middleware(one, next) })
 	return nil
 }
 
-func (c *Caller) middleware(next mcp.MethodHandler) mcp.MethodHandler {
+// middleware signs the requests of the session one, which is that of the first
+// request while it is nil.
+func (c *Caller) middleware(one *atomic.Pointer[mcp.ClientSession], next mcp.MethodHandler) mcp.MethodHandler {
 	return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
 		session, ok := req.GetSession().(*mcp.ClientSession)
 		if !ok || isHandshake(method) {
+			return next(ctx, method, req)
+		}
+		one.CompareAndSwap(nil, session)
+		if one.Load() != session {
 			return next(ctx, method, req)
 		}
 		params, err := c.sign(ctx, method, req.GetParams())
