@@ -67,7 +67,7 @@ func BenchmarkCheckDurable(b *testing.B) {
 }
 
 // round is how many calls of each caller are measured before it is the floor's turn, and the other way round.
-const round = 16
+const round = 32
 
 func benchmarkDurable(b *testing.B, callers int) {
 	w := guardtest.New(b)
