@@ -189,7 +189,8 @@ func (r *rig) listParams(a *guardtest.Agent) string {
 	if a == nil {
 		return `{}`
 	}
-	return `{"_meta":{"` + mcpwire.MetaBadge + `":"` + a.Badge + `"}}`
+	proof, txn := a.Prove(&pop.Call{Method: "tools/list"})
+	return fmt.Sprintf(`{"_meta":{%q:%q,%q:%q,%q:%q}}`, mcpwire.MetaBadge, a.Badge, mcpwire.MetaHop, proof, mcpwire.MetaTxn, txn)
 }
 
 func (r *rig) listed(a *guardtest.Agent) []string {

@@ -218,7 +218,7 @@ func (g *Gateway) listTools(ctx context.Context, m *message, params, meta object
 		g.refuseRequest(ctx, m, causeParams)
 		return
 	}
-	r.Verb, r.Arguments, r.InputResponses = guard.Discover, nil, nil
+	r.Verb, r.Capability, r.Arguments, r.InputResponses = guard.Discover, guard.Capability{}, nil, nil
 	listing, err := g.guard.List(ctx, r)
 	if err != nil {
 		g.answerRefusal(m, guard.RefusalOf(err), "")

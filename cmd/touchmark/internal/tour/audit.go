@@ -43,7 +43,7 @@ func publishLog(ctx context.Context, w *world) error {
 		return err
 	}
 	w.find("%d records, each with an entry and a proof in %s", records, w.path("receipts"))
-	return w.saveConsistency(ctx, cp)
+	return errors.Join(w.saveConsistency(ctx, cp), w.saveHome())
 }
 
 func (w *world) saveReceipt(ctx context.Context, cp *translog.Checkpoint, index uint64) error {

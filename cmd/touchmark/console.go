@@ -1,0 +1,183 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// A console is the program's side of its terminal. Results go to out, and with
+// --json nothing else does; everything said about the work goes to err.
+type console struct {
+	in    io.Reader
+	out   io.Writer
+	err   io.Writer
+	path  []string // of the command that was asked for
+	child []string // the command line behind "--"
+
+	json    bool
+	quiet   bool
+	verbose bool
+}
+
+// consoleKey is where the app keeps its console.
+const consoleKey = "console"
+
+func newConsole(in io.Reader, out, errOut io.Writer) *console {
+	return &console{in: in, out: out, err: errOut}
+}
+
+// consoleOf returns the console of a running command.
+func consoleOf(ctx *cli.Context) *console {
+	return ctx.App.Metadata[consoleKey].(*console)
+}
+
+// begin reads the flags that concern the console.
+func (con *console) begin(ctx *cli.Context) error {
+	con.json, con.quiet, con.verbose = ctx.Bool("json"), ctx.Bool("quiet"), ctx.Bool("verbose")
+	return nil
+}
+
+// note says something about the work, unless it is to be quiet.
+func (con *console) note(format string, args ...any) {
+	if !con.quiet {
+		fmt.Fprintf(con.err, format+"\n", args...)
+	}
+}
+
+// result prints what a command came to: v as one JSON object, or the text.
+func (con *console) result(v any, text string) error {
+	if con.json {
+		return con.line(v)
+	}
+	_, err := fmt.Fprintln(con.out, strings.TrimSuffix(text, "\n"))
+	return err
+}
+
+// line prints one JSON object on a line of its own.
+func (con *console) line(v any) error {
+	enc := json.NewEncoder(con.out)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// finish explains an error and returns the exit code for it.
+func (con *console) finish(err error) exitCode {
+	if err == nil {
+		return exitOK
+	}
+	if text := err.Error(); text != "" {
+		con.explain(err)
+	}
+	return codeOf(err)
+}
+
+// explain says what went wrong and what to do next.
+func (con *console) explain(err error) {
+	fmt.Fprintf(con.err, "touchmark: %v\n", err)
+	for _, step := range nextSteps(err) {
+		fmt.Fprintf(con.err, "  %s\n", step)
+	}
+}
+
+// A verdict is the answer of a command that judges.
+type verdict struct {
+	Verdict string `json:"verdict"` // accepted, rejected, undetermined
+	Code    string `json:"code,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+}
+
+// judge prints the verdict that err is, with --json also when it is no; the
+// error it returns decides the exit code. accepted is printed when err is nil.
+func (con *console) judge(err error, accepted any, text string) error {
+	if err == nil {
+		return con.result(accepted, text)
+	}
+	code := codeOf(err)
+	if con.json && (code == exitRejected || code == exitUndetermined) {
+		v := verdict{Verdict: "rejected", Code: reasonCode(err), Reason: err.Error()}
+		if code == exitUndetermined {
+			v.Verdict = "undetermined"
+		}
+		if printErr := con.line(v); printErr != nil {
+			return errors.Join(err, printErr)
+		}
+	}
+	return err
+}
+
+// MaxInputBytes bounds a file that is read whole.
+const maxInputBytes = 64 << 20
+
+// readInput reads a file, or standard input for "-".
+func (con *console) readInput(name string) ([]byte, error) {
+	if name == "-" {
+		return readBounded(con.in, "standard input")
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readBounded(f, name)
+}
+
+func readBounded(r io.Reader, name string) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxInputBytes+1))
+	if err == nil && len(data) > maxInputBytes {
+		err = usagef("%s is longer than %d bytes", name, maxInputBytes)
+	}
+	return data, err
+}
+
+// readToken reads a badge or another token: a file, or "-".
+func (con *console) readToken(name string) (string, error) {
+	data, err := con.readInput(name)
+	return strings.TrimSpace(string(data)), err
+}
+
+// Modes of the files that commands write.
+const (
+	modeSecret os.FileMode = 0o600
+	modePublic os.FileMode = 0o644
+)
+
+// writeOutput writes a new file; "-" and "" are standard output. It replaces a
+// file only with force, and then in one step.
+func (con *console) writeOutput(name string, data []byte, mode os.FileMode, force bool) error {
+	if name == "-" || name == "" {
+		_, err := con.out.Write(data)
+		return err
+	}
+	if force {
+		return replaceFile(name, data, mode)
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if errors.Is(err, os.ErrExist) {
+		return hint(usagef("%s is there already", name), "--force replaces it")
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Close())
+}
+
+func replaceFile(name string, data []byte, mode os.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(name), ".touchmark-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(data)
+	if err := errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/touchmark-dev/touchmark/badge"
+	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/guarded"
+	"github.com/touchmark-dev/touchmark/did"
+	"github.com/touchmark-dev/touchmark/guard/policy"
+)
+
+func gatewayCommand() *cli.Command {
+	return &cli.Command{
+		Name: "gateway", Usage: "put a guard in front of an MCP server on standard input and output", ArgsUsage: "-- CMD ARGS",
+		Description: "The server CMD is launched, and spoken to in its stead. Every call is decided by the rules in\n" +
+			"--policy and recorded in --evidence before it runs.\n\nEXAMPLE\n" +
+			"  touchmark gateway --policy policy.yaml --identity identity --evidence journal --log log \\\n" +
+			"      --issuer https://registry.example -- npx @modelcontextprotocol/server-filesystem /data",
+		Flags: append(trustFlags(),
+			&cli.PathFlag{Name: "policy", Usage: "the rules, in `FILE` (spec/guard.md section 9)"},
+			&cli.PathFlag{Name: "identity", Usage: "the gateway's identity, a `DIR` with server.jwk and server.badge, made by: touchmark server identity"},
+			&cli.PathFlag{Name: "evidence", Usage: "keep the journal in `DIR`"},
+			&cli.PathFlag{Name: "log", Usage: "ship the records to the log in `DIR`, made by: touchmark log init"},
+			&cli.StringSliceFlag{Name: "audience", Usage: "a name of the gateway that badges may be for, beside its DID"},
+			&cli.BoolFlag{Name: "allow-bearer-unsafe", Usage: "accept badges without a call proof, from unmodified clients; stamped on every record"},
+		),
+		Action: runGateway,
+	}
+}
+
+func runGateway(ctx *cli.Context) error {
+	if err := wantArgs(ctx); err != nil {
+		return err
+	}
+	con := consoleOf(ctx)
+	if len(con.child) == 0 {
+		return hint(usagef("no server to put a guard in front of"), "name it after --, as in: touchmark gateway ... -- node server.js")
+	}
+	if err := required(ctx, "policy", "identity", "evidence"); err != nil {
+		return err
+	}
+	cfg := &guarded.Config{
+		EvidenceDir: ctx.Path("evidence"), AllowBearerUnsafe: ctx.Bool("allow-bearer-unsafe"), Command: con.child,
+		In: con.in, Out: writeCloser(con.out), ServerStderr: con.err, Logger: newLogger(con),
+	}
+	text, err := con.readInput(ctx.Path("policy"))
+	if err != nil {
+		return err
+	}
+	rules, err := policy.Parse(text)
+	if err != nil {
+		return usagef("%s: %v", ctx.Path("policy"), err)
+	}
+	cfg.Policy = rules
+	if cfg.Identity, err = readIdentity(con, ctx.Path("identity")); err != nil {
+		return err
+	}
+	if dir := ctx.Path("log"); dir != "" {
+		if cfg.Log, err = logConfig(dir); err != nil {
+			return err
+		}
+	}
+	t, err := newTrust(ctx)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	t.audience = append(ctx.StringSlice("audience"), cfg.Identity.DID.String())
+	if cfg.Badges, err = gatewayBadges(ctx, t); err != nil {
+		return err
+	}
+	cfg.StartedNotice = func() { con.note("guarding %s as %s, rules %s", con.child[0], cfg.Identity.DID, rules.Version()) }
+	return guarded.Run(ctx.Context, cfg)
+}
+
+// gatewayBadges makes the verifier of callers' badges; nil when nobody is
+// trusted, and only what is open to anonymous callers can be used.
+func gatewayBadges(ctx *cli.Context, t *trust) (*badge.Verifier, error) {
+	if !ctx.IsSet("issuer") && !ctx.IsSet("trust-self-signed") {
+		consoleOf(ctx).note("no --issuer and no --trust-self-signed: every caller is anonymous")
+		return nil, nil
+	}
+	return t.badges()
+}
+
+// readIdentity reads what `server identity` made.
+func readIdentity(con *console, dir string) (id guarded.Identity, err error) {
+	key, err := readKey(con, filepath.Join(dir, "server.jwk"))
+	if err != nil {
+		return id, err
+	}
+	id.Key = key.Key
+	if id.Badge, err = con.readToken(filepath.Join(dir, "server.badge")); err != nil {
+		return id, hint(err, "make an identity with: touchmark server identity")
+	}
+	u, err := badge.Inspect(id.Badge)
+	if err == nil {
+		err = u.Problem
+	}
+	if err != nil {
+		return id, malformed(err)
+	}
+	id.DID = u.Subject
+	doc, err := did.NewDocument(id.DID, did.DocumentKey{Key: id.Key.Public()})
+	if err != nil {
+		return id, malformed(err)
+	}
+	id.KeyID = doc.Methods[0].ID.String()
+	return id, nil
+}
+
+func newLogger(con *console) *slog.Logger {
+	if con.quiet {
+		return slog.New(slog.DiscardHandler)
+	}
+	level := slog.LevelWarn
+	if con.verbose {
+		level = slog.LevelInfo
+	}
+	return slog.New(slog.NewTextHandler(con.err, &slog.HandlerOptions{Level: level}))
+}
+
+// writeCloser lets a gateway close what it writes to, which ends with the
+// process in any case.
+func writeCloser(w io.Writer) io.WriteCloser {
+	if f, ok := w.(*os.File); ok {
+		return f
+	}
+	return nopCloser{w}
+}
+
+type nopCloser struct{ io.Writer }
+
+func (nopCloser) Close() error { return nil }

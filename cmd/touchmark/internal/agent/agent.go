@@ -1,0 +1,188 @@
+// Package agent is the calling side of the command: it verifies a server,
+// presents a badge with a proof for each call, and fetches the receipt.
+package agent
+
+import (
+	"context"
+	"crypto"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/touchmark-dev/touchmark/internal/mcpwire"
+	"github.com/touchmark-dev/touchmark/serververify"
+	"github.com/touchmark-dev/touchmark/serververify/mcpverify"
+)
+
+// A Target is a server: the URL of its endpoint, or a command to launch it.
+type Target struct {
+	URL     string
+	Command []string
+	Stderr  io.Writer // of the command; nil discards
+}
+
+func (t *Target) String() string {
+	if t.URL != "" {
+		return t.URL
+	}
+	return t.Command[0]
+}
+
+// A Config says who calls, and whom.
+type Config struct {
+	Target   Target
+	Verifier *serververify.Verifier
+
+	// Key and Badge are who calls; without them the calls are anonymous.
+	Key   crypto.Signer
+	Badge string
+
+	Version string // of this program, for the server's logs
+}
+
+// A Session is a session with a verified server.
+type Session struct {
+	Server *serververify.Server
+
+	session *mcp.ClientSession
+}
+
+// Connect verifies the target and begins a session. Until the verdict is yes,
+// nothing but the handshake is sent.
+func Connect(ctx context.Context, cfg *Config) (*Session, error) {
+	caller := &mcpverify.Caller{
+		Badge: func(context.Context) (string, error) { return cfg.Badge, nil }, Key: cfg.Key,
+	}
+	client := mcp.NewClient(&mcp.Implementation{Name: "touchmark", Version: cfg.Version}, nil)
+	connector := mcpverify.NewClient(client, cfg.Verifier)
+	var session *mcp.ClientSession
+	var srv *serververify.Server
+	var err error
+	if cfg.Target.URL != "" {
+		session, srv, err = connector.ConnectHTTP(ctx, cfg.Target.URL, nil)
+	} else {
+		session, srv, err = connector.ConnectStdio(ctx, launch(&cfg.Target), nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Badge != "" {
+		caller.Server = srv.DID
+		if err := caller.Sign(client); err != nil {
+			return nil, errors.Join(err, session.Close())
+		}
+	}
+	return &Session{Server: srv, session: session}, nil
+}
+
+// terminateTime is how long a launched server may take to end.
+const terminateTime = 3 * time.Second
+
+func launch(t *Target) mcp.Transport {
+	cmd := exec.Command(t.Command[0], t.Command[1:]...)
+	cmd.Stderr = t.Stderr
+	return &mcp.CommandTransport{Command: cmd, TerminateDuration: terminateTime}
+}
+
+// Close ends the session, and the server if it was launched for it.
+func (s *Session) Close() error { return s.session.Close() }
+
+// Tools returns the tools that the server shows the caller.
+func (s *Session) Tools(ctx context.Context) ([]*mcp.Tool, error) {
+	var tools []*mcp.Tool
+	for tool, err := range s.session.Tools(ctx, nil) {
+		if err != nil {
+			return nil, refused(err)
+		}
+		tools = append(tools, tool)
+	}
+	return tools, nil
+}
+
+// A Result is what a call came to.
+type Result struct {
+	Result   json.RawMessage   `json:"result"`
+	IsError  bool              `json:"is_error"` // the tool ran and reports that it failed
+	Text     []string          `json:"-"`        // the textual parts of the result
+	Evidence *mcpwire.Evidence `json:"evidence,omitempty"`
+}
+
+// Call calls a tool.
+func (s *Session) Call(ctx context.Context, tool string, arguments json.RawMessage) (*Result, error) {
+	res, err := s.session.CallTool(ctx, &mcp.CallToolParams{Name: tool, Arguments: arguments})
+	if err != nil {
+		return nil, refused(err)
+	}
+	text, err := json.Marshal(res)
+	if err != nil {
+		return nil, err
+	}
+	out := &Result{Result: text, IsError: res.IsError}
+	for _, c := range res.Content {
+		if t, ok := c.(*mcp.TextContent); ok {
+			out.Text = append(out.Text, t.Text)
+		}
+	}
+	out.Evidence, err = evidenceOf(res.GetMeta())
+	return out, err
+}
+
+// evidenceOf returns what a result says of its record, nil when it says
+// nothing: a server without a guard does not.
+func evidenceOf(meta map[string]any) (*mcpwire.Evidence, error) {
+	value, ok := meta[mcpwire.MetaEvidence]
+	if !ok {
+		return nil, nil
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		return nil, err
+	}
+	e := new(mcpwire.Evidence)
+	if err := json.Unmarshal(text, e); err != nil || e.ID == "" || e.LeafHash == "" {
+		return nil, fmt.Errorf("the server's answer names its evidence in a form that cannot be read: %.200q", text)
+	}
+	return e, nil
+}
+
+// A RefusedError is a call that the server refused. Code is the guard's, "" when
+// the server gave none.
+type RefusedError struct {
+	Code       string
+	Cause      string
+	DecisionID string
+	RPCCode    int64
+	Message    string
+}
+
+func (e *RefusedError) Error() string {
+	text := fmt.Sprintf("the server refused: %s", e.Message)
+	if e.Cause != "" {
+		text += " (" + e.Cause + ")"
+	}
+	return text
+}
+
+// Undetermined reports whether the refusal says only that the server could not
+// tell.
+func (e *RefusedError) Undetermined() bool { return e.RPCCode == mcpwire.CodeUndetermined }
+
+// refused makes a RefusedError of an answer that is an error, and leaves every
+// other error as it is.
+func refused(err error) error {
+	var wire *jsonrpc.Error
+	if !errors.As(err, &wire) {
+		return err
+	}
+	var d mcpwire.Denial
+	_ = json.Unmarshal(wire.Data, &d) // an error of another kind has other data, or none
+	return &RefusedError{
+		Code: d.ReasonCode, Cause: d.Cause, DecisionID: d.DecisionID, RPCCode: wire.Code, Message: wire.Message,
+	}
+}

@@ -1,0 +1,154 @@
+// Package guarded is the serving side of the command: a gateway in front of a
+// server that it launches, with its journal and its log.
+package guarded
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os/exec"
+	"time"
+
+	"github.com/touchmark-dev/touchmark/badge"
+	"github.com/touchmark-dev/touchmark/badge/pop"
+	"github.com/touchmark-dev/touchmark/did"
+	"github.com/touchmark-dev/touchmark/evidence"
+	"github.com/touchmark-dev/touchmark/guard"
+	"github.com/touchmark-dev/touchmark/guard/gateway"
+	"github.com/touchmark-dev/touchmark/serververify"
+	"github.com/touchmark-dev/touchmark/translog/tesseralog"
+)
+
+// An Identity is who the gateway is.
+type Identity struct {
+	DID   did.DID
+	Key   ed25519.PrivateKey
+	KeyID string // DID URL of Key
+	Badge string // empty: the gateway discloses nothing, and nobody can verify it
+}
+
+// A Config describes a gateway and the server behind it.
+type Config struct {
+	Identity Identity
+	Policy   guard.Policy
+	Badges   *badge.Verifier // nil: nobody's badge is accepted
+
+	EvidenceDir string
+	Log         *tesseralog.Config // nil: the records stay in the journal
+
+	AllowBearerUnsafe bool
+
+	Command       []string // the server
+	In            io.Reader
+	Out           io.WriteCloser
+	ServerStderr  io.Writer
+	Logger        *slog.Logger
+	StartedNotice func() // is called when the gateway is about to serve; may be nil
+}
+
+// Times that the end of a gateway may take.
+const (
+	serverGrace = 3 * time.Second
+	closeGrace  = 10 * time.Second
+)
+
+// Run serves until the client's stream ends.
+func Run(ctx context.Context, cfg *Config) (err error) {
+	if len(cfg.Command) == 0 {
+		return errors.New("no server to put a guard in front of")
+	}
+	ledger, closeLedger, err := openEvidence(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeLedger(context.WithoutCancel(ctx))) }()
+	gw, err := newGateway(cfg, ledger)
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(cfg.Command[0], cfg.Command[1:]...) //nolint:gosec // the operator names the server
+	cmd.Stderr = cfg.ServerStderr
+	server, err := gateway.Start(cmd)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, server.Stop(context.WithoutCancel(ctx), serverGrace)) }()
+	if cfg.StartedNotice != nil {
+		cfg.StartedNotice()
+	}
+	err = gw.Run(ctx, gateway.Pipe{R: cfg.In, W: cfg.Out}, server.Pipe)
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return nil // asked to stop
+	}
+	return err
+}
+
+func newGateway(cfg *Config, recorder guard.Recorder) (*gateway.Gateway, error) {
+	gc := &guard.Config{
+		Policy: cfg.Policy, Evidence: recorder, AllowBearerUnsafe: cfg.AllowBearerUnsafe, Logger: cfg.Logger,
+	}
+	if cfg.Badges != nil {
+		proofs, err := pop.NewVerifier(&pop.Config{
+			Server: cfg.Identity.DID, Replay: pop.NewMemoryReplay(&pop.MemoryReplayConfig{}),
+		})
+		if err != nil {
+			return nil, err
+		}
+		gc.Server, gc.Badges, gc.Proofs = cfg.Identity.DID, cfg.Badges, proofs
+	}
+	g, err := guard.New(gc)
+	if err != nil {
+		return nil, err
+	}
+	out := &gateway.Config{Guard: g, Logger: cfg.Logger}
+	if cfg.Identity.Badge != "" {
+		out.Identity, err = serververify.NewIdentity(&serververify.IdentityConfig{
+			DID: cfg.Identity.DID, Badge: serververify.StaticBadge(cfg.Identity.Badge), Signer: cfg.Identity.Key,
+			KeyID: cfg.Identity.KeyID, Stdio: true,
+			OnError: func(err error) {
+				if cfg.Logger != nil {
+					cfg.Logger.Error("identity", "error", err)
+				}
+			},
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return gateway.New(out)
+}
+
+// openEvidence opens the log, if there is one, and the ledger that feeds it.
+func openEvidence(ctx context.Context, cfg *Config) (*evidence.Ledger, func(context.Context) error, error) {
+	lc := &evidence.LedgerConfig{
+		Dir: cfg.EvidenceDir, Server: cfg.Identity.DID, Key: cfg.Identity.Key, KeyID: cfg.Identity.KeyID,
+		AllowNoLog: cfg.Log == nil, Promise: cfg.Log != nil, Software: "touchmark gateway",
+	}
+	var log *tesseralog.Log
+	if cfg.Log != nil {
+		var err error
+		if log, err = tesseralog.Open(ctx, cfg.Log); err != nil {
+			return nil, nil, err
+		}
+		lc.Log = log
+	}
+	ledger, err := evidence.Open(ctx, lc)
+	if err != nil {
+		if log != nil {
+			err = errors.Join(err, log.Close(ctx))
+		}
+		return nil, nil, fmt.Errorf("opening the evidence: %w", err)
+	}
+	return ledger, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, closeGrace)
+		defer cancel()
+		err := ledger.Close(ctx)
+		if log != nil {
+			err = errors.Join(err, log.Close(ctx))
+		}
+		return err
+	}, nil
+}

@@ -1,0 +1,310 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/touchmark-dev/touchmark/translog"
+	"github.com/touchmark-dev/touchmark/translog/tesseralog"
+	"github.com/touchmark-dev/touchmark/translog/tlogclient"
+)
+
+func logFlags(extra ...cli.Flag) []cli.Flag {
+	return append([]cli.Flag{
+		&cli.StringFlag{Name: "log", Usage: "the log: its directory, or the URL that it is served at, `DIR|URL`"},
+		&cli.PathFlag{Name: "log-policy", Aliases: []string{"policy"}, Usage: "whom to trust: the policy `FILE` with the keys of log and witnesses"},
+	}, extra...)
+}
+
+func outFlag() cli.Flag {
+	return &cli.PathFlag{Name: "out", Usage: "write to `FILE` instead of standard output"}
+}
+
+func logCommand() *cli.Command {
+	return &cli.Command{
+		Name: "log", Usage: "keep, read and verify a transparency log",
+		Subcommands: []*cli.Command{
+			{
+				Name: "init", Usage: "make a new log, its key and its policy", ArgsUsage: "DIR",
+				Description: "Beside the directory of tiles DIR it makes DIR.key (secret), DIR.state (the last checkpoint\n" +
+					"signed; never restore it from a backup) and DIR.policy (for those who verify).\n\nEXAMPLE\n" +
+					"  touchmark log init --origin log.example.com/calls log",
+				Flags:  []cli.Flag{&cli.StringFlag{Name: "origin", Usage: "the log's name, a URL without scheme, `NAME`"}},
+				Action: logInit,
+			},
+			{
+				Name: "serve", Usage: "serve a log's tiles to readers", ArgsUsage: "DIR",
+				Flags:  []cli.Flag{&cli.StringFlag{Name: "listen", Usage: "the `ADDR` to listen at", Value: "127.0.0.1:8480"}},
+				Action: logServe,
+			},
+			{Name: "checkpoint", Usage: "print the latest checkpoint, verified", Flags: logFlags(outFlag(), forceFlag()), Action: logCheckpoint},
+			{
+				Name: "prove", Usage: "write the proof that an entry is in the log",
+				Description: "EXAMPLE\n  touchmark log prove --entry record.json --log log --policy log.policy --out record.tlog-proof",
+				Flags: logFlags(&cli.PathFlag{Name: "entry", Usage: "the entry, in `FILE`"},
+					&cli.Uint64Flag{Name: "index", Usage: "look for it from index `N` on"}, outFlag(), forceFlag()),
+				Action: logProve,
+			},
+			{
+				Name: "verify", Usage: "verify, offline, that an entry is in the log",
+				Description: "EXAMPLE\n  touchmark log verify --entry record.json --proof record.tlog-proof --policy log.policy",
+				Flags: []cli.Flag{
+					&cli.PathFlag{Name: "entry", Usage: "the entry, in `FILE`"},
+					&cli.PathFlag{Name: "proof", Usage: "its proof, in `FILE`"},
+					&cli.PathFlag{Name: "log-policy", Aliases: []string{"policy"}, Usage: "whom to trust, `FILE`"},
+				},
+				Action: logVerify,
+			},
+			{
+				Name: "consistency", Usage: "verify that the log continues an older checkpoint",
+				Description: "EXAMPLE\n  touchmark log consistency --older checkpoint.old --log https://log.example.com/calls --policy log.policy",
+				Flags: logFlags(&cli.PathFlag{Name: "older", Usage: "the older checkpoint, in `FILE`"},
+					&cli.PathFlag{Name: "newer", Usage: "the newer one, in `FILE`; the log's latest by default"}),
+				Action: logConsistency,
+			},
+		},
+	}
+}
+
+// logConfig is the log in dir, with its files beside it.
+func logConfig(dir string) (*tesseralog.Config, error) {
+	dir = strings.TrimRight(dir, "/")
+	text, err := os.ReadFile(dir + ".key")
+	if err != nil {
+		return nil, hint(err, "make a log with: touchmark log init --origin NAME %s", dir)
+	}
+	signer, err := translog.ParseSigner(strings.TrimSpace(string(text)))
+	if err != nil {
+		return nil, malformed(err)
+	}
+	return &tesseralog.Config{Dir: dir, StatePath: dir + ".state", Signer: signer}, nil
+}
+
+func logInit(ctx *cli.Context) error {
+	if err := wantArgs(ctx, "DIR"); err != nil {
+		return err
+	}
+	if err := required(ctx, "origin"); err != nil {
+		return err
+	}
+	con, dir := consoleOf(ctx), strings.TrimRight(ctx.Args().First(), "/")
+	skey, vkey, err := translog.GenerateKey(ctx.String("origin"))
+	if err != nil {
+		return malformed(err)
+	}
+	if err := con.writeOutput(dir+".key", []byte(skey+"\n"), modeSecret, false); err != nil {
+		return err
+	}
+	policy := "log " + vkey + "\nquorum none\n"
+	if err := con.writeOutput(dir+".policy", []byte(policy), modePublic, false); err != nil {
+		return err
+	}
+	cfg, err := logConfig(dir)
+	if err != nil {
+		return err
+	}
+	if err := tesseralog.Create(ctx.Context, cfg); err != nil {
+		return err
+	}
+	return con.result(map[string]string{"origin": ctx.String("origin"), "vkey": vkey, "dir": dir},
+		fmt.Sprintf("log    %s in %s\nkey    %s.key\npolicy %s.policy", ctx.String("origin"), dir, dir, dir))
+}
+
+// Times of the server of tiles.
+const (
+	readHeaderTimeout = 10 * time.Second
+	shutdownTimeout   = 5 * time.Second
+)
+
+func logServe(ctx *cli.Context) error {
+	if err := wantArgs(ctx, "DIR"); err != nil {
+		return err
+	}
+	con, dir := consoleOf(ctx), ctx.Args().First()
+	if _, err := os.Stat(dir); err != nil {
+		return err
+	}
+	ln, err := net.Listen("tcp", ctx.String("listen"))
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: tlogclient.Handler(dir), ReadHeaderTimeout: readHeaderTimeout, WriteTimeout: time.Minute}
+	con.note("serving %s at http://%s", dir, ln.Addr())
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(ln) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Context.Done():
+	}
+	stop, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	return server.Shutdown(stop)
+}
+
+// readPolicy reads the policy that --policy names.
+func readPolicy(ctx *cli.Context) (*translog.Policy, error) {
+	if err := required(ctx, "log-policy"); err != nil {
+		return nil, err
+	}
+	text, err := consoleOf(ctx).readInput(ctx.Path("log-policy"))
+	if err != nil {
+		return nil, err
+	}
+	p, err := translog.ParsePolicy(text)
+	return p, malformed(err)
+}
+
+// openLogClient reads the log that --log names, under the policy.
+func openLogClient(ctx *cli.Context) (*tlogclient.Client, *translog.Policy, error) {
+	policy, err := readPolicy(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := required(ctx, "log"); err != nil {
+		return nil, nil, err
+	}
+	where := ctx.String("log")
+	if !strings.Contains(where, "://") {
+		return tlogclient.New(tlogclient.Dir(where), policy), policy, nil
+	}
+	source, err := tlogclient.HTTP(&tlogclient.HTTPConfig{Prefix: where})
+	if err != nil {
+		return nil, nil, malformed(err)
+	}
+	return tlogclient.New(source, policy), policy, nil
+}
+
+func logCheckpoint(ctx *cli.Context) error {
+	if err := wantArgs(ctx); err != nil {
+		return err
+	}
+	client, _, err := openLogClient(ctx)
+	if err != nil {
+		return err
+	}
+	con := consoleOf(ctx)
+	cp, err := client.Checkpoint(ctx.Context)
+	if err != nil {
+		return con.judge(err, nil, "")
+	}
+	if con.json {
+		return con.line(map[string]any{"verdict": "accepted", "origin": cp.Origin(), "size": cp.Size(), "note": string(cp.Note())})
+	}
+	return con.writeOutput(ctx.Path("out"), cp.Note(), modePublic, ctx.Bool("force"))
+}
+
+func logProve(ctx *cli.Context) error {
+	if err := wantArgs(ctx); err != nil {
+		return err
+	}
+	if err := required(ctx, "entry"); err != nil {
+		return err
+	}
+	client, _, err := openLogClient(ctx)
+	if err != nil {
+		return err
+	}
+	con := consoleOf(ctx)
+	entry, err := con.readInput(ctx.Path("entry"))
+	if err != nil {
+		return err
+	}
+	cp, err := client.Checkpoint(ctx.Context)
+	if err != nil {
+		return con.judge(err, nil, "")
+	}
+	proof, err := client.ProveEntry(ctx.Context, cp, entry, ctx.Uint64("index"))
+	if err != nil {
+		if errors.Is(err, tlogclient.ErrNotFound) {
+			err = hint(fmt.Errorf("the log of %d entries does not hold this entry: %w", cp.Size(), err),
+				"a record that was just made is in the log after its next checkpoint")
+		}
+		return con.judge(err, nil, "")
+	}
+	text, err := proof.MarshalText()
+	if err != nil {
+		return err
+	}
+	return con.writeOutput(ctx.Path("out"), text, modePublic, ctx.Bool("force"))
+}
+
+func logVerify(ctx *cli.Context) error {
+	if err := wantArgs(ctx); err != nil {
+		return err
+	}
+	if err := required(ctx, "entry", "proof"); err != nil {
+		return err
+	}
+	policy, err := readPolicy(ctx)
+	if err != nil {
+		return err
+	}
+	con := consoleOf(ctx)
+	entry, err := con.readInput(ctx.Path("entry"))
+	if err != nil {
+		return err
+	}
+	text, err := con.readInput(ctx.Path("proof"))
+	if err != nil {
+		return err
+	}
+	proof, err := translog.ParseProof(text)
+	if err != nil {
+		return con.judge(err, nil, "")
+	}
+	in, err := policy.Verify(entry, proof)
+	if err != nil {
+		return con.judge(err, nil, "")
+	}
+	cp := in.Checkpoint()
+	return con.result(map[string]any{
+		"verdict": "accepted", "origin": cp.Origin(), "index": in.Index(), "size": cp.Size(), "cosignatures": len(cp.Cosignatures()),
+	}, fmt.Sprintf("accepted: entry %d of %d in %s", in.Index(), cp.Size(), cp.Origin()))
+}
+
+func logConsistency(ctx *cli.Context) error {
+	if err := wantArgs(ctx); err != nil {
+		return err
+	}
+	if err := required(ctx, "older"); err != nil {
+		return err
+	}
+	client, policy, err := openLogClient(ctx)
+	if err != nil {
+		return err
+	}
+	con := consoleOf(ctx)
+	older, err := readCheckpoint(con, policy, ctx.Path("older"))
+	if err != nil {
+		return con.judge(err, nil, "")
+	}
+	newer, err := client.Checkpoint(ctx.Context)
+	if name := ctx.Path("newer"); name != "" {
+		newer, err = readCheckpoint(con, policy, name)
+	}
+	if err == nil {
+		_, err = client.Consistency(ctx.Context, older, newer)
+	}
+	if err != nil {
+		return con.judge(err, nil, "")
+	}
+	return con.result(map[string]any{"verdict": "accepted", "origin": newer.Origin(), "older": older.Size(), "newer": newer.Size()},
+		fmt.Sprintf("accepted: the log of %d entries continues the log of %d", newer.Size(), older.Size()))
+}
+
+func readCheckpoint(con *console, policy *translog.Policy, name string) (*translog.Checkpoint, error) {
+	text, err := con.readInput(name)
+	if err != nil {
+		return nil, err
+	}
+	return policy.VerifyCheckpoint(text)
+}

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/touchmark-dev/touchmark/badge"
+	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/agent"
+	"github.com/touchmark-dev/touchmark/did"
+	"github.com/touchmark-dev/touchmark/serververify"
+)
+
+func serverCommand() *cli.Command {
+	return &cli.Command{
+		Name: "server", Usage: "disclose a server's identity, and verify another's",
+		Subcommands: []*cli.Command{
+			{
+				Name: "identity", Usage: "make the files of one's own server's identity",
+				Description: "It makes in DIR: did.json, the DID document, and mcp-server.json, the discovery document, to be\n" +
+					"served where spec/did.md and spec/server-identity.md say; and for a gateway server.jwk, server.badge\n" +
+					"and server.did.json.\n\nEXAMPLE\n" +
+					"  touchmark server identity --key server.jwk --badge server.badge --did did:web:mcp.example.com --out identity",
+				Flags: []cli.Flag{
+					&cli.PathFlag{Name: "key", Usage: "the server's key in `FILE`"},
+					&cli.PathFlag{Name: "badge", Usage: "the server's badge in `FILE`; without one a did:key server signs its own"},
+					&cli.StringFlag{Name: "did", Usage: "the server's `DID`; the did:key of its key by default"},
+					&cli.PathFlag{Name: "out", Usage: "the `DIR` to make the files in"},
+					forceFlag(),
+				},
+				Action: serverIdentity,
+			},
+			{
+				Name: "verify", Usage: "establish who a server is, before anything is sent to it", ArgsUsage: "URL | -- CMD ARGS",
+				Description: "EXAMPLES\n  touchmark server verify https://mcp.example.com/mcp --issuer https://registry.example --min-level 2\n" +
+					"  touchmark server verify --trust-self-signed did:key:z6Mk... --min-level 0 -- ./server",
+				Flags:  append(trustFlags(), minLevelFlag()),
+				Action: serverVerify,
+			},
+		},
+	}
+}
+
+func minLevelFlag() cli.Flag {
+	return &cli.StringFlag{Name: "min-level", Usage: "refuse servers below level `N`", Value: "1"}
+}
+
+func serverIdentity(ctx *cli.Context) error {
+	if err := wantArgs(ctx); err != nil {
+		return err
+	}
+	if err := required(ctx, "key", "out"); err != nil {
+		return err
+	}
+	con := consoleOf(ctx)
+	key, err := readKey(con, ctx.Path("key"))
+	if err != nil {
+		return err
+	}
+	own, err := ownDID(ctx.String("did"), key.Key)
+	if err != nil {
+		return err
+	}
+	doc, err := did.NewDocument(own, did.DocumentKey{Key: key.Key.Public()})
+	if err != nil {
+		return malformed(err)
+	}
+	token, level, err := ownBadge(ctx, own, key.Key)
+	if err != nil {
+		return err
+	}
+	if err := writeIdentity(ctx, key, doc, token, level); err != nil {
+		return err
+	}
+	return con.result(map[string]string{"did": own.String(), "level": level, "dir": ctx.Path("out")},
+		fmt.Sprintf("%s, level %s, in %s", own, level, ctx.Path("out")))
+}
+
+// A discoveryDocument is /.well-known/capiscio/mcp-server.json.
+type discoveryDocument struct {
+	DID     string `json:"server_did"`
+	Badge   string `json:"server_badge"`
+	Level   string `json:"trust_level"`
+	Updated string `json:"updated_at"`
+}
+
+func writeIdentity(ctx *cli.Context, key any, doc *did.Document, token, level string) error {
+	con, dir, force := consoleOf(ctx), ctx.Path("out"), ctx.Bool("force")
+	if err := makeDir(dir); err != nil {
+		return err
+	}
+	document, err := doc.MarshalJSON()
+	if err != nil {
+		return err
+	}
+	discovery, err := json.Marshal(discoveryDocument{
+		DID: doc.ID.String(), Badge: token, Level: level, Updated: time.Now().UTC().Format(time.RFC3339),
+	})
+	if err != nil {
+		return err
+	}
+	private, err := con.readInput(ctx.Path("key"))
+	if err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		name string
+		data []byte
+		mode uint32
+	}{
+		{"did.json", append(document, '\n'), 0o644},
+		{"server.did.json", append(document, '\n'), 0o644},
+		{"mcp-server.json", append(discovery, '\n'), 0o644},
+		{"server.badge", []byte(token + "\n"), 0o600},
+		{"server.jwk", private, 0o600},
+	} {
+		if err := con.writeOutput(filepath.Join(dir, f.name), f.data, fileMode(f.mode), force); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ownBadge reads the badge that --badge names, or signs one of level 0.
+func ownBadge(ctx *cli.Context, own did.DID, key signingKey) (token, level string, err error) {
+	if name := ctx.Path("badge"); name != "" {
+		if token, err = consoleOf(ctx).readToken(name); err != nil {
+			return "", "", err
+		}
+	} else if own.Method() == did.MethodKey {
+		if token, err = badge.SelfSign(key, &badge.Template{TTL: badge.MaxTTL}); err != nil {
+			return "", "", err
+		}
+	} else {
+		return "", "", hint(usagef("a did:web server needs a badge"), "give it with --badge FILE")
+	}
+	u, err := badge.Inspect(token)
+	if err == nil {
+		err = u.Problem
+	}
+	if err != nil {
+		return "", "", malformed(err)
+	}
+	if u.Subject != own {
+		return "", "", usagef("the badge is about %q and not about %q", u.Subject, own)
+	}
+	return token, u.Level.String(), nil
+}
+
+// A serverVerdict is what was established about a server.
+type serverVerdict struct {
+	Verdict string `json:"verdict"`
+	State   string `json:"state"`
+	DID     string `json:"did"`
+	Level   string `json:"level"`
+	Binding string `json:"binding"`
+	BadgeID string `json:"badge_jti"`
+	Expires string `json:"expires"`
+}
+
+func describeServer(s *serververify.Server) *serverVerdict {
+	return &serverVerdict{
+		Verdict: "accepted", State: string(s.State), DID: s.DID.String(), Level: s.Level.String(),
+		Binding: string(s.Binding), BadgeID: s.BadgeID, Expires: s.Expires.UTC().Format(time.RFC3339),
+	}
+}
+
+func serverVerify(ctx *cli.Context) error {
+	target, _, err := targetOf(ctx, 0)
+	if err != nil {
+		return err
+	}
+	con := consoleOf(ctx)
+	t, err := newTrust(ctx)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	v, err := t.servers()
+	if err != nil {
+		return err
+	}
+	var srv *serververify.Server
+	if target.URL != "" {
+		srv, err = v.Verify(ctx.Context, target.URL)
+	} else {
+		var s *agent.Session
+		if s, err = agent.Connect(ctx.Context, &agent.Config{Target: *target, Verifier: v, Version: readVersion().Version}); err == nil {
+			srv = s.Server
+			defer s.Close()
+		}
+	}
+	if err != nil {
+		return con.judge(err, nil, "")
+	}
+	d := describeServer(srv)
+	return con.result(d, fmt.Sprintf("%s\ndid      %s\nlevel    %s\nbound to %s\nbadge    %s, expires %s",
+		d.State, d.DID, d.Level, d.Binding, d.BadgeID, d.Expires))
+}

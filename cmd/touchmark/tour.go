@@ -1,0 +1,51 @@
+package main
+
+import (
+	"errors"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/tour"
+)
+
+func tourCommand() *cli.Command {
+	return &cli.Command{
+		Name: "tour", Usage: "see the whole chain, and the attacks on it, on this machine (a DEMO)",
+		Description: "It makes an issuer, three agents, a server with a guard and a log; calls, attacks, and verifies\n" +
+			"everything offline. Only loopback is used. Exit code 0 means that every step held.\n\nEXAMPLES\n" +
+			"  touchmark tour\n  touchmark tour --keep demo",
+		Flags:  []cli.Flag{&cli.PathFlag{Name: "keep", Usage: "leave everything it made in `DIR`, which must not exist"}},
+		Action: runTour,
+	}
+}
+
+func runTour(ctx *cli.Context) (err error) {
+	if err := wantArgs(ctx); err != nil {
+		return err
+	}
+	con := consoleOf(ctx)
+	dir := ctx.Path("keep")
+	if dir != "" {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return hint(err, "--keep makes the directory itself")
+		}
+	} else {
+		if dir, err = os.MkdirTemp("", "touchmark-tour-"); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	}
+	o := &tour.Options{Dir: dir, Out: con.out}
+	if con.json {
+		o.Out = nil
+		o.OnStep = func(s tour.StepResult) { err = errors.Join(err, con.line(s)) }
+	}
+	if runErr := tour.Run(ctx.Context, o); runErr != nil {
+		return errors.Join(err, rejectedf("%w", runErr))
+	}
+	if con.json {
+		return errors.Join(err, con.line(map[string]string{"verdict": "accepted", "label": tour.Banner}))
+	}
+	return err
+}
