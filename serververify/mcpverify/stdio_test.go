@@ -444,3 +444,82 @@ func TestTransportFails(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) Connect(context.Context) (mcp.Connection, error) { return nil, f.err }
+
+// sampling is a client that answers sampling/createMessage.
+func sampling() *mcp.Client {
+	return mcp.NewClient(&mcp.Implementation{Name: "client", Version: "1"}, &mcp.ClientOptions{
+		CreateMessageHandler: func(context.Context, *mcp.CreateMessageRequest) (*mcp.CreateMessageResult, error) {
+			return &mcp.CreateMessageResult{Role: "assistant", Model: "m", Content: &mcp.TextContent{Text: "secret"}}, nil
+		},
+	})
+}
+
+// answers counts the answers that went out to the server's requests.
+func answers(link *tap) (n int) {
+	for _, m := range link.messages() {
+		if resp, ok := m.(*jsonrpc.Response); ok && resp.Error == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// A server that asks the client is verified again too, when its verification
+// has aged: it must not live on by never being called.
+func TestRefreshBeforeAnswer(t *testing.T) {
+	w := newWorld(t, serverDID)
+	s := newServer()
+	Disclose(s, w.identity())
+	link := &tap{Transport: serve(t, s)}
+	session, _, err := NewClient(sampling(), w.verifier()).ConnectStdio(t.Context(), link, &mcp.ClientSessionOptions{ProtocolVersion: "2025-11-25"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	ask := func() error {
+		for ss := range s.Sessions() {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			_, err := ss.CreateMessage(ctx, &mcp.CreateMessageParams{})
+			return err
+		}
+		return errors.New("no session")
+	}
+	if err := ask(); err != nil || answers(link) != 1 {
+		t.Fatalf("%v, %d answers", err, answers(link))
+	}
+	w.advance(serververify.DefaultMaxAge + time.Second)
+	w.renew()
+	if err := ask(); err != nil || answers(link) != 2 {
+		t.Fatalf("with a new badge: %v, %d answers", err, answers(link))
+	}
+	w.advance(2 * serververify.DefaultMaxAge) // and no new badge
+	if err := ask(); err == nil || answers(link) != 2 {
+		t.Errorf("a server that does not verify again got its answer: %v", err)
+	}
+}
+
+// A refusal ends the session, also when it comes later.
+func TestRefusedLater(t *testing.T) {
+	w := newWorld(t, serverDID)
+	s := newServer()
+	Disclose(s, w.identity())
+	link := &tap{Transport: serve(t, s)}
+	session, _, err := connect(t, w, link, "2025-11-25")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.advance(2 * serververify.DefaultMaxAge)
+	_, err = session.CallTool(t.Context(), &mcp.CallToolParams{Name: "greet"})
+	wantRefusal(t, err, serververify.CodeBadgeInvalid, serververify.StateDeclared)
+	before := len(link.messages())
+	if err := session.NotifyProgress(t.Context(), &mcp.ProgressNotificationParams{ProgressToken: "x"}); err == nil {
+		t.Error("a notification to a refused server was sent")
+	}
+	if _, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "greet"}); err == nil {
+		t.Error("a refused server was called")
+	}
+	if n := len(link.messages()) - before; n != 0 {
+		t.Errorf("%d messages went out to a refused server", n)
+	}
+}

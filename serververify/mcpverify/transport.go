@@ -96,6 +96,7 @@ func (c *conn) verified() *serververify.Server {
 // Write implements [mcp.Connection].
 func (c *conn) Write(ctx context.Context, msg jsonrpc.Message) error {
 	req, ok := msg.(*jsonrpc.Request)
+	resp, isAnswer := msg.(*jsonrpc.Response)
 	switch {
 	case ok && req.IsCall() && (req.Method == methodInitialize || req.Method == methodDiscover):
 		return c.challenge(ctx, req)
@@ -104,8 +105,10 @@ func (c *conn) Write(ctx context.Context, msg jsonrpc.Message) error {
 			return nil // of a handshake that is given up: nothing anybody waits for
 		}
 		return errUnverified
-	case ok && req.IsCall():
-		// Notifications and answers go along with the calls around them.
+	case ok && req.IsCall(), isAnswer && resp.Error == nil:
+		// Notifications go along with the calls around them. Errors tell the
+		// server nothing, and may be written by who reads: that must not wait
+		// for an answer.
 		if err := c.refresh(ctx); err != nil {
 			return err
 		}
