@@ -55,11 +55,18 @@ func ParseSigner(skey string) (*Signer, error) {
 		return nil, reject(CodeKeyMalformed, "the signer key cannot be read: %v", err)
 	}
 	fields := strings.SplitN(skey, "+", 5) // PRIVATE, KEY, name, hash, key
-	raw, err := base64.StdEncoding.Strict().DecodeString(fields[4])
+	raw, err := base64.StdEncoding.DecodeString(fields[4])
 	if err != nil {
+		return nil, reject(CodeKeyMalformed, "the signer key cannot be read")
+	}
+	s, err := NewSigner(fields[2], ed25519.NewKeyFromSeed(raw[1:]))
+	if err != nil {
+		return nil, err
+	}
+	if skey != fmt.Sprintf("PRIVATE+KEY+%s+%08x+%s", s.origin, s.hash, base64.StdEncoding.EncodeToString(raw)) {
 		return nil, reject(CodeKeyMalformed, "the signer key is not in its one encoding")
 	}
-	return NewSigner(fields[2], ed25519.NewKeyFromSeed(raw[1:]))
+	return s, nil
 }
 
 // NewSigner signs for the log of this origin with an Ed25519 key that may live

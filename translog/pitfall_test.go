@@ -141,6 +141,27 @@ func TestPitfallPolicyParserIsLenient(t *testing.T) {
 	}
 }
 
+// TestPolicyRefusals are those that the vectors reach through another line.
+func TestPolicyRefusals(t *testing.T) {
+	logLine := "log " + translogtest.NewLog("log.example").VerifierKey() + "\n"
+	w := "witness w " + translogtest.NewWitness("w.example").VerifierKey()
+	for name, policy := range map[string]string{
+		"nothing":                     "",
+		"only comments":               "# none\n",
+		"a witness of a bad URL":      logLine + w + " w.example\nquorum none\n",
+		"a group of a taken name":     logLine + w + "\ngroup w all w\nquorum w\n",
+		"a group of the name none":    logLine + w + "\ngroup none all w\nquorum w\n",
+		"a member of the name none":   logLine + w + "\ngroup g any w none\nquorum g\n",
+		"a group that holds itself":   logLine + w + "\ngroup g all w g\nquorum g\n",
+		"a log with a third argument": strings.TrimSpace(logLine) + " https://log.example more\nquorum none\n",
+		"a delete character":          logLine + "quorum none\n# \x7f\n",
+	} {
+		if _, err := translog.ParsePolicy([]byte(policy)); translog.CodeOf(err) != translog.CodePolicyMalformed {
+			t.Errorf("%s: %v, want %s", name, err, translog.CodePolicyMalformed)
+		}
+	}
+}
+
 // TestQuorumAgreesWithFormats compares our evaluation of groups with the
 // library's, over random policies and random cosigners.
 func TestQuorumAgreesWithFormats(t *testing.T) {

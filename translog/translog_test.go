@@ -109,6 +109,9 @@ func TestZeroPolicyTrustsNobody(t *testing.T) {
 	}
 	_, err = new(translog.Policy).Verify(entries[0], proof)
 	wantCode(t, err, translog.CodeOriginUnknown)
+	if err := translog.VerifyConsistency(new(translog.Checkpoint), cp, nil); err == nil {
+		t.Error("a zero checkpoint was consistent with something")
+	}
 }
 
 func TestLimits(t *testing.T) {
@@ -224,11 +227,66 @@ func TestSignerKeys(t *testing.T) {
 			t.Errorf("ParseSigner of %d bytes: %v", i, err)
 		}
 	}
+	_, rest, _ := strings.Cut(skey, "keys+")
+	for _, slack := range []string{skey + "\n", strings.Replace(skey, rest[:8], strings.ToUpper(rest[:8]), 1) + "\r\n"} {
+		_, err := translog.ParseSigner(slack)
+		wantCode(t, err, translog.CodeKeyMalformed)
+	}
 	for _, origin := range []string{"", "a b", "a+b", "a\x00b", "a\u2003b", "\xff"} {
 		_, _, err := translog.GenerateKey(origin)
 		wantCode(t, err, translog.CodeKeyMalformed)
 		_, err = translog.NewSigner(origin, ed25519.NewKeyFromSeed(make([]byte, 32)))
 		wantCode(t, err, translog.CodeKeyMalformed)
+	}
+}
+
+func TestCheckEntries(t *testing.T) {
+	if err := translog.CheckEntries([][]byte{{1}, make([]byte, translog.MaxEntryBytes)}); err != nil {
+		t.Error(err)
+	}
+	for _, bad := range [][][]byte{nil, {}, {{1}, {}}, {make([]byte, translog.MaxEntryBytes+1)}} {
+		wantCode(t, translog.CheckEntries(bad), translog.CodeEntryInvalid)
+	}
+}
+
+// TestExhaustiveSmallTrees proves every entry of every tree of up to 33, and
+// every pair of them consistent.
+func TestExhaustiveSmallTrees(t *testing.T) {
+	l := translogtest.NewLog("log.example/small")
+	var cps []*translog.Checkpoint
+	for size := range 34 {
+		if size > 0 {
+			if _, err := l.Append(t.Context(), [][]byte{fmt.Appendf(nil, "entry %d", size-1)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cps = append(cps, mustCheckpoint(t, l))
+	}
+	for _, cp := range cps[1:] {
+		for index := range cp.Size() {
+			proof, err := l.Prove(t.Context(), cp, index)
+			if err != nil {
+				t.Fatal(err)
+			}
+			entry := fmt.Appendf(nil, "entry %d", index)
+			in, err := l.Policy().Verify(entry, proof)
+			if err != nil || in.LeafHash() != translog.LeafHash(entry) || in.Checkpoint().Root() != cp.Root() {
+				t.Fatalf("entry %d of %d: %v", index, cp.Size(), err)
+			}
+			proof.Index ^= 1
+			if _, err := l.Policy().Verify(entry, proof); err == nil {
+				t.Fatalf("entry %d of %d was accepted at index %d", index, cp.Size(), proof.Index)
+			}
+		}
+		for _, older := range cps[1:cp.Size()] {
+			proof, err := l.Consistency(t.Context(), older, cp)
+			if err == nil {
+				err = translog.CheckConsistency(older.Tree(), cp.Tree(), proof)
+			}
+			if err != nil {
+				t.Fatalf("%d to %d: %v", older.Size(), cp.Size(), err)
+			}
+		}
 	}
 }
 

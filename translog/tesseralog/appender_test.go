@@ -142,6 +142,48 @@ func TestWithdraw(t *testing.T) {
 	}
 }
 
+func TestFitting(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		next    uint64
+		pending []int // entries of each request
+		want    int   // requests in the batch
+	}{
+		{"nothing", 0, nil, 0},
+		{"all", 0, []int{1, 2, 3}, 3},
+		{"up to the bundle's end", 250, []int{3, 3, 3}, 2},
+		{"up to the last bundle's end", 0, []int{256, 256, 100}, 2},
+		{"beyond a bundle without meeting its end", 250, []int{5, 5}, 2},
+		{"one that is larger than a batch", 0, []int{5000, 1}, 1},
+		{"no more than a batch", 1, []int{1000, 20, 5}, 2},
+	} {
+		a := newAppender(nil, nil, test.next)
+		for _, n := range test.pending {
+			a.pending = append(a.pending, &request{entries: make([]*tessera.Entry, n)})
+		}
+		if got := a.fitting(); got != test.want {
+			t.Errorf("%s: %d requests, want %d", test.name, got, test.want)
+		}
+	}
+}
+
+func TestCloseFinishesThePending(t *testing.T) {
+	a := newAppender(nil, nil, 0)
+	close(a.stopped) // nobody runs it
+	r := &request{entries: entriesOf(1), done: make(chan struct{})}
+	if err := a.submit(r); err != nil {
+		t.Fatal(err)
+	}
+	a.close()
+	<-r.done
+	if !errors.Is(r.err, ErrClosed) {
+		t.Errorf("a pending request ends with %v, want ErrClosed", r.err)
+	}
+	if err := a.submit(r); !errors.Is(err, ErrClosed) {
+		t.Errorf("submit = %v, want ErrClosed", err)
+	}
+}
+
 // TestPitfallAwaiterDiesOfOneReadError: Tessera's awaiter hands one failed read
 // of the checkpoint to everybody who waits.
 func TestPitfallAwaiterDiesOfOneReadError(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/touchmark-dev/touchmark/translog"
 	"github.com/touchmark-dev/touchmark/translog/tesseralog"
+	"github.com/touchmark-dev/touchmark/translog/translogtest"
 )
 
 func numbered(first, n int) [][]byte {
@@ -312,6 +313,23 @@ func TestStateFile(t *testing.T) {
 			t.Error(err)
 		}
 		closeLog(t, l)
+	})
+	t.Run("published another tree of the same size", func(t *testing.T) {
+		cfg := newConfig(t)
+		create(t, cfg)
+		grow(t, cfg, 5)
+		fork := translogtest.NewLogFor(cfg.Signer)
+		if _, err := fork.Append(t.Context(), numbered(1, 5)); err != nil {
+			t.Fatal(err)
+		}
+		forked, err := fork.Checkpoint(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(cfg.Dir, "checkpoint"), forked.Note(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, cfg, translog.CodeForked)
 	})
 	t.Run("published by another key", func(t *testing.T) {
 		cfg := newConfig(t)

@@ -78,6 +78,27 @@ func TestCreate(t *testing.T) {
 		create(t, cfg)
 		grow(t, cfg, 3)
 	})
+	t.Run("interrupted before the first checkpoint", func(t *testing.T) {
+		cfg := newConfig(t)
+		create(t, cfg)
+		if err := os.Remove(filepath.Join(cfg.Dir, "checkpoint")); err != nil {
+			t.Fatal(err)
+		}
+		create(t, cfg)
+		grow(t, cfg, 3)
+	})
+	t.Run("over a state that is not one", func(t *testing.T) {
+		cfg := newConfig(t)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(cfg.StatePath), 0o700), os.WriteFile(cfg.StatePath, []byte("notes"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if err := tesseralog.Create(t.Context(), cfg); translog.CodeOf(err) != translog.CodeCheckpointMalformed {
+			t.Errorf("Create = %v", err)
+		}
+		if got := read(t, cfg.StatePath); got != "notes" {
+			t.Errorf("the file was replaced: %q", got)
+		}
+	})
 	t.Run("not created", func(t *testing.T) {
 		cfg := newConfig(t)
 		if _, err := tesseralog.Open(t.Context(), cfg); !errors.Is(err, fs.ErrNotExist) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
@@ -148,6 +149,62 @@ func TestHiddenEntry(t *testing.T) {
 	_, err := c.ProveEntry(t.Context(), l.cps[300], l.entries[7], 0)
 	if errors.Is(err, tlogclient.ErrNotFound) || translog.CodeOf(err) != translog.CodeInclusionInvalid {
 		t.Errorf("ProveEntry of a hidden entry = %v, want %s", err, translog.CodeInclusionInvalid)
+	}
+}
+
+// TestMissingTiles: what cannot be read is an error and no verdict.
+func TestMissingTiles(t *testing.T) {
+	l := tiled(t, 5, 300)
+	c := tlogclient.New(tlogclient.Dir(l.dir), l.Policy())
+	older, newer := l.cps[5], l.cps[300]
+	l.change(t, "tile/0/001.p/44", func(d []byte) []byte { return d[:32*40] })
+	checks := map[string]func() error{
+		"Find in a tile cut short": func() error {
+			_, err := c.Find(t.Context(), newer, translog.LeafHash([]byte("never appended")), 0)
+			return err
+		},
+		"Root of a tile cut short":        func() error { _, err := c.Root(t.Context(), 300); return err },
+		"Consistency of a tile cut short": func() error { _, err := c.Consistency(t.Context(), older, newer); return err },
+	}
+	for name, check := range checks {
+		if err := check(); err == nil || errors.Is(err, tlogclient.ErrNotFound) || translog.CodeOf(err) != "" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	l.remove(t, "tile/0")
+	l.remove(t, "checkpoint")
+	checks["Checkpoint"] = func() error { _, err := c.Checkpoint(t.Context()); return err }
+	checks["Prove"] = func() error { _, err := c.Prove(t.Context(), newer, 7, [32]byte{}); return err }
+	for name, check := range checks {
+		if err := check(); !strings.Contains(fmt.Sprint(err), "no such file") || translog.CodeOf(err) != "" {
+			t.Errorf("%s, gone: %v", name, err)
+		}
+	}
+}
+
+func TestRoot(t *testing.T) {
+	l := tiled(t, 5, 256, 300)
+	c := tlogclient.New(tlogclient.Dir(l.dir), l.Policy())
+	for size, cp := range l.cps {
+		if root, err := c.Root(t.Context(), uint64(size)); err != nil || root != cp.Root() {
+			t.Errorf("Root(%d) = %x, %v", size, root, err)
+		}
+	}
+	empty, err := translogtest.NewLog("log.example/empty").Checkpoint(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if root, err := c.Root(t.Context(), 0); err != nil || root != empty.Root() {
+		t.Errorf("Root(0) = %x, %v", root, err)
+	}
+}
+
+func TestDirEndsWithContext(t *testing.T) {
+	l := tiled(t, 5)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := tlogclient.Dir(l.dir).Checkpoint(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Checkpoint = %v", err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/touchmark-dev/touchmark/translog/tlogclient"
@@ -83,6 +84,17 @@ func TestHandlerHidesAllElse(t *testing.T) {
 		if res := request(h, method, "/checkpoint", nil); res.StatusCode != http.StatusMethodNotAllowed {
 			t.Errorf("%s: status %d", method, res.StatusCode)
 		}
+	}
+}
+
+func TestHandlerOfABrokenDirectory(t *testing.T) {
+	l := tiled(t, 300)
+	l.remove(t, "tile")
+	l.write(t, "tile", []byte("a file"))
+	res := request(tlogclient.Handler(l.dir), http.MethodGet, "/tile/0/000", nil)
+	body, _ := io.ReadAll(res.Body)
+	if res.StatusCode != http.StatusInternalServerError || strings.Contains(string(body), l.dir) {
+		t.Errorf("status %d, %q", res.StatusCode, body)
 	}
 }
 
