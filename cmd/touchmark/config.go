@@ -226,7 +226,8 @@ func atHome(ctx *cli.Context, dir string, path []string) error {
 		"log": "log", "log-policy": "log.policy", "policy": "policy.yaml",
 	} {
 		file := filepath.Join(dir, name)
-		if findFlag(ctx.Command.Flags, flag) == nil || ctx.IsSet(flag) || !exists(file) {
+		f := findFlag(ctx.Command.Flags, flag)
+		if f == nil || f.Names()[0] != flag || ctx.IsSet(flag) || !exists(file) { // not by an alias: it has another meaning
 			continue
 		}
 		if err := ctx.Set(flag, file); err != nil {

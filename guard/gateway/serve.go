@@ -375,4 +375,3 @@ func addEvidence(result object, ack *evidence.Ack) error {
 	result["_meta"] = meta.encode()
 	return nil
 }
-
