@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 sessions of the older generation still speak of logging and sampling
+
 package mcpverify
 
 import (
