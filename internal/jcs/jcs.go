@@ -2,12 +2,14 @@
 // or signed as JSON. Use [Canonicalize] for text, [Marshal] for Go values.
 //
 // It is stricter than the RFC where two different texts would otherwise have one canonical form, or where a
-// reader of the canonical form would not see what the writer meant: numbers that float64 holds only
-// approximately are refused, so are numbers too large for it, lone surrogates and duplicate members.
+// reader of the canonical form would not see what the writer meant: integers that float64 holds only
+// approximately are refused, so are numbers too large or too small for it, lone surrogates and duplicate
+// members. Fractions are rounded to the nearest float64, as every reader of the RFC rounds them.
 // Canonical text is its own canonical form.
 package jcs
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"strconv"
@@ -113,9 +115,18 @@ func checkNumber(num []byte) error {
 	if err != nil {
 		return fmt.Errorf("jcs: number %q has no float64", num)
 	}
+	if f == 0 && !isZero(num) {
+		return fmt.Errorf("jcs: number %.40q has no float64 but zero", num)
+	}
 	size := math.Abs(f)
 	if size >= tooBig && (integer || size < 1e21) {
 		return fmt.Errorf("jcs: integer %q is not below 2^53: write it as a string", num)
 	}
 	return nil
+}
+
+// isZero reports whether a number is written as zero: no other digit before the exponent.
+func isZero(num []byte) bool {
+	digits, _, _ := bytes.Cut(bytes.ToLower(num), []byte("e"))
+	return !bytes.ContainsAny(digits, "123456789")
 }

@@ -25,7 +25,6 @@ func TestCanonicalize(t *testing.T) {
 			"\"€\":\"Euro Sign\",\"😀\":\"Emoji: Grinning Face\",\"\ufb33\":\"Hebrew Letter Dalet With Dagesh\"}",
 		`-0`:                     `0`,
 		`-0.0`:                   `0`,
-		`1e-400`:                 `0`,
 		`1e21`:                   `1e+21`,
 		`5e-324`:                 `5e-324`,
 		`1.7976931348623157e308`: `1.7976931348623157e+308`,
@@ -168,6 +167,20 @@ func TestCorpus(t *testing.T) {
 		}
 		if got, err := jcs.Canonicalize(src); err == nil {
 			t.Errorf("%s: %s", filepath.Base(file), got)
+		}
+	}
+}
+
+// A number that float64 can only hold as zero has another value than zero.
+func TestUnderflow(t *testing.T) {
+	for _, num := range []string{"1e-400", "-1e-400", "0.1e-999999999", "0." + strings.Repeat("0", 400) + "1"} {
+		if out, err := jcs.Canonicalize([]byte(`{"a":` + num + `}`)); err == nil {
+			t.Errorf("%.20s: canonical form %s", num, out)
+		}
+	}
+	for _, num := range []string{"0", "-0", "0.0", "0e5", "-0.00E-400", "5e-324"} {
+		if _, err := jcs.Canonicalize([]byte(`{"a":` + num + `}`)); err != nil {
+			t.Errorf("%s: %v", num, err)
 		}
 	}
 }
