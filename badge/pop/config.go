@@ -56,6 +56,9 @@ type Verifier struct {
 
 // NewVerifier refuses a configuration that could not tell one call from another.
 func NewVerifier(cfg *Config) (*Verifier, error) {
+	if cfg == nil {
+		return nil, errors.New("call proof: no Config")
+	}
 	v := &Verifier{
 		server:    cfg.Server.String(),
 		uri:       []byte(TargetURI(cfg.Server, "")),

@@ -376,6 +376,9 @@ func TestConfigRefused(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
+	if _, err := NewVerifier(nil); err == nil {
+		t.Error("no configuration was accepted")
+	}
 }
 
 func TestSignRefuses(t *testing.T) {
