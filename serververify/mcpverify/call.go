@@ -8,7 +8,8 @@ import (
 	"github.com/touchmark-dev/touchmark/badge/pop"
 )
 
-// callParams are the members of parameters that a call proof is about, of any method.
+// callParams are the members of parameters that a call proof is about, of any
+// method of the table.
 type callParams struct {
 	Name           string          `json:"name"`
 	URI            string          `json:"uri"`
@@ -40,11 +41,15 @@ func callOf(method string, params mcp.Params) (*pop.Call, error) {
 }
 
 func readCall(method string, text []byte) (*pop.Call, error) {
+	call := &pop.Call{Method: method}
+	if !known(method) {
+		call.Target = method
+		return call, other(call, text)
+	}
 	var p callParams
 	if err := json.Unmarshal(text, &p); err != nil {
 		return nil, err
 	}
-	call := &pop.Call{Method: method}
 	switch method {
 	case "tools/call", "prompts/get":
 		call.Target, call.Arguments, call.InputResponses = p.Name, p.Arguments, p.InputResponses
@@ -54,12 +59,20 @@ func readCall(method string, text []byte) (*pop.Call, error) {
 		return call, p.completion(call)
 	case "subscriptions/listen":
 		return call, p.listen(call)
-	case "tools/list", "prompts/list", "resources/list", "resources/templates/list":
-	default:
-		call.Target = method
-		return call, other(call, text)
 	}
 	return call, nil
+}
+
+// known reports whether a method's parameters are of callParams: the members of
+// any other method's may have those names and other types.
+func known(method string) bool {
+	switch method {
+	case "tools/call", "prompts/get", "resources/read", "resources/subscribe", "resources/unsubscribe",
+		"completion/complete", "subscriptions/listen",
+		"tools/list", "prompts/list", "resources/list", "resources/templates/list":
+		return true
+	}
+	return false
 }
 
 func (p *callParams) completion(call *pop.Call) (err error) {

@@ -68,3 +68,12 @@ func TestReadCallOfSubscriptions(t *testing.T) {
 		}
 	}
 }
+
+// The parameters of a method of somebody's own may have any members.
+func TestReadCallOfOwnMethod(t *testing.T) {
+	const text = `{"_meta":{},"arguments":[1],"name":1,"notifications":2,"ref":"x","uri":[]}`
+	got, err := readCall("example/own", []byte(text))
+	if err != nil || got.Target != "example/own" || string(got.Arguments) != `{"arguments":[1],"name":1,"notifications":2,"ref":"x","uri":[]}` {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
