@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -523,5 +524,19 @@ func TestRefusedLater(t *testing.T) {
 	}
 	if n := len(link.messages()) - before; n != 0 {
 		t.Errorf("%d messages went out to a refused server", n)
+	}
+}
+
+// A proof for a pipe is bound to nothing: over a network anybody relays it.
+func TestNoNetworkAsStdio(t *testing.T) {
+	st := newSite(t, newServer(), true)
+	for _, tr := range []mcp.Transport{
+		&mcp.StreamableClientTransport{Endpoint: st.server.URL("/mcp"), HTTPClient: http.DefaultClient},
+		&mcp.SSEClientTransport{Endpoint: st.server.URL("/mcp")},
+	} {
+		_, _, err := NewClient(newMCPClient(), st.verifier()).ConnectStdio(t.Context(), tr, nil)
+		if !errors.Is(err, errNetwork) {
+			t.Errorf("%T: %v", tr, err)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package mcpverify
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -24,8 +25,15 @@ type Transport struct {
 	conn *conn
 }
 
+// errNetwork reports a transport whose other end the client did not launch.
+var errNetwork = errors.New("mcpverify: over HTTP a proof has to be bound to the connection: use Client.ConnectHTTP")
+
 // Connect implements [mcp.Transport].
 func (t *Transport) Connect(ctx context.Context) (mcp.Connection, error) {
+	switch t.Transport.(type) {
+	case *mcp.StreamableClientTransport, *mcp.SSEClientTransport:
+		return nil, errNetwork
+	}
 	inner, err := t.Transport.Connect(ctx)
 	if err != nil {
 		return nil, err
