@@ -113,6 +113,19 @@ func TestPartialChain(t *testing.T) {
 			t.Errorf("from %d: %+v", from, got)
 		}
 	}
+	// An outcome of a decision within the part is held against it.
+	for name, o := range map[string]*Outcome{
+		"denied":                 {DecisionID: newRecordID(), DecisionSequence: 2, Status: OutcomeOK},
+		"id of another decision": {DecisionID: newRecordID(), DecisionSequence: 1, Status: OutcomeOK},
+	} {
+		s := newTestStream(t)
+		s.add(s.decision(Allow))
+		s.add(s.decision(Deny))
+		s.add(&Record{Outcome: o})
+		if _, err := VerifyChain(s.entries[1:], cfg); CodeOf(err) != CodeOutcomeUnmatched {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 	// What comes from before the part is not taken for a later record.
 	entries := append(slices.Clone(s.entries[3:5]), s.entries[1])
 	if _, err := VerifyChain(entries, cfg); CodeOf(err) != CodeReordered {

@@ -37,6 +37,7 @@ func TestRecordRules(t *testing.T) {
 		{"time after", KindHeartbeat, func(r *Record) { r.Time = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }, "time"},
 		{"no server", KindHeartbeat, func(r *Record) { r.Server = did.DID{} }, "server"},
 		{"unknown that is known", KindHeartbeat, func(r *Record) { r.Unknown = []Member{{"id", `"x"`}} }, "id"},
+		{"unknown twice", KindHeartbeat, func(r *Record) { r.Unknown = []Member{{"x", "1"}, {"x", "1"}} }, "x"},
 		{"unknown out of order", KindHeartbeat, func(r *Record) { r.Unknown = []Member{{"y", "1"}, {"x", "1"}} }, "x"},
 		{"log origin", KindGenesis, func(r *Record) { r.Genesis.LogOrigin = long }, "log_origin"},
 		{"software", KindGenesis, func(r *Record) { r.Genesis.Software = "a\nb" }, "software"},
@@ -116,6 +117,35 @@ func TestRecordRules(t *testing.T) {
 
 func unknownOutcome(r *Record) { r.Outcome.Status, r.Outcome.ErrorClass = OutcomeUnknown, "" }
 
+// What is just within the limits is written, and read again.
+func TestRecordLimits(t *testing.T) {
+	s := newTestSigner("server")
+	most := uint64(maxNumber)
+	for name, test := range map[string]struct {
+		kind   Kind
+		change func(*Record)
+	}{
+		"epoch":    {KindHeartbeat, func(r *Record) { r.Epoch = most }},
+		"number":   {KindHeartbeat, func(r *Record) { r.Sequence = most }},
+		"first":    {KindHeartbeat, func(r *Record) { r.Time = time.Unix(0, 0) }},
+		"last":     {KindHeartbeat, func(r *Record) { r.Time = time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC) }},
+		"list":     {KindDecision, func(r *Record) { r.Decision.Shown, r.Decision.Withheld = &most, &most }},
+		"duration": {KindOutcome, func(r *Record) { r.Outcome.Duration = maxNumber }},
+		"result":   {KindOutcome, func(r *Record) { r.Outcome.ResultSize = most }},
+		"target":   {KindDecision, func(r *Record) { r.Decision.Target = strings.Repeat("t", maxTarget) }},
+		"text":     {KindDecision, func(r *Record) { r.Decision.Method = strings.Repeat("m", maxText) }},
+		"code":     {KindDecision, func(r *Record) { r.Decision.DenyReason = strings.Repeat("Z", maxToken) }},
+		"unknown":  {KindHeartbeat, func(r *Record) { r.Unknown = []Member{{strings.Repeat("z", maxToken), "999999999999999"}} }},
+	} {
+		r := everyRecord(t, s)[test.kind]
+		test.change(r)
+		v := mustVerify(t, mustSign(t, r, s), s.keys)
+		if again := mustSign(t, v.Record(), s); string(again) != string(v.Bytes()) {
+			t.Errorf("%s: read and signed again:\n%s\nwas\n%s", name, again, v.Bytes())
+		}
+	}
+}
+
 // Published behaviour: any string that is presented is recorded as an API key caller. Here a record says of a
 // caller what was verified: a badge with all that belongs to it, or nobody.
 func TestKnownFault13AnyStringIsAnAPIKey(t *testing.T) {
@@ -167,7 +197,7 @@ func TestText(t *testing.T) {
 		plain bool
 	}{
 		{"", true}, {"read_file", true}, {"datei-für-Ümläute 日本 😀", true}, {strings.Repeat("x", 256), true},
-		{strings.Repeat("x", 257), false}, {"a\nb", false}, {"a\x7f", false}, {"a\x00", false}, {"\xff", false}, {"a\xc3", false},
+		{strings.Repeat("x", 257), false}, {"a\nb", false}, {"a\x7f", false}, {"a\x00", false}, {"\x80", false}, {"\xff", false}, {"a\xc3", false},
 		{"\u0085", false}, {"a\u202eb", false}, {"\u200b", false}, {"\ufeff", false}, {"\u2066", false}, {"\U000e0041", false},
 		{"\u061c", false}, {"é\x01", false}, {"\u00a0", true}, {"\u2030", true}, {hash, false}, {"sha256:", false}, {"sha512:", true},
 	} {
@@ -197,7 +227,7 @@ func TestTokens(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]bool{
-		"TOOL_X": true, "A1": true, "": false, "a": false, "A-B": false, "1": false, "_A": false, strings.Repeat("A", 65): false,
+		"TOOL_X": true, "A1": true, "ZZ": true, strings.Repeat("A", 64): true, "": false, "a": false, "A-B": false, "1": false, "_A": false, strings.Repeat("A", 65): false,
 	} {
 		if isCode(text) != want {
 			t.Errorf("isCode(%q) is %v", text, !want)
