@@ -219,7 +219,7 @@ func TestText(t *testing.T) {
 
 func TestTokens(t *testing.T) {
 	for text, want := range map[string]bool{
-		"tool": true, "a": true, "tool_error": true, "x.y-z": true, strings.Repeat("a", 64): true,
+		"tool": true, "a": true, "z": true, "A": true, "Z": true, "aZ": true, "tool_error": true, "x.y-z": true, strings.Repeat("a", 64): true,
 		"": false, "a b": false, "1a": false, "é": false, strings.Repeat("a", 65): false, "a/b": false,
 	} {
 		if isToken(text) != want {
@@ -231,6 +231,11 @@ func TestTokens(t *testing.T) {
 	} {
 		if isCode(text) != want {
 			t.Errorf("isCode(%q) is %v", text, !want)
+		}
+	}
+	for c := range 256 {
+		if level := string([]byte{byte(c)}); isLevel(level) != strings.Contains("01234", level) {
+			t.Errorf("isLevel(%q) is %v", level, isLevel(level))
 		}
 	}
 	for range 100 {

@@ -115,6 +115,12 @@ func TestPromiseRefused(t *testing.T) {
 		t.Errorf("other key: %v", err)
 	}
 	p := testPromise(s, entry)
+	p.Sequence = maxNumber
+	if last, err := p.Sign(s.kid, s.key); err != nil {
+		t.Error(err)
+	} else if _, err := VerifyPromise(last, s.keys); err != nil {
+		t.Errorf("the last record that there can be: %v", err)
+	}
 	if _, err := p.Sign(s.kid, p256); err == nil {
 		t.Error("signed with P-256")
 	}

@@ -159,6 +159,7 @@ func calls(w *world) []*draft {
 		other("call-parts-swapped", "the arguments come as input responses", func(c *Call) { c.InputResponses, c.Arguments = c.Arguments, nil }),
 		arguments("call-argument-twice", "an argument is given twice", `{"path":"/srv/data/a.txt","path":"/srv/data/a.txt"}`),
 		arguments("call-argument-number", "an argument is a number that float64 does not hold", `{"path":9007199254740993}`),
+		arguments("call-argument-tiny", "an argument is a number that float64 takes for zero", `{"path":1e-400}`),
 		arguments("call-arguments-array", "the arguments are an array", `["/srv/data/a.txt"]`),
 		other("call-input-responses-text", "the input responses are not an object", func(c *Call) { r := `"accept"`; c.InputResponses = &r }),
 		w.good().with("call_salt", strings.Repeat("A", 43)).reject("call-salt-other", pop.CodeParamsMismatch, "call_hash", "the salt is another"),
