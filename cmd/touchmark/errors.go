@@ -82,8 +82,11 @@ func codeOf(err error) exitCode {
 	if err == nil {
 		return exitOK
 	}
-	if f := (*failure)(nil); errors.As(err, &f) && f.code != 0 {
-		return f.code
+	var f *failure
+	for at := err; errors.As(at, &f); at = f.err {
+		if f.code != 0 {
+			return f.code
+		}
 	}
 	switch {
 	case isRejected(err):
