@@ -49,12 +49,12 @@ func (j *journal) take() (c *commit, more bool) {
 // finish tells those who wait for a commit that it is durable.
 func (j *journal) finish(c *commit) {
 	j.mu.Lock()
-	defer j.mu.Unlock()
 	j.current = nil
 	j.synced += uint64(len(c.payloads))
 	j.promised -= c.reserved
-	close(c.done)
 	j.announce()
+	j.mu.Unlock()
+	close(c.done) // wakes many, who would wait for the lock
 }
 
 // flush makes a commit durable: as one batch, or as several where the segment

@@ -19,6 +19,7 @@ type Ledger struct {
 	cfg     LedgerConfig
 	journal *journal
 	stream  StreamID
+	epoch   uint64
 	origin  string // of the log, for promises
 	sealed  int    // bytes of an entry beside its record
 	feeder  *feeder
@@ -39,7 +40,6 @@ type Ledger struct {
 // A head is the end of the chain.
 type head struct {
 	next     uint64 // sequence number of the next record
-	epoch    uint64
 	previous Hash
 	time     time.Time // of the last record
 }
@@ -77,7 +77,9 @@ func (l *Ledger) Record(ctx context.Context, draft *Draft) (*Ack, error) {
 
 // begin gives the record its place, signs it and hands it to the journal.
 func (l *Ledger) begin(ctx context.Context, s *slot) error {
-	s.record.ID = newRecordID()
+	if err := l.prepare(s); err != nil {
+		return err
+	}
 	if err := l.place(ctx, s); err != nil {
 		return err
 	}
@@ -98,21 +100,14 @@ func (l *Ledger) seal(s *slot) (err error) {
 	if err != nil {
 		return err
 	}
-	private, err := s.private.MarshalBinary()
-	if err != nil {
-		return err
-	}
 	s.leaf = Hash(translog.LeafHash(entry))
 	s.entryBytes = len(entry)
-	f := frame{
-		opens: s.opens, closes: s.record.Outcome != nil,
-		time: s.record.Time, entry: entry, private: private,
-	}
+	f := frame{opens: s.opens, closes: s.record.Outcome != nil, time: s.record.Time, entry: entry}
 	if f.closes {
 		f.reference = s.record.Outcome.DecisionSequence
 	}
-	s.payload = f.marshal()
-	return nil
+	s.payload, err = s.private.AppendBinary(f.append(make([]byte, 0, s.payloadBytes())))
+	return err
 }
 
 // await waits until the record is durable or refused.

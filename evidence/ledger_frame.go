@@ -28,8 +28,8 @@ const (
 	flagCloses = 2
 )
 
-func (f *frame) marshal() []byte {
-	b := make([]byte, 0, framePrefix+len(f.entry)+len(f.private))
+// append appends the frame to b, which must be empty.
+func (f *frame) append(b []byte) []byte {
 	flags := byte(0)
 	if f.opens {
 		flags |= flagOpens
@@ -45,7 +45,7 @@ func (f *frame) marshal() []byte {
 	return append(append(b, f.entry...), f.private...)
 }
 
-// parseFrame reads what marshal wrote. The slices are parts of b.
+// parseFrame reads what append wrote. The slices are parts of b.
 func parseFrame(b []byte) (*frame, error) {
 	if len(b) < framePrefix || b[0] != frameVersion || b[1]&^(flagOpens|flagCloses) != 0 || b[2] != 0 || b[3] != 0 {
 		return nil, errors.New("evidence: journal frame of another version, or cut short")

@@ -94,7 +94,7 @@ func (l *Ledger) resume() error {
 		return err
 	}
 	if records == 0 {
-		l.stream, l.head = NewStreamID(), head{epoch: 1}
+		l.stream, l.epoch = NewStreamID(), 1
 		return nil
 	}
 	f, err := l.lastFrame(records)
@@ -157,8 +157,8 @@ func (l *Ledger) adopt(f *frame, records uint64) error {
 	if r.Sequence != records-1 {
 		return fmt.Errorf("it has the sequence number %d, and is at place %d", r.Sequence, records-1)
 	}
-	l.stream = r.Stream
-	l.head = head{next: records, epoch: r.Epoch + 1, previous: e.message.Hash(), time: r.Time}
+	l.stream, l.epoch = r.Stream, r.Epoch+1
+	l.head = head{next: records, previous: e.message.Hash(), time: r.Time}
 	return nil
 }
 

@@ -22,16 +22,19 @@ type slot struct {
 	opens   bool // a decision whose outcome is to come
 	settles bool // written by the ledger itself, to be taken while it is being closed
 
+	// Set before the record has its place.
+	template   *template
+	entryBytes int           // at most, until the entry is made
+	space      int64         // that the payload takes in the journal, at most
+	placed     chan struct{} // closed when commit or err is set
+
 	// Set under the ledger's lock when the record gets its place.
-	message  Message
-	before   head // the chain before this record
-	reserved int64
-	placed   chan struct{} // closed when commit or err is set
+	message Message
+	before  head // the chain before this record
 
 	// Set by the goroutine that signs.
-	payload    []byte
-	entryBytes int
-	leaf       Hash
+	payload []byte
+	leaf    Hash
 
 	// Set under the ledger's lock before placed is closed.
 	ready  bool
@@ -60,10 +63,30 @@ func (s *slot) wait(ctx context.Context) error {
 	return nil
 }
 
+// prepare does what can be done before the record has its place.
+func (l *Ledger) prepare(s *slot) (err error) {
+	s.placed = make(chan struct{})
+	s.opens = s.record.Decision != nil && s.record.Decision.opens()
+	s.record.Header = Header{ID: newRecordID(), Stream: l.stream, Epoch: l.epoch, Server: l.cfg.Server}
+	if s.template, err = s.record.template(); err != nil {
+		return err
+	}
+	entry := len(s.template.message.Record()) + l.sealed
+	if entry > MaxEntryBytes {
+		return reject(CodeTooLarge, "entry of %d bytes, the limit is %d", entry, MaxEntryBytes)
+	}
+	s.entryBytes = entry
+	s.space = loneSpace(s.payloadBytes())
+	return nil
+}
+
+// payloadBytes is at least how long the payload of the record will be.
+func (s *slot) payloadBytes() int {
+	return framePrefix + s.entryBytes + privateBytes + len(s.private.Badge) + len(s.private.Proof)
+}
+
 // place puts the record at the end of the chain. It waits while the journal is making space.
 func (l *Ledger) place(ctx context.Context, s *slot) error {
-	s.opens = s.record.Decision != nil && s.record.Decision.opens()
-	s.placed = make(chan struct{})
 	for {
 		wait, err := l.tryPlace(s)
 		if err != nil || wait == nil {
@@ -84,30 +107,21 @@ func (l *Ledger) tryPlace(s *slot) (wait <-chan struct{}, err error) {
 	if err := l.admit(s); err != nil {
 		return nil, err
 	}
-	r := s.record
-	r.Header = Header{
-		ID: r.ID, Stream: l.stream, Epoch: l.head.epoch, Sequence: l.head.next, Previous: l.head.previous,
-		Time: l.cfg.Time().UTC().Round(0), Server: l.cfg.Server,
+	now := l.cfg.Time().UTC().Round(0)
+	if now.Before(l.head.time) {
+		now = l.head.time // a clock that went back does not turn the stream around
 	}
-	if r.Time.Before(l.head.time) {
-		r.Time = l.head.time // a clock that went back does not turn the stream around
-	}
-	message, err := r.Message()
-	if err != nil {
-		return nil, err
-	}
-	entry := len(message.Record()) + l.sealed
-	if entry > MaxEntryBytes {
-		return nil, reject(CodeTooLarge, "entry of %d bytes, the limit is %d", entry, MaxEntryBytes)
-	}
-	space := loneSpace(framePrefix + entry + privateBytes + len(s.private.Badge) + len(s.private.Proof))
-	if wait, err := l.journal.tryReserve(space, l.keep(s)); wait != nil || err != nil {
+	if wait, err := l.journal.tryReserve(s.space, l.keep(s)); wait != nil || err != nil {
 		return wait, journalError(err)
 	}
-	s.message, s.before, s.reserved = message, l.head, space
+	s.before = l.head
+	if s.message, err = s.template.fill(s.record, l.head.next, l.head.previous, now); err != nil {
+		l.journal.release(s.space)
+		return nil, err
+	}
 	l.head.next++
-	l.head.previous = message.Hash()
-	l.head.time = r.Time
+	l.head.previous = s.message.Hash()
+	l.head.time = now
 	l.open.begin(s)
 	l.queue = append(l.queue, s)
 	l.inflight.Add(1)
@@ -163,7 +177,7 @@ func (l *Ledger) withdraw(s *slot, cause error) {
 	}
 	l.head = s.before
 	for _, later := range l.queue[i:] {
-		l.journal.release(later.reserved)
+		l.journal.release(later.space)
 		l.open.cancel(later)
 		later.refuse(unavailable(CodeSigningFailed, cause, "record %d could not be signed: %v", s.record.Sequence, cause))
 	}
@@ -192,7 +206,7 @@ func (l *Ledger) promote() {
 	for i, s := range ready {
 		binary.LittleEndian.PutUint64(s.payload[frameOldestOpen:], l.open.commit(s))
 		payloads[i] = s.payload
-		reserved += s.reserved
+		reserved += s.space
 	}
 	c, err := l.journal.append(reserved, payloads...)
 	for _, s := range ready {
