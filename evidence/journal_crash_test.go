@@ -28,7 +28,7 @@ func nestedEvery() int {
 	if soak() {
 		return 41
 	}
-	return 151
+	return 301
 }
 
 const crashDir = "/evidence"
@@ -130,6 +130,7 @@ func contents(disk *durabletest.Disk) (uint64, error) {
 // power fail in every way that durabletest knows, and recovers. Some of the
 // recoveries are cut short in the same ways.
 func TestJournalCrashes(t *testing.T) {
+	t.Parallel()
 	c := &crashRun{TB: t, disk: durabletest.NewDisk(crashDir)}
 	j := c.open()
 	c.appendBatches(j, 14)
@@ -179,6 +180,7 @@ func TestJournalCrashes(t *testing.T) {
 // must survive both a restart, which sees the pages that never reached the
 // disk, and a power failure after that restart.
 func TestJournalFailedSync(t *testing.T) {
+	t.Parallel()
 	testFaults(t, func(n int) func(op durabletest.Op) error {
 		return func(op durabletest.Op) error {
 			if op.Kind != durabletest.OpSync && op.Kind != durabletest.OpSyncDir {
@@ -194,6 +196,7 @@ func TestJournalFailedSync(t *testing.T) {
 
 // TestJournalFailedWrite fails each write in turn, some after a part of it.
 func TestJournalFailedWrite(t *testing.T) {
+	t.Parallel()
 	testFaults(t, func(n int) func(op durabletest.Op) error {
 		part := n * 331
 		return func(op durabletest.Op) error {

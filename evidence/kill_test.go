@@ -65,6 +65,7 @@ func openKilled(ctx context.Context, dir string) (*Ledger, *tesseralog.Log, erro
 // each, every record that was acknowledged is in the journal once, and after shipping in the log once, at its place.
 // That an acknowledged record survives the power, too, is for TestJournalCrashes and TestLedgerCrashes to show.
 func TestKilledProcess(t *testing.T) {
+	t.Parallel()
 	rounds := *kills
 	if rounds == 0 {
 		rounds = 10
