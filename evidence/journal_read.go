@@ -120,7 +120,7 @@ func (r *segmentReader) frame() (payload []byte, ok bool, err error) {
 		return nil, false, nil
 	}
 	if head.length == 0 {
-		r.sealed = true // and r.off stays: the frames end where the seal begins
+		r.sealed = r.batch == r.off // r.off stays: the frames end where the seal begins
 		return nil, false, nil
 	}
 	r.off += frameSpace(head.length)
