@@ -127,6 +127,7 @@ var rules = map[string]rule{
 	"internal/durable/durabletest":   {forTests: true},
 	"internal/floor":                 {forTests: true},
 	"internal/peers":                 {forTests: true},
+	"internal/readme":                {forTests: true},
 	"internal/safehttp/safehttptest": {forTests: true},
 	"internal/vectorgen":             {forTests: true},
 	"internal/vectorgen/badge":       {forTests: true},
