@@ -244,6 +244,9 @@ func TestResult(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if private.Salt == (Salt{}) != (result == nil) {
+			t.Errorf("%q: salt is zero: %v", result, private.Salt == Salt{})
+		}
 		r.Header = s.header(2)
 		entry := mustVerify(t, mustSign(t, r, s), s.keys)
 		if got := entry.Record().Outcome; got.ResultSize != uint64(len(result)) || got.ResultCommitment.IsZero() != (result == nil) {
@@ -271,7 +274,7 @@ func TestDraftRefused(t *testing.T) {
 }
 
 func TestPrivate(t *testing.T) {
-	p := &Private{Salt: Salt{1, 2}, Badge: "a.b.c", Proof: strings.Repeat("p", 300)}
+	p := &Private{Salt: Salt{1, 2}, Badge: "a.b.c", Proof: strings.Repeat("p", MaxTokenBytes)}
 	text, err := p.MarshalBinary()
 	if err != nil {
 		t.Fatal(err)
@@ -280,13 +283,20 @@ func TestPrivate(t *testing.T) {
 	if err := back.UnmarshalBinary(text); err != nil || back != *p {
 		t.Errorf("read back as %v, %v", back, err)
 	}
-	for i := range text {
+	for i := 0; i < len(text); i += 1 + i/100 {
 		if err := back.UnmarshalBinary(text[:i]); err == nil {
 			t.Errorf("cut after %d bytes: accepted", i)
 		}
 	}
 	if err := back.UnmarshalBinary(append(text, 0)); err == nil {
 		t.Error("a byte more: accepted")
+	}
+	long, err := (&Private{Proof: strings.Repeat("p", MaxTokenBytes+1)}).MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := back.UnmarshalBinary(long); err == nil {
+		t.Error("a token that is too long: accepted")
 	}
 	text[0]++
 	if err := back.UnmarshalBinary(text); err == nil {
@@ -300,6 +310,7 @@ func TestPrivate(t *testing.T) {
 func TestLongTokensAreNotKept(t *testing.T) {
 	d := fullDraft()
 	d.Badge = strings.Repeat("b", MaxTokenBytes+1)
+	d.Proof = strings.Repeat("p", MaxTokenBytes)
 	r, private, err := d.prepare(false)
 	if err != nil {
 		t.Fatal(err)

@@ -271,7 +271,11 @@ func TestEntrySize(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.Seal(strings.Repeat("k", MaxEntryBytes), s.key); CodeOf(err) != CodeTooLarge {
+	frame := len(appendEntry(nil, "", m.Record(), make([]byte, ed25519.SignatureSize)))
+	if entry, err := m.Seal(strings.Repeat("k", MaxEntryBytes-frame), s.key); err != nil || len(entry) != MaxEntryBytes {
+		t.Errorf("the largest entry: %d bytes, %v", len(entry), err)
+	}
+	if _, err := m.Seal(strings.Repeat("k", MaxEntryBytes-frame+1), s.key); CodeOf(err) != CodeTooLarge {
 		t.Errorf("large entry: %v", err)
 	}
 }

@@ -114,6 +114,9 @@ func TestPromiseRefused(t *testing.T) {
 	if _, err := VerifyPromise(token, wrong); CodeOf(err) != CodePromiseSignature {
 		t.Errorf("other key: %v", err)
 	}
+	if _, err := VerifyPromise(token, Keys{s.kid: nil}); CodeOf(err) != CodeKeyUnknown {
+		t.Errorf("no real key: %v", err)
+	}
 	p := testPromise(s, entry)
 	p.Sequence = maxNumber
 	if last, err := p.Sign(s.kid, s.key); err != nil {

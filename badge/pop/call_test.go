@@ -93,6 +93,7 @@ func TestTargetURI(t *testing.T) {
 	for _, test := range []struct{ server, method, want string }{
 		{"did:web:mcp.example.com", "tools/call", "mcp://did%3Aweb%3Amcp.example.com/tools/call"},
 		{"did:web:mcp.example.com%3A8443:a-b", "tools/call", "mcp://did%3Aweb%3Amcp.example.com%253A8443%3Aa-b/tools/call"},
+		{"did:web:mcp.example.com", "azAZ09/-._~@[`{:", "mcp://did%3Aweb%3Amcp.example.com/azAZ09/-._~%40%5B%60%7B%3A"},
 		{"did:web:mcp.example.com", "x?y#z é", "mcp://did%3Aweb%3Amcp.example.com/x%3Fy%23z%20%C3%A9"},
 	} {
 		if got := TargetURI(did.MustParse(test.server), test.method); got != test.want {

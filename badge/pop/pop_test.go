@@ -173,6 +173,30 @@ func TestDefaultsAreAgreed(t *testing.T) {
 	}
 }
 
+// The header names the key: the one given, or the only one that a did:key has.
+func TestKeyID(t *testing.T) {
+	self := did.FromKey(newKey("agent").Public().(ed25519.PublicKey))
+	for _, test := range []struct {
+		subject   did.DID
+		kid, want string
+	}{
+		{agent, "", ""},
+		{agent, agent.String() + "#key-1", agent.String() + "#key-1"},
+		{self, "", self.KeyURL()},
+		{self, "other", "other"},
+	} {
+		s := newScene()
+		s.stmt.Subject, s.stmt.KeyID, s.stmt.TTL = test.subject, test.kid, time.Second
+		m, err := jws.Parse(s.sign(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Kid != test.want || m.Typ != headerTyp || m.Alg != jws.EdDSA {
+			t.Errorf("header %+v, want kid %q", m.Header, test.want)
+		}
+	}
+}
+
 func set(name string, value any) func(map[string]any) {
 	return func(claims map[string]any) { claims[name] = value }
 }
