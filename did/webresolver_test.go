@@ -181,8 +181,6 @@ func TestAnswersThatAreRefused(t *testing.T) {
 }
 
 func TestAnswersThatAreNone(t *testing.T) {
-	s := newSite(t)
-	d := did.MustParse(s.DID())
 	for name, answer := range map[string]http.HandlerFunc{
 		"not found": http.NotFound,
 		"broken":    func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) },
@@ -194,6 +192,8 @@ func TestAnswersThatAreNone(t *testing.T) {
 			panic(http.ErrAbortHandler) // so that no answer reaches a client that is just leaving
 		},
 	} {
+		s := newSite(t) // of its own: a request that was given up may still be on its way to the one before
+		d := did.MustParse(s.DID())
 		s.answer = func(w http.ResponseWriter, r *http.Request) bool { answer(w, r); return true }
 		r := s.resolver(t, func(c *did.ResolverConfig) { c.Timeout = 200 * time.Millisecond })
 		began := time.Now()
@@ -205,8 +205,9 @@ func TestAnswersThatAreNone(t *testing.T) {
 			t.Errorf("%s: took %v", name, took)
 		}
 	}
+	s := newSite(t)
 	r := s.resolver(t, func(c *did.ResolverConfig) { c.RootCAs = nil })
-	_, err := r.Resolve(t.Context(), d)
+	_, err := r.Resolve(t.Context(), did.MustParse(s.DID()))
 	undetermined(t, err)
 }
 
