@@ -41,7 +41,8 @@ func (c *journalConfig) setDefaults() error {
 		c.now = time.Now
 	}
 	least := 2*blockBytes + 2*loneSpace(c.maxPayload)
-	if c.maxPayload < 0 || c.maxPayload > maxFramePayload || c.segmentBytes < least || c.segmentBytes%blockBytes != 0 {
+	if c.maxPayload < 0 || c.maxPayload > maxFramePayload || c.segmentBytes < least ||
+		c.segmentBytes > maxSegmentBytes || c.segmentBytes%blockBytes != 0 {
 		return fmt.Errorf("segments of %d bytes do not fit payloads of %d; make them a multiple of %d and at least %d",
 			c.segmentBytes, c.maxPayload, blockBytes, least)
 	}

@@ -113,7 +113,7 @@ func contents(disk *durabletest.Disk) (uint64, error) {
 	defer r.close()
 	for {
 		index, p, err := r.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return r.index, nil
 		}
 		if err != nil {

@@ -71,7 +71,7 @@ func (j *journal) flush(c *commit) error {
 		if err := j.writeBatch(); err != nil {
 			return err
 		}
-		j.used += uint64(n)
+		j.used += uint64(n) //nolint:gosec // n is positive
 		rest = rest[n:]
 	}
 	return nil

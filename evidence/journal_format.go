@@ -19,6 +19,8 @@ const (
 	frameAlign = 8
 	// maxFramePayload bounds the payload of one frame.
 	maxFramePayload = 96 << 10
+	// maxSegmentBytes bounds one file.
+	maxSegmentBytes = 1 << 40
 	// maxBatchBytes bounds what one write and one sync make durable.
 	maxBatchBytes = 4 << 20
 )
@@ -35,7 +37,7 @@ type segmentHeader struct {
 	salt     [16]byte // random for each segment: no frame is valid in another one
 	number   uint64   // 1 for the first segment
 	first    uint64   // index of the first frame
-	previous uint64   // bytes of the segment before that hold frames; 0 in the first
+	previous int64    // where the frames of the segment before end; 0 in the first
 }
 
 const (
@@ -50,7 +52,7 @@ func (h *segmentHeader) marshal() []byte {
 	b = append(b, h.salt[:]...)
 	b = binary.LittleEndian.AppendUint64(b, h.number)
 	b = binary.LittleEndian.AppendUint64(b, h.first)
-	b = binary.LittleEndian.AppendUint64(b, h.previous)
+	b = binary.LittleEndian.AppendUint64(b, uint64(h.previous)) //nolint:gosec // not negative
 	b = b[:headerChecksum]
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
@@ -66,12 +68,16 @@ func parseSegmentHeader(b []byte) (*segmentHeader, error) {
 		return nil, fmt.Errorf("%q does not begin a segment of this version", b[:16])
 	}
 	h := &segmentHeader{
-		journal:  [16]byte(b[16:32]),
-		salt:     [16]byte(b[32:48]),
-		number:   binary.LittleEndian.Uint64(b[48:]),
-		first:    binary.LittleEndian.Uint64(b[56:]),
-		previous: binary.LittleEndian.Uint64(b[64:]),
+		journal: [16]byte(b[16:32]),
+		salt:    [16]byte(b[32:48]),
+		number:  binary.LittleEndian.Uint64(b[48:]),
+		first:   binary.LittleEndian.Uint64(b[56:]),
 	}
+	previous := binary.LittleEndian.Uint64(b[64:])
+	if previous > maxSegmentBytes || previous%blockBytes != 0 {
+		return nil, fmt.Errorf("frames of the segment before cannot end at byte %d", previous)
+	}
+	h.previous = int64(previous)
 	if !isZero(b[headerFields:headerChecksum]) {
 		return nil, errors.New("the segment's header has fields that this version does not know")
 	}
@@ -82,7 +88,7 @@ func parseSegmentHeader(b []byte) (*segmentHeader, error) {
 // bytes of another time, segment or journal never pass for a frame.
 func (h *segmentHeader) checksum(offset int64, head, payload []byte) uint32 {
 	var place [8]byte
-	binary.LittleEndian.PutUint64(place[:], uint64(offset))
+	binary.LittleEndian.PutUint64(place[:], uint64(offset)) //nolint:gosec // offsets are not negative
 	sum := crc32.Update(0, castagnoli, h.salt[:])
 	sum = crc32.Update(sum, castagnoli, place[:])
 	sum = crc32.Update(sum, castagnoli, head)
@@ -94,8 +100,8 @@ func (h *segmentHeader) checksum(offset int64, head, payload []byte) uint32 {
 func (h *segmentHeader) appendFrame(buf []byte, start int64, payload []byte) []byte {
 	back := len(buf)
 	buf = append(buf, h.salt[:4]...)
-	buf = binary.LittleEndian.AppendUint32(buf, uint32(len(payload)))
-	buf = binary.LittleEndian.AppendUint32(buf, uint32(back))
+	buf = binary.LittleEndian.AppendUint32(buf, uint32(len(payload))) //nolint:gosec // at most maxFramePayload
+	buf = binary.LittleEndian.AppendUint32(buf, uint32(back))         //nolint:gosec // less than maxBatchBytes
 	sum := h.checksum(start+int64(back), buf[back+4:back+12], payload)
 	buf = binary.LittleEndian.AppendUint32(buf, sum)
 	buf = append(buf, payload...)

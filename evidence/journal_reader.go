@@ -46,8 +46,8 @@ func (r *journalReader) seek(from uint64) error {
 		return fmt.Errorf("there is no journal in %q: %w", r.dir, fs.ErrNotExist)
 	}
 	var failed error
-	after := sort.Search(int(count), func(i int) bool {
-		seg, err := r.open(uint64(i) + 1)
+	after := sort.Search(int(count), func(i int) bool { //nolint:gosec // they were counted one by one
+		seg, err := r.open(uint64(i) + 1) //nolint:gosec // i is not negative
 		if err != nil {
 			failed = errors.Join(failed, err)
 			return true
@@ -63,7 +63,7 @@ func (r *journalReader) seek(from uint64) error {
 	}
 	r.index = r.cur.head.first
 	for r.index < from {
-		if _, _, err := r.next(); err == io.EOF {
+		if _, _, err := r.next(); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err
@@ -121,7 +121,7 @@ func (r *journalReader) advance() (more bool, err error) {
 	}
 	if r.cur.end < 0 {
 		// Frames may have been added before the next segment was begun.
-		r.cur.end = int64(next.head.previous)
+		r.cur.end = next.head.previous
 		return true, next.file.Close()
 	}
 	if roundUp(r.cur.off, blockBytes) != r.cur.end || r.index != next.head.first {

@@ -63,7 +63,7 @@ func follows(r *segmentReader, number uint64, before *segmentHeader) error {
 		return r.corrupt(0, "the header of the first segment names an earlier one")
 	case before != nil && head.journal != before.journal:
 		return r.corrupt(0, "the segment is of another journal")
-	case before != nil && (head.first < before.first || head.previous < blockBytes || head.previous%blockBytes != 0):
+	case before != nil && (head.first < before.first || head.previous < blockBytes):
 		return r.corrupt(0, "the header does not follow that of the segment before")
 	}
 	return nil

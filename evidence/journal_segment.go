@@ -98,7 +98,7 @@ func nameSegment(fsys durable.FS, dir string, f durable.File, head *segmentHeade
 // after returns the header of the segment that follows h, when the frames of h
 // are count and end at byte end.
 func (h *segmentHeader) after(count uint64, end int64) *segmentHeader {
-	next := &segmentHeader{journal: h.journal, number: h.number + 1, first: h.first + count, previous: uint64(end)}
+	next := &segmentHeader{journal: h.journal, number: h.number + 1, first: h.first + count, previous: end}
 	next.salt = newSalt()
 	return next
 }

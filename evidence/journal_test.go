@@ -64,7 +64,7 @@ func readPayloads(t testing.TB, fsys durable.FS, dir string, from uint64) uint64
 	defer r.close()
 	for want := from; ; want++ {
 		index, p, err := r.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return want
 		}
 		if err != nil {

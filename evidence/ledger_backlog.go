@@ -23,7 +23,7 @@ type mark struct {
 func (b *backlog) check(cfg *LedgerConfig, next, open uint64) error {
 	records := next - b.shipped + open // each open call will have one more
 	switch age := b.age(cfg.Time()); {
-	case records >= uint64(cfg.Backlog):
+	case records >= uint64(cfg.Backlog): //nolint:gosec // config was checked
 		return unavailable(CodeBacklogFull, nil, "%d records are not in the log, the limit is %d", records, cfg.Backlog)
 	case b.bytes >= cfg.BacklogBytes:
 		return unavailable(CodeBacklogFull, nil, "%d bytes of entries are not in the log, the limit is %d", b.bytes, cfg.BacklogBytes)
@@ -51,7 +51,7 @@ func (b *backlog) add(sequence uint64, at time.Time, bytes int, step time.Durati
 
 // ship counts entries that are in the log now.
 func (b *backlog) ship(entries int, bytes int64) {
-	b.shipped += uint64(entries)
+	b.shipped += uint64(entries) //nolint:gosec // not negative
 	b.bytes -= bytes
 	for len(b.marks) > 1 && b.marks[1].sequence <= b.shipped {
 		b.marks = b.marks[1:]

@@ -3,6 +3,7 @@ package evidence
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -95,7 +96,7 @@ func (f *feeder) fill() error {
 	limit := feedEntries - int(f.shipped%feedAlign)
 	for f.shipped+uint64(len(f.batch)) < durable && len(f.batch) < limit && size < feedBytes {
 		_, payload, err := f.in.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = &CorruptError{File: f.in.dir, Reason: "records that were durable are gone"}
 		}
 		if err != nil {
@@ -137,7 +138,7 @@ func (f *feeder) sync(ctx context.Context) error {
 	if size < f.shipped || size > f.shipped+uint64(len(f.batch)) {
 		return diverged(&DivergedError{Index: min(size, f.shipped), Reason: "the log changed its size by itself"})
 	}
-	n := int(size - f.shipped)
+	n := int(size - f.shipped) //nolint:gosec // not more than the batch has
 	for i, entry := range f.batch[:n] {
 		if err := sameEntry(ctx, f.log, f.shipped+uint64(i), entry); err != nil {
 			return err
@@ -153,7 +154,7 @@ func (f *feeder) advance(n int) {
 		size += int64(len(entry))
 	}
 	f.batch = append(f.batch[:0], f.batch[n:]...)
-	f.shipped += uint64(n)
+	f.shipped += uint64(n) //nolint:gosec // not negative
 	l := f.ledger
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -38,10 +38,10 @@ func (f *frame) append(b []byte) []byte {
 		flags |= flagCloses
 	}
 	b = append(b, frameVersion, flags, 0, 0)
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(f.entry)))
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(f.entry))) //nolint:gosec // at most MaxEntryBytes
 	b = binary.LittleEndian.AppendUint64(b, f.oldestOpen)
 	b = binary.LittleEndian.AppendUint64(b, f.reference)
-	b = binary.LittleEndian.AppendUint64(b, uint64(f.time.UnixNano()))
+	b = binary.LittleEndian.AppendUint64(b, uint64(f.time.UnixNano())) //nolint:gosec // the bits of an int64
 	return append(append(b, f.entry...), f.private...)
 }
 
@@ -50,8 +50,8 @@ func parseFrame(b []byte) (*frame, error) {
 	if len(b) < framePrefix || b[0] != frameVersion || b[1]&^(flagOpens|flagCloses) != 0 || b[2] != 0 || b[3] != 0 {
 		return nil, errors.New("evidence: journal frame of another version, or cut short")
 	}
-	size := uint64(binary.LittleEndian.Uint32(b[4:]))
-	if size == 0 || size > MaxEntryBytes || size > uint64(len(b)-framePrefix) {
+	size := int64(binary.LittleEndian.Uint32(b[4:]))
+	if size == 0 || size > MaxEntryBytes || size > int64(len(b)-framePrefix) {
 		return nil, fmt.Errorf("evidence: journal frame with an entry of %d bytes", size)
 	}
 	return &frame{
@@ -59,7 +59,7 @@ func parseFrame(b []byte) (*frame, error) {
 		closes:     b[1]&flagCloses != 0,
 		oldestOpen: binary.LittleEndian.Uint64(b[frameOldestOpen:]),
 		reference:  binary.LittleEndian.Uint64(b[16:]),
-		time:       time.Unix(0, int64(binary.LittleEndian.Uint64(b[24:]))).UTC(),
+		time:       time.Unix(0, int64(binary.LittleEndian.Uint64(b[24:]))).UTC(), //nolint:gosec // the bits of an int64
 		entry:      b[framePrefix : framePrefix+size],
 		private:    b[framePrefix+size:],
 	}, nil

@@ -130,7 +130,7 @@ func (l *Ledger) tryPlace(s *slot) (wait <-chan struct{}, err error) {
 
 // admit refuses what the ledger cannot take now.
 func (l *Ledger) admit(s *slot) error {
-	if l.err != nil && !(s.settles && errors.Is(l.err, errLedgerClosed)) {
+	if l.err != nil && (!s.settles || !errors.Is(l.err, errLedgerClosed)) {
 		return l.err
 	}
 	if o := s.record.Outcome; o != nil {
@@ -142,7 +142,7 @@ func (l *Ledger) admit(s *slot) error {
 	if s.settles || l.cfg.Log == nil {
 		return nil
 	}
-	return l.backlog.check(&l.cfg, l.head.next, uint64(l.open.len()))
+	return l.backlog.check(&l.cfg, l.head.next, uint64(l.open.len())) //nolint:gosec // not negative
 }
 
 // keep is the space to leave for outcomes when the disk is full. Outcomes themselves leave none.

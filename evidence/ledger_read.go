@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -36,7 +37,7 @@ func readJournal(fsys durable.FS, dir string, from uint64) iter.Seq2[*StoredReco
 		defer r.close() //nolint:errcheck // nothing was written
 		for {
 			record, err := r.record()
-			if err == io.EOF || !yield(record, err) || err != nil {
+			if errors.Is(err, io.EOF) || !yield(record, err) || err != nil {
 				return
 			}
 		}

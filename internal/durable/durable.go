@@ -175,7 +175,7 @@ func ReadFile(fsys FS, name string, limit int64) (data []byte, err error) {
 		return nil, fmt.Errorf("%q has %d bytes, more than the %d allowed", name, size, limit)
 	}
 	data = make([]byte, size)
-	if n, err := f.ReadAt(data, 0); err != nil && (err != io.EOF || int64(n) != size) {
+	if n, err := f.ReadAt(data, 0); err != nil && (!errors.Is(err, io.EOF) || int64(n) != size) {
 		return nil, err
 	}
 	return data, nil

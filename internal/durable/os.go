@@ -12,7 +12,7 @@ var _ FS = OS{}
 
 // Open opens a file of the operating system.
 func (OS) Open(name string, flag int) (File, error) {
-	f, err := os.OpenFile(name, flag, 0o600)
+	f, err := os.OpenFile(name, flag, 0o600) //nolint:gosec // the name is the operator's
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func (OS) Remove(name string) error { return os.Remove(name) }
 
 // SyncDir is fsync(2) on the directory.
 func (OS) SyncDir(name string) error {
-	d, err := os.Open(name)
+	d, err := os.Open(name) //nolint:gosec // the name is the operator's
 	if err != nil {
 		return err
 	}
