@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -94,6 +95,9 @@ func (c *configFile) apply(ctx *cli.Context, path []string) error {
 	if err := c.group(doc.Content[0], c.app.Commands, nil, path); err != nil {
 		return err
 	}
+	if err := c.console(ctx); err != nil {
+		return err
+	}
 	for flag, values := range c.values {
 		if findFlag(ctx.Command.Flags, flag) == nil || ctx.IsSet(flag) {
 			continue
@@ -168,9 +172,32 @@ func (c *configFile) flag(key, value *yaml.Node, at, path []string) error {
 	return nil
 }
 
+// consoleFlags are the flags of every command that a file may set.
+var consoleFlags = map[string]func(*console) *bool{
+	"json":    func(con *console) *bool { return &con.json },
+	"quiet":   func(con *console) *bool { return &con.quiet },
+	"verbose": func(con *console) *bool { return &con.verbose },
+}
+
+// console takes in what the file says of the console.
+func (c *configFile) console(ctx *cli.Context) error {
+	for flag, field := range consoleFlags {
+		values, ok := c.values[flag]
+		if !ok || ctx.IsSet(flag) {
+			continue
+		}
+		on, err := strconv.ParseBool(strings.Join(values, " "))
+		if err != nil {
+			return c.errorf(c.at[flag], "%s: want true or false", flag)
+		}
+		*field(consoleOf(ctx)) = on
+	}
+	return nil
+}
+
 // known reports whether a command at or below the path has the flag.
 func (c *configFile) known(flag string, at []string) bool {
-	found := false
+	found := len(at) == 0 && consoleFlags[flag] != nil
 	walk(c.app.Commands, nil, func(cmd *cli.Command, path []string) {
 		if isPrefix(at, path) && findFlag(cmd.Flags, flag) != nil {
 			found = true
