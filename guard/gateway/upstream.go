@@ -72,6 +72,9 @@ func (u *upstream) call(ctx context.Context, method string, params json.RawMessa
 		}
 		return m.Result, nil
 	case <-ctx.Done():
+		if u.isGone() { // its end is why ctx ended
+			return nil, errUpstreamGone
+		}
 		_ = u.cancel(id) // best effort: the answer is dropped either way
 		return nil, ctx.Err()
 	}
@@ -98,6 +101,12 @@ func (u *upstream) deliver(m *message) {
 	if ok {
 		answer <- m
 	}
+}
+
+func (u *upstream) isGone() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.gone
 }
 
 // close ends every call that waits.
