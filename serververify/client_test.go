@@ -330,11 +330,14 @@ func TestRepeatOnALostConnection(t *testing.T) {
 func TestRequestEndsWithItsContext(t *testing.T) {
 	w := newWorld(t, option{})
 	client := w.verified(w.verifier()).Client()
-	w.intercept(func(_ *world, _ http.ResponseWriter, r *http.Request) bool { <-r.Context().Done(); return true })
+	answered := make(chan struct{}) // held back for good: an answer to the closing of the connection could still be read
+	w.intercept(func(*world, http.ResponseWriter, *http.Request) bool { <-answered; return true })
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	req, _ := http.NewRequestWithContext(ctx, "GET", w.url("/mcp"), nil)
-	if _, err := client.Do(req); !errors.Is(err, context.DeadlineExceeded) {
+	_, err := client.Do(req)
+	close(answered)
+	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 }
