@@ -62,7 +62,7 @@ func (h *handler) discovery(w http.ResponseWriter, r *http.Request, d Disclosure
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Write(h.identity.document(d).marshal())
+	_, _ = w.Write(h.identity.document(d).marshal()) // the client may be gone
 }
 
 // answer proves possession on the connection of r.

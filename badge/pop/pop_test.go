@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -281,8 +282,9 @@ func (s *scene) refused(t testing.TB, proof string, code Code, claim string) {
 	if CodeOf(err) != code || got != nil {
 		t.Fatalf("got %v, %v; want %s", got, err, code)
 	}
-	if rejected := err.(*RejectedError); rejected.Claim != claim {
-		t.Errorf("blames claim %q, want %q: %v", rejected.Claim, claim, err)
+	var rejected *RejectedError
+	if !errors.As(err, &rejected) || rejected.Claim != claim {
+		t.Errorf("blames another claim than %q: %v", claim, err)
 	}
 	if proof != "" && strings.Contains(err.Error(), proof) {
 		t.Error("the error quotes the proof")

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
@@ -50,8 +51,8 @@ func (w *Witness) VerifierKey() string { return w.vkey }
 // added. It panics when raw is not a signed note.
 func (w *Witness) Cosign(raw []byte, at time.Time) []byte {
 	_, err := note.Open(raw, nil)
-	unverified, ok := err.(*note.UnverifiedNoteError)
-	if !ok {
+	var unverified *note.UnverifiedNoteError
+	if !errors.As(err, &unverified) {
 		panic(err)
 	}
 	signed, err := note.Sign(unverified.Note, &cosigner{w, uint64(at.Unix())})
