@@ -66,7 +66,8 @@ func invalid(member, format string, args ...any) *RejectedError {
 	return &RejectedError{Code: CodeRecordInvalid, Member: member, Reason: fmt.Sprintf(format, args...)}
 }
 
-// CodeOf returns the code of a [*RejectedError] or [*ChainError] in err's chain, and "" when there is none.
+// CodeOf returns the code of a [*RejectedError], [*ChainError] or [*UnavailableError] in err's chain, and "" when there
+// is none.
 func CodeOf(err error) Code {
 	var chain *ChainError
 	if errors.As(err, &chain) {
@@ -75,6 +76,10 @@ func CodeOf(err error) Code {
 	var rejected *RejectedError
 	if errors.As(err, &rejected) {
 		return rejected.Code
+	}
+	var u *UnavailableError
+	if errors.As(err, &u) {
+		return u.Code
 	}
 	return ""
 }

@@ -3,6 +3,7 @@ package evidence
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -212,6 +213,57 @@ func TestJournalRefusesBytesFarAway(t *testing.T) {
 	flip(t, name, end+maxBatchBytes)
 	_, err := reopen(dir)
 	wantCorrupt(t, "beyond a batch", err)
+}
+
+// TestJournalCraftedFrames puts frames behind the last one whose checksums hold and which contradict the others, as
+// only somebody who knows the salt can. Readers and writers refuse them, and come to an end.
+func TestJournalCraftedFrames(t *testing.T) {
+	dir := t.TempDir()
+	batches := writeJournal(t, dir, 2, false)
+	end := batches[len(batches)-1]
+	f, err := (durable.OS{}).Open(filepath.Join(dir, segmentName(1)), os.O_RDONLY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	seg, err := openSegment(f, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost := make([]byte, blockBytes)
+	for name, crafted := range map[string][]byte{
+		"of no batch":        seg.head.appendFrame(lost[:16:16], end-16, []byte("a frame"))[16:],
+		"a seal in a batch":  seg.head.appendFrame(lost[:8:8], end-8, nil)[8:],
+		"of a later batch":   append(lost[:blockBytes:blockBytes], seg.head.appendFrame(nil, end+blockBytes, []byte("a frame"))...),
+		"a seal, and a byte": append(appendZeroes(seg.head.appendFrame(nil, end, nil), blockBytes), 1),
+	} {
+		damaged := copyDir(t, dir)
+		file, err := os.OpenFile(filepath.Join(damaged, segmentName(1)), os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := file.WriteAt(crafted, end); err != nil {
+			t.Fatal(err)
+		}
+		file.Close()
+		r, err := openJournalReader(durable.OS{}, damaged, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for ; err == nil; n++ {
+			_, _, err = r.next()
+		}
+		r.close()
+		got, rerr := reopen(damaged)
+		if read := uint64(n - 1); errors.Is(err, io.EOF) && (rerr != nil || got != read || read != 6) {
+			t.Errorf("%s: read %d payloads, recovered %d, %v", name, read, got, rerr)
+		}
+		if !errors.Is(err, io.EOF) {
+			wantCorrupt(t, name, err)
+			wantCorrupt(t, name, rerr)
+		}
+	}
 }
 
 func TestJournalRefusesSecondWriter(t *testing.T) {

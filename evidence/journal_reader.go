@@ -139,10 +139,9 @@ func (r *journalReader) tail() (more bool, err error) {
 		if err = r.cur.checkTail(); err == nil {
 			return false, nil
 		}
-		if ferr := r.cur.fill(r.cur.off); ferr != nil {
-			return false, ferr
-		}
-		if _, _, ok, ferr := r.cur.frameAt(r.cur.off); ok || ferr != nil {
+		again := *r.cur
+		again.window = nil
+		if _, ok, ferr := again.frame(); ok || ferr != nil {
 			return ok, ferr // the writer has come by
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime/debug"
+	"time"
 
 	"github.com/touchmark-dev/touchmark/internal/durable"
 )
@@ -14,13 +15,13 @@ import (
 type spare struct {
 	file   durable.File // nil until it is made
 	making bool
-	taken  bool  // the flusher has it, still under the temporary name
-	err    error // why the last one could not be made
-	retry  int64 // Unix nanoseconds before which no other is tried
+	taken  bool      // the flusher has it, still under the temporary name
+	err    error     // why the last one could not be made
+	retry  time.Time // before then no other is tried
 }
 
-// spareRetryNanos is the time between two attempts to make a segment on a full disk.
-const spareRetryNanos = 1e9
+// spareRetry is the time between two attempts to make a segment on a full disk.
+const spareRetry = time.Second
 
 // A noSpaceError says that there is no space for a payload.
 type noSpaceError struct{ err error }
@@ -75,7 +76,7 @@ func (j *journal) room() int64 {
 // startSpare begins to make a spare segment unless there is one.
 func (j *journal) startSpare() {
 	s := &j.spare
-	if s.file != nil || s.making || s.taken || j.cfg.now().UnixNano() < s.retry {
+	if s.file != nil || s.making || s.taken || j.cfg.now().Before(s.retry) {
 		return
 	}
 	s.making = true
@@ -85,7 +86,7 @@ func (j *journal) startSpare() {
 		defer j.mu.Unlock()
 		s.file, s.making, s.err = file, false, err
 		if err != nil {
-			s.retry = j.cfg.now().UnixNano() + spareRetryNanos
+			s.retry = j.cfg.now().Add(spareRetry)
 		}
 		j.announce()
 	}()
@@ -116,7 +117,7 @@ func (j *journal) takeSpare() (durable.File, error) {
 			return nil, &noSpaceError{err}
 		}
 		if !s.making {
-			s.retry = 0
+			s.retry = time.Time{}
 			j.startSpare()
 		}
 		j.mu.Unlock()

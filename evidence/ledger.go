@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"sync"
 	"time"
@@ -100,6 +101,11 @@ func (l *Ledger) seal(s *slot) (err error) {
 	if err != nil {
 		return err
 	}
+	if _, ours := l.cfg.Key.(ed25519.PrivateKey); !ours {
+		if err := l.checkSeal(entry); err != nil {
+			return err
+		}
+	}
 	s.leaf = Hash(translog.LeafHash(entry))
 	s.entryBytes = len(entry)
 	f := frame{opens: s.opens, closes: s.record.Outcome != nil, time: s.record.Time, entry: entry}
@@ -107,6 +113,16 @@ func (l *Ledger) seal(s *slot) (err error) {
 		f.reference = s.record.Outcome.DecisionSequence
 	}
 	s.payload, err = s.private.AppendBinary(f.append(make([]byte, 0, s.payloadBytes())))
+	return err
+}
+
+// checkSeal verifies what a key outside this process has signed: an entry that nobody can verify is no evidence.
+func (l *Ledger) checkSeal(entry []byte) error {
+	e, err := ParseEntry(entry)
+	if err != nil {
+		return err
+	}
+	_, err = e.Verify(Keys{l.cfg.KeyID: l.cfg.Key.Public().(ed25519.PublicKey)})
 	return err
 }
 

@@ -80,8 +80,12 @@ func (c *LedgerConfig) check() error {
 	case c.Backlog < 0 || c.BacklogBytes < 0 || c.BacklogAge < 0 || c.OpenCalls < 0 || c.Heartbeat < 0 || c.SegmentBytes < 0:
 		return errors.New("evidence: a bound of the ledger is negative")
 	}
-	if _, ok := c.Key.Public().(ed25519.PublicKey); !ok {
+	public, ok := c.Key.Public().(ed25519.PublicKey)
+	if !ok {
 		return fmt.Errorf("evidence: a ledger signs with Ed25519, not with a key of type %T", c.Key.Public())
+	}
+	if c.Server.Method() == "key" && c.Server != did.FromKey(public) {
+		return fmt.Errorf("evidence: Key is not that of the server %q", c.Server)
 	}
 	url, err := did.ParseURL(c.KeyID)
 	if err != nil {

@@ -218,11 +218,30 @@ func TestLedgerFullDisk(t *testing.T) {
 		}
 	}
 	disk.SetFault(nil)
-	time.Sleep(spareRetryNanos)
+	time.Sleep(spareRetry)
 	recordMany(t, l, 50)
 	mustClose(t, l)
 	if size, _ := log.Size(context.Background()); size != uint64(1+2*len(open)+50) {
 		t.Errorf("the log has %d entries, want %d", size, 1+2*len(open)+50)
+	}
+}
+
+// lyingSigner returns something else than a signature.
+type lyingSigner struct{ crypto.Signer }
+
+func (s lyingSigner) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	sig, err := s.Signer.Sign(rand, digest, opts)
+	sig[7] ^= 1
+	return sig, err
+}
+
+// TestSignaturesAreChecked: what a key outside the process signs is verified before anything rests on it.
+func TestSignaturesAreChecked(t *testing.T) {
+	cfg, log := ledgerConfig(t)
+	cfg.Key = lyingSigner{cfg.Key}
+	openFails(t, "a key that lies", cfg, CodeSigningFailed)
+	if size, _ := log.Size(context.Background()); size != 0 {
+		t.Errorf("the log has %d entries", size)
 	}
 }
 
@@ -383,6 +402,19 @@ func TestHeartbeats(t *testing.T) {
 		if r.Kind() != KindHeartbeat {
 			t.Errorf("record %d is a %s", i+1, r.Kind())
 		}
+	}
+}
+
+// TestOpenCallsForgetTheClosed: one call that stays open does not keep the numbers of all that come and go after it.
+func TestOpenCallsForgetTheClosed(t *testing.T) {
+	o := newOpenCalls()
+	o.add(1, "stays")
+	for seq := uint64(2); seq < 5000; seq++ {
+		o.add(seq, "goes")
+		delete(o.ids, seq)
+	}
+	if len(o.order) > 100 || o.order[0] != 1 {
+		t.Errorf("%d numbers kept, the first is %d", len(o.order), o.order[0])
 	}
 }
 

@@ -373,6 +373,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"another server":        func(cfg *LedgerConfig) { cfg.Server = other.did },
 		"no key":                func(cfg *LedgerConfig) { cfg.Key = nil },
 		"no key id":             func(cfg *LedgerConfig) { cfg.KeyID = "" },
+		"key of another":        func(cfg *LedgerConfig) { cfg.Key = other.key },
 		"key id of another":     func(cfg *LedgerConfig) { cfg.KeyID = other.kid },
 		"no log":                func(cfg *LedgerConfig) { cfg.Log = nil },
 		"log without reading":   func(cfg *LedgerConfig) { cfg.Log = onlyAppends{cfg.Log} },
@@ -396,14 +397,21 @@ func TestServersKeepApart(t *testing.T) {
 	other := newTestSigner("other")
 	wrong := *cfg
 	wrong.Key = other.key
-	if _, err := Open(context.Background(), &wrong); CodeOf(err) != CodeSignatureInvalid {
-		t.Errorf("another key under the same id: %v", err)
-	}
 	wrong.Server, wrong.KeyID = other.did, other.kid
 	if _, err := Open(context.Background(), &wrong); err == nil || !strings.Contains(err.Error(), "each server has a directory of its own") {
 		t.Errorf("another server: %v", err)
 	}
 	mustClose(t, mustOpenLedger(t, cfg))
+
+	web, _ := ledgerConfig(t)
+	web.Server, web.KeyID = did.MustParse("did:web:mcp.example"), "did:web:mcp.example#key-1"
+	mustClose(t, mustOpenLedger(t, web))
+	web.Key = other.key
+	if _, err := Open(context.Background(), web); CodeOf(err) != CodeSignatureInvalid {
+		t.Errorf("another key under the same id: %v", err)
+	}
+	web.KeyID = "did:web:mcp.example#key-2"
+	mustClose(t, mustOpenLedger(t, web))
 }
 
 // TestEntriesAreWhatWasLogged compares the two ways to read a ledger.

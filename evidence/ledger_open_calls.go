@@ -71,6 +71,9 @@ func (o *openCalls) commit(s *slot) uint64 {
 
 // add must be called with growing numbers.
 func (o *openCalls) add(seq uint64, id string) {
+	if len(o.order) >= 2*len(o.ids)+64 { // one call that stays open must not keep the numbers of all later ones
+		o.order = slices.DeleteFunc(o.order, func(seq uint64) bool { _, open := o.ids[seq]; return !open })
+	}
 	o.ids[seq] = id
 	o.order = append(o.order, seq)
 }
