@@ -20,7 +20,7 @@ import (
 const gatherWait = 5 * time.Millisecond
 
 // Append implements [translog.Appender]. The entries of a call stay together;
-// concurrent calls are gathered into common batches of up to 1,024 entries,
+// concurrent calls are gathered into common batches of up to 512 entries,
 // which is also the size in which to feed the log. A batch that ends at an index
 // that 256 divides costs half as much as one that does not. A context that ends
 // before the batch begins withdraws the call without a trace; once the batch has

@@ -155,7 +155,7 @@ func TestFitting(t *testing.T) {
 		{"up to the last bundle's end", 0, []int{256, 256, 100}, 2},
 		{"beyond a bundle without meeting its end", 250, []int{5, 5}, 2},
 		{"one that is larger than a batch", 0, []int{5000, 1}, 1},
-		{"no more than a batch", 1, []int{1000, 20, 5}, 2},
+		{"no more than a batch", 1, []int{batchEntries - 24, 20, 5}, 2},
 	} {
 		a := newAppender(nil, nil, test.next)
 		for _, n := range test.pending {

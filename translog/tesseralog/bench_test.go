@@ -22,7 +22,7 @@ func BenchmarkFeed(b *testing.B) {
 			benchmarkFeed(b, callers, callers, 1)
 		})
 	}
-	for _, each := range []int{256, 1024, 4096} {
+	for _, each := range []int{256, 512, 4096} {
 		b.Run(fmt.Sprintf("feeder/batch=%d", each), func(b *testing.B) {
 			benchmarkFeed(b, each, 1, each)
 		})

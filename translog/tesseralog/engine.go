@@ -17,12 +17,13 @@ import (
 	"github.com/touchmark-dev/touchmark/translog"
 )
 
-// How Tessera gathers entries. One batch of ours goes in at a time, so that it
-// becomes one batch of Tessera's: the queue flushes when batchEntries are there,
-// or batchAge after the first. Adding takes a microsecond an entry; a longer age
-// would be added to every append, a shorter one would cut batches in two.
+// How Tessera gathers entries. One batch of ours goes in at a time and should
+// become one batch of Tessera's, whose queue flushes when batchEntries are there
+// or batchAge after the first. Adding takes up to a microsecond an entry: larger
+// batches would be cut in two by their age whenever the machine is busy, and a
+// longer age would be added to every append that fills no batch.
 const (
-	batchEntries = 1024
+	batchEntries = 512
 	batchAge     = time.Millisecond
 )
 
