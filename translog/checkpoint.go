@@ -52,8 +52,8 @@ func (c *Checkpoint) Tree() Tree { return c.tree }
 // Note returns the signed note as it was received. The caller must not change it.
 func (c *Checkpoint) Note() []byte { return c.note }
 
-// Cosignatures returns the verified cosignatures of the policy's witnesses, in
-// the order of the note. The caller must not change the slice.
+// Cosignatures returns the verified cosignatures of the policy's witnesses, the
+// first of each, in the order of the note. The caller must not change the slice.
 func (c *Checkpoint) Cosignatures() []Cosignature { return c.cosigs }
 
 // CosignedAt returns the latest time that a witness of the policy states, or

@@ -88,6 +88,94 @@ func TestPitfallCheckpointUnmarshalIsLenient(t *testing.T) {
 	}
 }
 
+// TestPitfallRepeatedSignature: note.Open looks at the first line of a key and at
+// no other, so a line that no key ever signed could stand behind it.
+func TestPitfallRepeatedSignature(t *testing.T) {
+	l, _ := grown(t, 11)
+	w := translogtest.NewWitness("w.example/repeated")
+	policy, err := translog.ParsePolicy([]byte("log " + l.VerifierKey() + "\nwitness w " + w.VerifierKey() + "\nquorum w\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := mustCheckpoint(t, l).Note()
+	once := w.Cosign(raw, time.Unix(1770000000, 0))
+	logLine := lineOf(t, raw, "log.example/grown")
+	later := lineOf(t, w.Cosign(raw, time.Unix(1770000060, 0)), "w.example/repeated")
+	for name, test := range map[string]struct {
+		line string
+		code translog.Code
+	}{
+		"the log's, the same":       {logLine, ""},
+		"the log's, altered":        {alter(logLine), translog.CodeCheckpointSignatureInvalid},
+		"the log's, with slack":     {slack(strings.TrimSuffix(logLine, "\n")) + "\n", translog.CodeCheckpointMalformed},
+		"the witness's, later":      {later, ""},
+		"the witness's, altered":    {alter(later), translog.CodeCosignatureInvalid},
+		"the witness's, with slack": {slack(strings.TrimSuffix(later, "\n")) + "\n", translog.CodeCheckpointMalformed},
+	} {
+		repeated := string(once) + test.line
+		if _, err := note.Open([]byte(repeated), note.VerifierList(mustVerifier(t, l.VerifierKey()))); err != nil {
+			t.Errorf("%s: the library refuses it now: %v", name, err)
+		}
+		cp, err := policy.VerifyCheckpoint([]byte(repeated))
+		if translog.CodeOf(err) != test.code || (err == nil) != (test.code == "") {
+			t.Errorf("%s: %v, want %q", name, err, test.code)
+		}
+		if err == nil && len(cp.Cosignatures()) != 1 {
+			t.Errorf("%s: %d cosignatures of one witness", name, len(cp.Cosignatures()))
+		}
+	}
+}
+
+// lineOf returns the signature line of this name.
+func lineOf(t *testing.T, raw []byte, name string) string {
+	t.Helper()
+	for line := range strings.Lines(string(raw)) {
+		if strings.HasPrefix(line, "\u2014 "+name+" ") {
+			return line
+		}
+	}
+	t.Fatalf("no line of %q in\n%s", name, raw)
+	return ""
+}
+
+// alter changes the first digit of a signature line's signature, behind the key ID.
+func alter(line string) string {
+	i := strings.LastIndexByte(line, ' ') + 40
+	if line[i] == 'A' {
+		return line[:i] + "B" + line[i+1:]
+	}
+	return line[:i] + "A" + line[i+1:]
+}
+
+func mustVerifier(t *testing.T, vkey string) note.Verifier {
+	t.Helper()
+	v, err := note.NewVerifier(vkey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// TestPitfallControlCharacters: a signed note may hold the control characters from
+// U+007F on, and anybody may add a line of an unknown key, whose name a terminal
+// would then obey.
+func TestPitfallControlCharacters(t *testing.T) {
+	l, _ := grown(t, 11)
+	raw := string(mustCheckpoint(t, l).Note())
+	for name, bad := range map[string]string{
+		"in a name":  raw + "\u2014 \u009b2J AAAAAAAA\n",
+		"a delete":   raw + "\u2014 \u007f AAAAAAAA\n",
+		"in a label": raw + "\u2014 x\u0090y AAAAAAAA\n",
+	} {
+		if _, err := note.Open([]byte(bad), note.VerifierList(mustVerifier(t, l.VerifierKey()))); err != nil {
+			t.Errorf("%s: the library refuses it now: %v", name, err)
+		}
+		if _, err := l.Policy().VerifyCheckpoint([]byte(bad)); translog.CodeOf(err) != translog.CodeCheckpointMalformed {
+			t.Errorf("%s: %v, want %s", name, err, translog.CodeCheckpointMalformed)
+		}
+	}
+}
+
 func TestPitfallConsistencyFromSizeZero(t *testing.T) {
 	anything := bytes.Repeat([]byte{0xaa}, 32)
 	if err := merkle.VerifyConsistency(rfc6962.DefaultHasher, 0, 7, nil, anything, anything); err != nil {

@@ -3,7 +3,11 @@ package translog
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
+	"slices"
+	"strings"
+	"unicode"
 
 	fnote "github.com/transparency-dev/formats/note"
 	merkle "github.com/transparency-dev/merkle/proof"
@@ -90,6 +94,9 @@ func (p *Policy) verifyCheckpoint(raw []byte) (*Checkpoint, *RejectedError) {
 	if len(raw) > MaxCheckpointBytes {
 		return nil, reject(CodeCheckpointMalformed, "the checkpoint has %d bytes, want at most %d", len(raw), MaxCheckpointBytes)
 	}
+	if i := bytes.IndexFunc(raw, func(r rune) bool { return r != '\n' && unicode.IsControl(r) }); i >= 0 {
+		return nil, reject(CodeCheckpointMalformed, "a control character, at byte %d", i)
+	}
 	// The first line only chooses which keys to try; nothing is believed yet.
 	var unverified *note.UnverifiedNoteError
 	if _, err := note.Open(raw, nil); !errors.As(err, &unverified) {
@@ -107,7 +114,14 @@ func (p *Policy) verifyCheckpoint(raw []byte) (*Checkpoint, *RejectedError) {
 	if !log.signed(n) {
 		return nil, reject(CodeCheckpointSignatureInvalid, "witnesses signed, but no key of log %q", origin)
 	}
-	if !strictSignatures(n) {
+	repeated, err := log.repeated(raw, n)
+	if err != nil {
+		rejected := log.noteError(err)
+		rejected.Reason += ", in a line that repeats the key"
+		return nil, rejected
+	}
+	sigs := append(n.Sigs, repeated...)
+	if !strictSignatures(sigs) {
 		return nil, reject(CodeCheckpointMalformed, "a signature of log %q or of a witness is not in its one encoding", origin)
 	}
 	tree, rejected := parseTree(n.Text)
@@ -115,7 +129,7 @@ func (p *Policy) verifyCheckpoint(raw []byte) (*Checkpoint, *RejectedError) {
 		return nil, rejected
 	}
 	cp := &Checkpoint{origin: string(origin), tree: tree, note: bytes.Clone(raw)}
-	return cp, p.countWitnesses(cp, n)
+	return cp, p.countWitnesses(cp, sigs)
 }
 
 // noteError tells apart whose signature was wrong.
@@ -131,6 +145,30 @@ func (l *trustedLog) noteError(err error) *RejectedError {
 	}
 }
 
+// repeated verifies what note.Open passes over: the lines of a key behind its
+// first one.
+func (l *trustedLog) repeated(raw []byte, n *note.Note) ([]note.Signature, error) {
+	var all []note.Signature
+	for line := range strings.Lines(string(raw[len(n.Text)+1:])) {
+		// note.Open has read every line already.
+		name, encoded, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(line, "\u2014 "), "\n"), " ")
+		sig, err := base64.StdEncoding.DecodeString(encoded)
+		if err != nil || len(sig) < 4 {
+			return nil, errors.New("a signature line that cannot be read")
+		}
+		s := note.Signature{Name: name, Hash: binary.BigEndian.Uint32(sig), Base64: encoded}
+		v, err := l.verifiers.Verifier(s.Name, s.Hash)
+		if err != nil || slices.Contains(n.Sigs, s) {
+			continue // of an unknown key, or verified
+		}
+		if !v.Verify([]byte(n.Text), sig[4:]) {
+			return nil, &note.InvalidSignatureError{Name: s.Name, Hash: s.Hash}
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
 func (l *trustedLog) signed(n *note.Note) bool {
 	for _, s := range n.Sigs {
 		if l.keys[keyID{s.Name, s.Hash}] {
@@ -142,8 +180,8 @@ func (l *trustedLog) signed(n *note.Note) bool {
 
 // strictSignatures reports whether the verified signatures are base64 without
 // slack, which note.Open does not ask for.
-func strictSignatures(n *note.Note) bool {
-	for _, s := range n.Sigs {
+func strictSignatures(sigs []note.Signature) bool {
+	for _, s := range sigs {
 		if _, err := base64.StdEncoding.Strict().DecodeString(s.Base64); err != nil {
 			return false
 		}
@@ -151,11 +189,11 @@ func strictSignatures(n *note.Note) bool {
 	return true
 }
 
-// countWitnesses notes the cosignatures, which note.Open has verified, and
-// asks for the quorum.
-func (p *Policy) countWitnesses(cp *Checkpoint, n *note.Note) *RejectedError {
+// countWitnesses notes the first cosignature of each witness, all of which were
+// verified, and asks for the quorum.
+func (p *Policy) countWitnesses(cp *Checkpoint, sigs []note.Signature) *RejectedError {
 	seen := make(map[string]bool)
-	for _, s := range n.Sigs {
+	for _, s := range sigs {
 		name, ok := p.witnesses[keyID{s.Name, s.Hash}]
 		if !ok {
 			continue
@@ -163,6 +201,9 @@ func (p *Policy) countWitnesses(cp *Checkpoint, n *note.Note) *RejectedError {
 		at, err := fnote.CoSigV1Timestamp(s)
 		if err != nil || at.Unix() < 0 {
 			return reject(CodeCosignatureInvalid, "the time of witness %q is beyond 2^63-1", name)
+		}
+		if seen[name] {
+			continue
 		}
 		seen[name] = true
 		cp.cosigs = append(cp.cosigs, Cosignature{Witness: name, Time: at.UTC()})

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -22,6 +23,7 @@ func (f *fixture) checkpoints() []Vector {
 func (f *fixture) goodCheckpoints() []Vector {
 	nested := f.policy(f.witnessLine(0), f.witnessLine(1), f.witnessLine(2), "group a any w1 w2", "group b all a w3", "quorum b")
 	rotated := signer(f.origin, "log, next key")
+	later := f.witnesses[0].Cosign([]byte(f.checkpoint(11)), time.Unix(1770000060, 0))
 	var all []Vector
 	for _, v := range []struct{ name, comment, policy, checkpoint string }{
 		{"valid", "one signature", f.noWitness(), f.checkpoint(11)},
@@ -30,6 +32,7 @@ func (f *fixture) goodCheckpoints() []Vector {
 		{"extension", "extension lines are opaque", f.noWitness(), sign(f.text(11)+"an extension\nanother\n", f.signer)},
 		{"either-key", "signed by the second of two keys", f.policy("log "+rotated.VerifierKey(), "quorum none"), sign(f.text(11), rotated)},
 		{"cosigned", "two of three witnesses", f.twoOfThree(), f.cosigned(11, 0, 2)},
+		{"cosigned-twice", "a witness cosigned a second time", f.twoOfThree(), f.cosigned(11, 0, 2) + lineOf(string(later), "w1.example/witness")},
 		{"cosigned-nested", "one of two, and the third", nested, f.cosigned(11, 1, 2)},
 	} {
 		all = append(all, Vector{Name: "checkpoint-" + v.name, Kind: KindCheckpoint, Comment: v.comment, Policy: v.policy, Checkpoint: v.checkpoint})
@@ -52,6 +55,8 @@ func (f *fixture) badCheckpoints() []Vector {
 		{"unknown-key", "the right name, the key of a stranger", unsigned, f.noWitness(), sign(f.text(11), f.stranger)},
 		{"altered", "the size was changed after signing", unsigned, f.noWitness(), strings.Replace(valid, "\n11\n", "\n12\n", 1)},
 		{"signature-slack", "bits that mean nothing at the end of the signature", malformed, f.noWitness(), slack(valid)},
+		{"repeated-altered", "a second signature of the log's key, of another tree", unsigned, f.noWitness(), valid + lineOf(f.checkpoint(10), f.origin)},
+		{"control-character", "a control character in the name of an unknown key", malformed, f.noWitness(), valid + "\u2014 \u007f AAAAAAAA\n"},
 		{"only-witnesses", "witnesses signed, the log did not", unsigned, f.twoOfThree(), withoutLine(f.cosigned(11, 0, 1), f.origin)},
 		{"no-root", "two lines only", malformed, f.noWitness(), text(f.origin, "11")},
 		{"size-not-number", "a size that is no number", malformed, f.noWitness(), text(f.origin, "eleven", root)},
@@ -62,6 +67,7 @@ func (f *fixture) badCheckpoints() []Vector {
 		{"empty-tree-root", "size 0 with the root of something", malformed, f.noWitness(), text(f.origin, "0", root)},
 		{"empty-extension", "an empty extension line", malformed, f.noWitness(), text(f.origin, "11", root, "", "x")},
 		{"cosignature-altered", "a witness's signature over another time", translog.CodeCosignatureInvalid, f.twoOfThree(), f.moveCosignature(f.cosigned(11, 0, 1), 1)},
+		{"cosignature-repeated", "a witness's second signature, over another tree", translog.CodeCosignatureInvalid, f.twoOfThree(), f.cosigned(11, 0, 2) + lineOf(f.cosigned(10, 0), "w1.example/witness")},
 		{"cosignature-time", "a time of 2^63", translog.CodeCosignatureInvalid, f.twoOfThree(), sign(f.text(11), f.signer, timeless(f.witnesses[0], "w1"))},
 		{"quorum", "one witness where two are asked for", translog.CodeWitnessQuorum, f.twoOfThree(), f.cosigned(11, 1)},
 	} {
@@ -71,6 +77,16 @@ func (f *fixture) badCheckpoints() []Vector {
 		})
 	}
 	return all
+}
+
+// lineOf returns the signature line of this name.
+func lineOf(raw, name string) string {
+	for line := range strings.Lines(raw) {
+		if strings.HasPrefix(line, "\u2014 "+name+" ") {
+			return line
+		}
+	}
+	panic("vectorgen/log: no signature line of " + name)
 }
 
 // withoutLine drops the signature lines of this name.
