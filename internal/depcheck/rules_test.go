@@ -61,8 +61,9 @@ var rules = map[string]rule{
 		ours:    below,
 		modules: []string{"go-jose", "json", "jwx"},
 	},
-	"badge/badgetest": {ours: below, modules: []string{"go-jose", "json", "uuid"}, forTests: true},
-	"translog":        {modules: []string{"formats", "json", "merkle", "x/mod"}},
+	"badge/authority/internal/store": {},
+	"badge/badgetest":                {ours: below, modules: []string{"go-jose", "json", "uuid"}, forTests: true},
+	"translog":                       {modules: []string{"formats", "json", "merkle", "x/mod"}},
 	"translog/tlogclient": {
 		ours:    []string{"translog"},
 		modules: []string{"formats", "json", "merkle", "tessera", "x/mod"},
