@@ -105,7 +105,7 @@ func isRejected(err error) bool {
 }
 
 func isUndetermined(err error) bool {
-	return isRefusal(err, true) || is[*serververify.UndeterminedError](err) || is[*badge.UndeterminedError](err) || is[*did.ResolveError](err) || is[*evidence.UnavailableError](err) ||
+	return isRefusal(err, true) || is[*serververify.UndeterminedError](err) || is[*badge.UndeterminedError](err) || is[*did.ResolveError](err) || is[*evidence.UnavailableError](err) || is[*tlogclient.SourceError](err) ||
 		is[*fs.PathError](err) || is[net.Error](err) || errors.Is(err, fs.ErrNotExist) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

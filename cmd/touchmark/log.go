@@ -118,11 +118,21 @@ func logInit(ctx *cli.Context) error {
 		fmt.Sprintf("log    %s in %s\nkey    %s.key\npolicy %s.policy", ctx.String("origin"), dir, dir, dir))
 }
 
-// Times of the server of tiles.
+// Bounds of the server of tiles, which anybody may reach.
 const (
-	readHeaderTimeout = 10 * time.Second
-	shutdownTimeout   = 5 * time.Second
+	readTimeout     = 10 * time.Second
+	writeTimeout    = time.Minute
+	idleTimeout     = 30 * time.Second
+	maxHeaderBytes  = 16 << 10
+	shutdownTimeout = 5 * time.Second
 )
+
+func tileServer(dir string) *http.Server {
+	return &http.Server{
+		Handler: tlogclient.Handler(dir), MaxHeaderBytes: maxHeaderBytes,
+		ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+	}
+}
 
 func logServe(ctx *cli.Context) error {
 	if err := wantArgs(ctx, "DIR"); err != nil {
@@ -136,7 +146,7 @@ func logServe(ctx *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: tlogclient.Handler(dir), ReadHeaderTimeout: readHeaderTimeout, WriteTimeout: time.Minute}
+	server := tileServer(dir)
 	con.note("serving %s at http://%s", dir, ln.Addr())
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(ln) }()

@@ -9,7 +9,7 @@
 //	proof, err := c.ProveEntry(ctx, cp, entry, 0)
 //
 // An error that is a translog.RejectedError says that the log or the source
-// contradicts itself; any other, that it could not be read.
+// contradicts itself; a [*SourceError], that the log could not be read.
 package tlogclient
 
 import (
@@ -34,6 +34,24 @@ type Client struct {
 	policy *translog.Policy
 }
 
+// A SourceError says that a log could not be read: the source did not answer, or
+// with something that is no checkpoint, tile or bundle. It is no verdict. It wraps
+// the source's error, so that it can be told that something is not there, or that
+// a context ended.
+type SourceError struct {
+	What string // was to be read
+	Err  error
+}
+
+func (e *SourceError) Error() string { return "tlogclient: " + e.What + ": " + e.Err.Error() }
+
+// Unwrap returns the source's error.
+func (e *SourceError) Unwrap() error { return e.Err }
+
+func unread(err error, format string, args ...any) error {
+	return &SourceError{What: fmt.Sprintf(format, args...), Err: err}
+}
+
 // New returns a client that believes policy, not source.
 func New(source Source, policy *translog.Policy) *Client {
 	return &Client{source: source, policy: policy}
@@ -44,7 +62,7 @@ func New(source Source, policy *translog.Policy) *Client {
 func (c *Client) Checkpoint(ctx context.Context) (*translog.Checkpoint, error) {
 	raw, err := c.source.Checkpoint(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("tlogclient: checkpoint: %w", err)
+		return nil, unread(err, "checkpoint")
 	}
 	return c.policy.VerifyCheckpoint(raw)
 }
@@ -73,11 +91,11 @@ func (c *Client) StoredEntry(ctx context.Context, index, size uint64) ([]byte, e
 		return c.source.Entries(ctx, n, partial)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("tlogclient: entry bundle %d: %w", n, err)
+		return nil, unread(err, "entry bundle %d", n)
 	}
 	entry, err := entryAt(bundle, index%layout.EntryBundleWidth)
 	if err != nil {
-		return nil, fmt.Errorf("tlogclient: entry bundle %d: %w", n, err)
+		return nil, unread(err, "entry bundle %d", n)
 	}
 	return entry, nil
 }
@@ -106,13 +124,14 @@ func (c *Client) Prove(ctx context.Context, cp *translog.Checkpoint, index uint6
 		return nil, fmt.Errorf("tlogclient: no entry %d in a tree of %d", index, cp.Size())
 	}
 	// A builder's cache of nodes has no bound, so each serves one request.
-	builder, err := client.NewProofBuilder(ctx, cp.Size(), c.tile)
+	tiles := &tiles{client: c}
+	builder, err := client.NewProofBuilder(ctx, cp.Size(), tiles.fetch)
 	if err != nil {
 		return nil, fmt.Errorf("tlogclient: %w", err)
 	}
 	hashes, err := builder.InclusionProof(ctx, index)
 	if err != nil {
-		return nil, fmt.Errorf("tlogclient: proof of entry %d: %w", index, err)
+		return nil, unread(tiles.because(err), "proof of entry %d", index)
 	}
 	proof := &translog.Proof{Index: index, Hashes: arrays(hashes), Checkpoint: cp.Note()}
 	if _, err := c.policy.VerifyLeaf(leaf, proof); err != nil {
@@ -142,15 +161,38 @@ func (c *Client) Consistency(ctx context.Context, older, newer *translog.Checkpo
 // verified. It is for those who run the log and have no signed checkpoint yet;
 // most users want [Client.Consistency].
 func (c *Client) ConsistencyHashes(ctx context.Context, older, newer uint64) ([][32]byte, error) {
-	builder, err := client.NewProofBuilder(ctx, newer, c.tile)
+	tiles := &tiles{client: c}
+	builder, err := client.NewProofBuilder(ctx, newer, tiles.fetch)
 	if err != nil {
 		return nil, fmt.Errorf("tlogclient: %w", err)
 	}
 	hashes, err := builder.ConsistencyProof(ctx, older, newer)
 	if err != nil {
-		return nil, fmt.Errorf("tlogclient: consistency of %d and %d: %w", older, newer, err)
+		return nil, unread(tiles.because(err), "consistency of %d and %d", older, newer)
 	}
 	return arrays(hashes), nil
+}
+
+// tiles fetches for tessera's client, whose errors do not wrap those of the source.
+type tiles struct {
+	client *Client
+	failed error // of the fetch that ended it
+}
+
+func (t *tiles) fetch(ctx context.Context, level, index uint64, partial uint8) ([]byte, error) {
+	data, err := t.client.tile(ctx, level, index, partial)
+	if err != nil {
+		t.failed = err
+	}
+	return data, err
+}
+
+// because returns the error behind one of tessera's client.
+func (t *tiles) because(err error) error {
+	if t.failed != nil {
+		return t.failed
+	}
+	return err
 }
 
 // tile fetches a tile as tessera's client asks for it.
@@ -186,9 +228,10 @@ func (c *Client) Root(ctx context.Context, size uint64) ([32]byte, error) {
 	if size == 0 {
 		return [32]byte(rfc6962.DefaultHasher.EmptyRoot()), nil
 	}
-	nodes, err := client.FetchRangeNodes(ctx, size, c.tile)
+	tiles := &tiles{client: c}
+	nodes, err := client.FetchRangeNodes(ctx, size, tiles.fetch)
 	if err != nil {
-		return [32]byte{}, fmt.Errorf("tlogclient: root of %d: %w", size, err)
+		return [32]byte{}, unread(tiles.because(err), "root of %d", size)
 	}
 	leaves, err := (&compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}).NewRange(0, size, nodes)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
@@ -167,7 +166,7 @@ func TestMissingTiles(t *testing.T) {
 		"Consistency of a tile cut short": func() error { _, err := c.Consistency(t.Context(), older, newer); return err },
 	}
 	for name, check := range checks {
-		if err := check(); err == nil || errors.Is(err, tlogclient.ErrNotFound) || translog.CodeOf(err) != "" {
+		if err := check(); !errors.As(err, new(*tlogclient.SourceError)) || errors.Is(err, tlogclient.ErrNotFound) || translog.CodeOf(err) != "" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -176,7 +175,7 @@ func TestMissingTiles(t *testing.T) {
 	checks["Checkpoint"] = func() error { _, err := c.Checkpoint(t.Context()); return err }
 	checks["Prove"] = func() error { _, err := c.Prove(t.Context(), newer, 7, [32]byte{}); return err }
 	for name, check := range checks {
-		if err := check(); !strings.Contains(fmt.Sprint(err), "no such file") || translog.CodeOf(err) != "" {
+		if err := check(); !errors.Is(err, fs.ErrNotExist) || !errors.As(err, new(*tlogclient.SourceError)) || translog.CodeOf(err) != "" {
 			t.Errorf("%s, gone: %v", name, err)
 		}
 	}

@@ -72,11 +72,11 @@ func (c *Client) scan(ctx context.Context, cp *translog.Checkpoint, leaf [32]byt
 		n := leaves.End() / layout.TileWidth
 		tile, err := c.tile(ctx, 0, n, layout.PartialTileSize(0, n, cp.Size()))
 		if err != nil {
-			return 0, fmt.Errorf("tlogclient: tile %d: %w", n, err)
+			return 0, unread(err, "tile %d", n)
 		}
 		width := min(layout.TileWidth, end-leaves.End())
 		if uint64(len(tile)) < 32*width {
-			return 0, fmt.Errorf("tlogclient: tile %d has %d bytes, want %d", n, len(tile), 32*width)
+			return 0, unread(fmt.Errorf("%d bytes, want %d", len(tile), 32*width), "tile %d", n)
 		}
 		for i := range width {
 			hash := tile[32*i : 32*(i+1)]

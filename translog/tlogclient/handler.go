@@ -1,6 +1,7 @@
 package tlogclient
 
 import (
+	"bytes"
 	"compress/gzip"
 	"errors"
 	"io"
@@ -12,9 +13,15 @@ import (
 	"time"
 )
 
-// maxServing is how many requests a handler answers at a time; each holds a
-// file open. Beyond it the answer is 503.
+// maxServing is how many requests a handler has a file open for at a time, and
+// again how many answers of more than smallBytes it sends. Beyond it the answer
+// is 503.
 const maxServing = 128
+
+// smallBytes is the size up to which a resource is read before any of it is sent:
+// checkpoints, tiles and most bundles. A client that is slow to read them holds
+// nothing that others wait for.
+const smallBytes = 64 << 10
 
 // The resources of C2SP tlog-tiles, with one spelling each.
 const (
@@ -33,13 +40,29 @@ var (
 // has a path, on a server with timeouts. Everything in it is public: a record
 // that must stay private does not belong in a log.
 func Handler(dir string) http.Handler {
-	return &handler{dir: dir, serving: make(chan struct{}, maxServing)}
+	return &handler{dir: dir, opening: make(places, maxServing), sending: make(places, maxServing)}
 }
 
 type handler struct {
 	dir     string
-	serving chan struct{}
+	opening places
+	sending places // of large resources
 }
+
+// places are as many as the channel has room for.
+type places chan struct{}
+
+// take takes a place if there is one.
+func (p places) take() bool {
+	select {
+	case p <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (p places) release() { <-p }
 
 // A resource is what a path asks for.
 type resource struct {
@@ -71,46 +94,82 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return
 	}
-	select {
-	case h.serving <- struct{}{}:
-		defer func() { <-h.serving }()
-	default:
-		w.Header().Set("Retry-After", "1")
-		http.Error(w, "busy", http.StatusServiceUnavailable)
-		return
-	}
 	res, ok := parsePath(r.URL.Path)
 	if !ok {
 		http.Error(w, "not found", http.StatusNotFound)
 		return
 	}
-	f, err := open(h.dir, res.path)
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			http.Error(w, "not found", http.StatusNotFound)
-			return
-		}
+	content, err := h.open(res.path)
+	switch {
+	case errors.Is(err, errBusy):
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "busy", http.StatusServiceUnavailable)
+	case errors.Is(err, fs.ErrNotExist):
+		http.Error(w, "not found", http.StatusNotFound)
+	case err != nil:
 		http.Error(w, "cannot read the log", http.StatusInternalServerError)
-		return
+	default:
+		defer content.Close()
+		serve(w, r, content, res)
 	}
-	defer f.Close()
-	serve(w, r, f, res)
 }
 
-// open opens a regular file below dir.
-func open(dir, path string) (*os.File, error) {
-	f, err := os.OpenInRoot(dir, path)
+var errBusy = errors.New("tlogclient: too many requests at a time")
+
+// open opens a resource: in memory when it is small, else as a file, with the
+// place that it takes until it is closed.
+func (h *handler) open(path string) (io.ReadSeekCloser, error) {
+	if !h.opening.take() {
+		return nil, errBusy
+	}
+	defer h.opening.release()
+	f, size, err := openFile(h.dir, path)
 	if err != nil {
 		return nil, err
 	}
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+	if size > smallBytes {
+		if h.sending.take() {
+			return &large{f, h.sending}, nil
+		}
 		f.Close()
-		return nil, fs.ErrNotExist
+		return nil, errBusy
 	}
-	return f, nil
+	defer f.Close()
+	data, err := readAll(f, path, smallBytes)
+	return small{bytes.NewReader(data)}, err
 }
 
-func serve(w http.ResponseWriter, r *http.Request, f io.ReadSeeker, res resource) {
+type small struct{ *bytes.Reader }
+
+func (small) Close() error { return nil }
+
+type large struct {
+	*os.File
+	sending places
+}
+
+func (l *large) Close() error {
+	l.sending.release()
+	return l.File.Close()
+}
+
+// openFile opens a regular file below dir.
+func openFile(dir, path string) (f *os.File, size int64, err error) {
+	if f, err = os.OpenInRoot(dir, path); err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		f.Close()
+		return nil, 0, err
+	}
+	return f, info.Size(), nil
+}
+
+func serve(w http.ResponseWriter, r *http.Request, content io.ReadSeeker, res resource) {
 	w.Header().Set("Content-Type", res.contentType)
 	w.Header().Set("Cache-Control", res.cache)
 	if res.compress {
@@ -119,13 +178,13 @@ func serve(w http.ResponseWriter, r *http.Request, f io.ReadSeeker, res resource
 			w.Header().Set("Content-Encoding", "gzip")
 			z := gzip.NewWriter(w)
 			// A client that went away is no event.
-			_, _ = io.Copy(z, f)
+			_, _ = io.Copy(z, content)
 			_ = z.Close()
 			return
 		}
 	}
 	// No modification time: checkpoints change more often than once a second.
-	http.ServeContent(w, r, "", time.Time{}, f)
+	http.ServeContent(w, r, "", time.Time{}, content)
 }
 
 // acceptsGzip looks for gzip with any weight but zero.

@@ -1,6 +1,7 @@
 package tlogclient_test
 
 import (
+	"bytes"
 	"compress/gzip"
 	"io"
 	"net/http"
@@ -141,28 +142,45 @@ func (w slowWriter) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
+// TestHandlerIsBounded: as many slow readers of large bundles as there may be
+// keep others from large bundles, and from nothing else.
 func TestHandlerIsBounded(t *testing.T) {
 	l := tiled(t, 3)
+	l.write(t, "tile/entries/000", bytes.Repeat([]byte("large"), 1<<15))
 	h := tlogclient.Handler(l.dir)
 	arrived, release, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	const limit = 128
-	for range limit {
+	slow := func(path string) {
 		go func() {
-			r := httptest.NewRequest(http.MethodGet, "/checkpoint", nil)
+			r := httptest.NewRequest(http.MethodGet, path, nil)
 			h.ServeHTTP(slowWriter{httptest.NewRecorder(), arrived, release}, r)
 			done <- struct{}{}
 		}()
 		<-arrived
 	}
-	res := request(h, http.MethodGet, "/checkpoint", nil)
-	if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" {
-		t.Errorf("request %d: status %d", limit+1, res.StatusCode)
-	}
-	close(release)
 	for range limit {
+		slow("/tile/entries/000")
+		slow("/checkpoint")
+	}
+	res := request(h, http.MethodGet, "/tile/entries/000", nil)
+	if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" {
+		t.Errorf("large bundle %d: status %d", limit+1, res.StatusCode)
+	}
+	for _, path := range []string{"/checkpoint", "/tile/0/000.p/3", "/tile/entries/000.p/3"} {
+		if res := request(h, http.MethodGet, path, nil); res.StatusCode != http.StatusOK {
+			t.Errorf("%s beside slow readers: status %d", path, res.StatusCode)
+		}
+	}
+	go func() {
+		for range arrived { // further writes of the slow ones
+		}
+	}()
+	close(release)
+	for range 2 * limit {
 		<-done
 	}
-	if res := request(h, http.MethodGet, "/checkpoint", nil); res.StatusCode != http.StatusOK {
+	close(arrived)
+	if res := request(h, http.MethodGet, "/tile/entries/000", nil); res.StatusCode != http.StatusOK {
 		t.Errorf("afterwards: status %d", res.StatusCode)
 	}
 }
