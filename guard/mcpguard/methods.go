@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"reflect"
-	"strings"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -189,13 +188,9 @@ func encodeCustom(p mcp.Params) (json.RawMessage, error) {
 // traceID returns the trace id of a W3C traceparent, from _meta or else from the header, and "" if there is
 // none of the right form.
 func traceID(h http.Header, meta map[string]any) string {
-	parent, ok := meta["traceparent"].(string)
+	parent, ok := meta[mcpwire.MetaTraceparent].(string)
 	if !ok {
 		parent = h.Get("Traceparent")
 	}
-	parts := strings.Split(parent, "-")
-	if len(parts) < 4 || len(parts[0]) != 2 || len(parts[1]) != 32 || strings.Trim(parts[1], "0123456789abcdef") != "" {
-		return ""
-	}
-	return parts[1]
+	return mcpwire.TraceID(parent)
 }

@@ -24,24 +24,11 @@ func (a *Adapter) refuse(ctx context.Context, r *guard.Request, err error) error
 	code, cause := guard.CodeGuardFailed, ""
 	var malformed *mcpwire.Error
 	if errors.As(err, &malformed) {
-		code, cause = guard.CodeRequestMalformed, malformedCause(malformed.Name)
+		code, cause = guard.CodeRequestMalformed, malformed.Cause()
 	} else {
 		a.log.Error("mcpguard: request", "method", r.Method, "error", err)
 	}
 	return a.wireError(r, a.guard.Refuse(ctx, r, code, cause))
-}
-
-// malformedCause names what was malformed by the code that its verifier would have given.
-func malformedCause(name string) string {
-	switch name {
-	case mcpwire.MetaBadge, mcpwire.HeaderBadge, "Authorization":
-		return "BADGE_MALFORMED"
-	case mcpwire.MetaHop, mcpwire.HeaderHop:
-		return "CALL_PROOF_MALFORMED"
-	case mcpwire.MetaTxn, mcpwire.HeaderTxn:
-		return "TXN_MALFORMED"
-	}
-	return ""
 }
 
 // wireError returns the JSON-RPC error for the error of a guard. What is hidden gets the answer that the SDK

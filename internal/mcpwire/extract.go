@@ -26,6 +26,20 @@ type Error struct {
 
 func (e *Error) Error() string { return fmt.Sprintf("%s %s", e.Name, e.Reason) }
 
+// Cause names what was malformed by the code that its verifier would have given
+// (spec/guard.md section 6), and "" for what no verifier sees.
+func (e *Error) Cause() string {
+	switch e.Name {
+	case MetaBadge, HeaderBadge, "Authorization":
+		return "BADGE_MALFORMED"
+	case MetaHop, HeaderHop:
+		return "CALL_PROOF_MALFORMED"
+	case MetaTxn, HeaderTxn:
+		return "TXN_MALFORMED"
+	}
+	return ""
+}
+
 // Rules changes what Extract accepts. The zero value is the strict one.
 type Rules struct {
 	// AllowAuthorizationBeside lets X-Capiscio-Badge stand beside an
