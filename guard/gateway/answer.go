@@ -45,6 +45,9 @@ func (g *Gateway) answerRefusal(m *message, r guard.Refusal, tool string) {
 func (g *Gateway) answerUpstreamError(m *message, err error) {
 	var fromUpstream *upstreamError
 	if errors.As(err, &fromUpstream) {
+		err = checkError(fromUpstream.raw)
+	}
+	if err == nil {
 		if werr := g.client.write(&message{ID: m.ID, Error: fromUpstream.raw}); werr != nil {
 			g.log.Warn("gateway: writing to the client", "error", werr)
 		}

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/touchmark-dev/touchmark/badge"
+	"github.com/touchmark-dev/touchmark/evidence"
 	"github.com/touchmark-dev/touchmark/guard"
 	"github.com/touchmark-dev/touchmark/internal/mcpwire"
 	"github.com/touchmark-dev/touchmark/internal/strictjson"
@@ -15,13 +16,15 @@ import (
 
 // Limits on what an upstream server may list.
 const (
-	MaxTools     = 10_000
-	MaxToolPages = 1_000
+	MaxTools        = 10_000
+	MaxToolPages    = 1_000
+	MaxCatalogBytes = 8 << 20 // of all tools together
 )
 
 // A catalog is the upstream's whole list of tools, read over all of its pages.
 type catalog struct {
-	template object            // first page without its tools: resultType, ttlMs, _meta
+	template object            // what of the first page goes into every answer
+	bytes    int               // of raw
 	items    []guard.Item      // in the upstream's order
 	raw      []json.RawMessage // beside items
 	byName   map[string]int
@@ -53,6 +56,9 @@ func (c *catalog) add(page object) error {
 		}
 		if _, ok := c.byName[name]; ok {
 			return fmt.Errorf("tool %q is listed twice", name)
+		}
+		if c.bytes += len(raw); c.bytes > MaxCatalogBytes {
+			return fmt.Errorf("more than %d bytes of tools", MaxCatalogBytes)
 		}
 		c.byName[name] = len(c.items)
 		c.raw = append(c.raw, raw)
@@ -168,19 +174,18 @@ func readCatalog(ctx context.Context, list func(ctx context.Context, cursor stri
 			return nil, fmt.Errorf("the upstream's list of tools: %w", err)
 		}
 		if c.template == nil {
-			c.template = page
+			c.template = page.only("resultType", "ttlMs", "cacheScope", "_meta")
 		}
 		if cursor == "" {
-			delete(c.template, "tools")
-			delete(c.template, "nextCursor")
 			return c, nil
 		}
 	}
 	return nil, fmt.Errorf("the upstream's list of tools has more than %d pages", MaxToolPages)
 }
 
-// page makes the answer that shows the items keep selects.
-func (c *catalog) page(keep []bool) json.RawMessage {
+// page makes the answer that shows the items keep selects, of which ack is the
+// record.
+func (c *catalog) page(keep []bool, ack *evidence.Ack) json.RawMessage {
 	shown := make([]json.RawMessage, 0, len(c.raw))
 	for i, raw := range c.raw {
 		if keep[i] {
@@ -196,8 +201,9 @@ func (c *catalog) page(keep []bool) json.RawMessage {
 		panic("gateway: internal error: " + err.Error()) // the elements were parsed
 	}
 	out["tools"] = list
-	if _, ok := out["ttlMs"]; ok {
+	if out["ttlMs"] != nil || out["cacheScope"] != nil {
 		out["cacheScope"] = json.RawMessage(`"private"`) // the list is one caller's
 	}
+	out.addEvidence(ack)
 	return out.encode()
 }

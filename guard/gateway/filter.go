@@ -53,6 +53,17 @@ func (o object) str(name string) (string, error) {
 
 func (o object) child(name string) (object, error) { return parseObject(o[name]) }
 
+// only returns the members of o that have one of these names.
+func (o object) only(names ...string) object {
+	out := make(object, len(names)+2)
+	for _, name := range names {
+		if value, ok := o[name]; ok {
+			out[name] = value
+		}
+	}
+	return out
+}
+
 // stripMeta removes from params what is meant for the guard alone and returns
 // the _meta as it was.
 func stripMeta(params object) (object, error) {
@@ -86,17 +97,17 @@ func isPrivateMeta(key string) bool {
 // can do.
 const clientCapabilitiesKey = "io.modelcontextprotocol/clientCapabilities"
 
-// narrowClient takes from a request the capabilities by which an upstream
-// server could turn around and ask the client for something: its roots, a
-// completion of its model, an answer of its user. Nothing guards that
-// direction, so the upstream never learns that it exists.
+// narrowClient takes from a request what its client can do: by any of it an
+// upstream server could turn around and ask the client for something, its
+// roots, a completion of its model, an answer of its user, or answer a call with
+// a task. Nothing guards that direction, so the upstream never learns that it
+// exists.
 func narrowClient(params object) error {
 	if raw, ok := params["capabilities"]; ok { // initialize
-		narrowed, err := dropMembers(raw, "roots", "sampling", "elicitation", "tasks")
-		if err != nil {
+		if _, err := parseObject(raw); err != nil {
 			return fmt.Errorf("member capabilities: %w", err)
 		}
-		params["capabilities"] = narrowed
+		params["capabilities"] = json.RawMessage(`{}`)
 	}
 	meta, err := params.child("_meta")
 	if err != nil {
@@ -106,11 +117,10 @@ func narrowClient(params object) error {
 	if !ok {
 		return nil
 	}
-	narrowed, err := dropMembers(raw, "roots", "sampling", "elicitation", "tasks")
-	if err != nil {
+	if _, err := parseObject(raw); err != nil {
 		return fmt.Errorf("member %q of _meta: %w", clientCapabilitiesKey, err)
 	}
-	meta[clientCapabilitiesKey] = narrowed
+	meta[clientCapabilitiesKey] = json.RawMessage(`{}`)
 	params["_meta"] = meta.encode()
 	return nil
 }
@@ -129,15 +139,4 @@ func narrowServer(result, extensions object) error {
 	kept["extensions"] = extensions.encode()
 	result["capabilities"] = kept.encode()
 	return nil
-}
-
-func dropMembers(raw json.RawMessage, names ...string) (json.RawMessage, error) {
-	o, err := parseObject(raw)
-	if err != nil {
-		return nil, err
-	}
-	for _, n := range names {
-		delete(o, n)
-	}
-	return o.encode(), nil
 }

@@ -146,7 +146,7 @@ func (g *Gateway) readClient(ctx context.Context) error {
 				return err
 			}
 		case m.isNotification():
-			g.clientNotification(m)
+			g.clientNotification(ctx, m)
 		default:
 			g.log.Warn("gateway: dropped an answer to nothing that was asked")
 		}
@@ -197,8 +197,9 @@ func (g *Gateway) startRequest(ctx context.Context, m *message) error {
 	return nil
 }
 
-// clientNotification passes on the little that an upstream has to hear.
-func (g *Gateway) clientNotification(m *message) {
+// clientNotification passes on the little that an upstream has to hear. What is
+// none of the connection's own notifications is an attempt to use something.
+func (g *Gateway) clientNotification(ctx context.Context, m *message) {
 	switch m.Method {
 	case "notifications/initialized":
 		if err := g.upstream.s.write(&message{Method: m.Method}); err != nil {
@@ -215,8 +216,12 @@ func (g *Gateway) clientNotification(m *message) {
 		if cancel != nil {
 			cancel()
 		}
+	case "notifications/progress", "notifications/roots/list_changed":
+		g.log.Info("gateway: dropped a notification of the client", "method", m.Method)
 	default:
-		g.log.Info("gateway: dropped a notification of the client", "method", clip(m.Method))
+		_ = g.guard.Refuse(ctx, &guard.Request{ // nobody waits for the answer
+			Verb: guard.Invoke, Method: m.Method, Transport: transportName,
+		}, guard.CodeMethodDenied, guard.CauseNoRule)
 	}
 }
 

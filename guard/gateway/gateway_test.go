@@ -324,14 +324,14 @@ func TestHiddenAnswersAsUnknown(t *testing.T) {
 func TestBadgeNeverReachesUpstream(t *testing.T) {
 	r := newRig(t)
 	a := r.w.Agent(badge.LevelExtended)
-	r.ask("initialize", `{"protocolVersion":"2025-11-25","capabilities":{"roots":{},"sampling":{},"elicitation":{}},"clientInfo":{"name":"c","version":"0"},"_meta":{"dev.touchmark/nonce":"`+strings.Repeat("A", 43)+`","own":1}}`)
+	r.ask("initialize", `{"protocolVersion":"2025-11-25","capabilities":{"roots":{},"sampling":{},"elicitation":{},"extensions":{"io.modelcontextprotocol/tasks":{}}},"clientInfo":{"name":"c","version":"0"},"_meta":{"io.modelcontextprotocol/clientCapabilities":{"experimental":{"x":{}}},"dev.touchmark/nonce":"`+strings.Repeat("A", 43)+`","own":1}}`)
 	r.listed(a)
 	r.ask("tools/call", r.params(a, "read_file", `{}`))
 	r.end()
 	n := 0
 	for m := range drained(r.server.seen) {
 		n++
-		for _, secret := range []string{a.Badge, "capiscio_", "dev.touchmark", "roots", "sampling", "elicitation"} {
+		for _, secret := range []string{a.Badge, "capiscio_", "dev.touchmark", "roots", "sampling", "elicitation", "tasks", "experimental"} {
 			if strings.Contains(string(m.Params), secret) {
 				t.Errorf("%s reaches the upstream with %q: %s", m.Method, secret, m.Params)
 			}

@@ -6,11 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"strconv"
 
-	"github.com/touchmark-dev/touchmark/evidence"
 	"github.com/touchmark-dev/touchmark/guard"
 	"github.com/touchmark-dev/touchmark/internal/mcpwire"
+	"github.com/touchmark-dev/touchmark/internal/strictjson"
 	"github.com/touchmark-dev/touchmark/serververify/mcpverify"
 )
 
@@ -53,7 +52,7 @@ func (g *Gateway) serve(ctx context.Context, m *message) {
 	case mcpwire.MethodIdentify:
 		g.identify(ctx, m)
 	case "ping":
-		g.forward(ctx, m, params)
+		g.ping(ctx, m)
 	case "tools/list":
 		g.listTools(ctx, m, params, meta)
 	case "tools/call":
@@ -73,14 +72,26 @@ func (g *Gateway) refuseRequest(ctx context.Context, m *message, cause string) {
 	})
 }
 
-// forward passes a request on that is open to everybody, and its answer back.
-func (g *Gateway) forward(ctx context.Context, m *message, params object) {
-	result, err := g.upstream.call(ctx, m.Method, params.encode(), nil)
-	if err != nil {
+// refuseCredentials records and answers a request whose credentials cannot be read.
+func (g *Gateway) refuseCredentials(ctx context.Context, m *message, err error) {
+	var malformed *mcpwire.Error
+	if !errors.As(err, &malformed) {
+		g.refuseRequest(ctx, m, causeParams)
+		return
+	}
+	err = g.guard.Refuse(ctx, &guard.Request{
+		Verb: guard.Invoke, Method: m.Method, RequestID: requestID(m), Transport: transportName,
+	}, guard.CodeRequestMalformed, malformed.Cause())
+	g.answerRefusal(m, guard.RefusalOf(err), "")
+}
+
+// ping asks the upstream for a sign of life, and for nothing else.
+func (g *Gateway) ping(ctx context.Context, m *message) {
+	if _, err := g.upstream.call(ctx, m.Method, json.RawMessage(`{}`), nil); err != nil {
 		g.answerUpstreamError(m, err)
 		return
 	}
-	g.answer(m, result)
+	g.answer(m, json.RawMessage(`{}`))
 }
 
 // handshake passes on the first request of either protocol generation. It is
@@ -109,14 +120,11 @@ func (g *Gateway) handshake(ctx context.Context, m *message, params, meta object
 
 // introduce makes the upstream's answer to a handshake the gateway's own.
 func (g *Gateway) introduce(ctx context.Context, m *message, raw json.RawMessage) (json.RawMessage, error) {
-	result, err := parseObject(raw)
+	result, err := readResult(raw, false) // an upstream's word on who it is stands for nothing here
 	if err != nil {
 		return nil, err
 	}
 	if err := narrowServer(result, g.extension()); err != nil {
-		return nil, err
-	}
-	if _, err := stripMeta(result); err != nil { // an upstream's word on who it is stands for nothing here
 		return nil, err
 	}
 	if g.identity == nil {
@@ -152,7 +160,7 @@ func (g *Gateway) identify(ctx context.Context, m *message) {
 func (g *Gateway) unknownMethod(ctx context.Context, m *message, params, meta object) {
 	r, err := g.request(m, params, meta)
 	if err != nil {
-		g.refuseRequest(ctx, m, causeParams)
+		g.refuseCredentials(ctx, m, err)
 		return
 	}
 	err = g.guard.Refuse(ctx, r, guard.CodeMethodDenied, guard.CauseNoRule)
@@ -177,41 +185,40 @@ func (g *Gateway) request(m *message, params, meta object) (*guard.Request, erro
 }
 
 func presentedIn(meta object) (mcpwire.Presented, error) {
-	texts := make(map[string]any, 4)
+	values := make(map[string]any, 4)
 	for _, name := range []string{mcpwire.MetaBadge, mcpwire.MetaHop, mcpwire.MetaTxn, mcpwire.MetaNonce} {
 		if _, ok := meta[name]; !ok {
 			continue
 		}
 		text, err := meta.str(name)
-		if err != nil {
-			return mcpwire.Presented{}, err
+		if values[name] = text; err != nil {
+			values[name] = nil // which is no string, and is told so
 		}
-		texts[name] = text
 	}
-	return mcpwire.FromMeta(texts)
+	return mcpwire.FromMeta(values)
 }
 
+// requestID is the id of a request as a record has it: the text of a string or of a number.
 func requestID(m *message) string {
-	if len(m.ID) > 0 && m.ID[0] == '"' {
-		if s, err := strconv.Unquote(string(m.ID)); err == nil {
-			return s
-		}
+	var s string
+	if len(m.ID) > 0 && m.ID[0] == '"' && strictjson.Unmarshal(m.ID, &s) == nil {
+		return s
 	}
 	return string(m.ID)
 }
 
 func traceID(meta object) string {
-	s, err := meta.str("traceparent")
+	parent, err := meta.str(mcpwire.MetaTraceparent)
 	if err != nil {
 		return ""
 	}
-	return s
+	return mcpwire.TraceID(parent)
 }
 
 func (g *Gateway) listTools(ctx context.Context, m *message, params, meta object) {
 	r, err := g.request(m, params, meta)
 	if err != nil {
-		g.refuseRequest(ctx, m, causeParams)
+		g.refuseCredentials(ctx, m, err)
 		return
 	}
 	if _, ok := params["cursor"]; ok { // the gateway gives none out: it answers with one page
@@ -229,12 +236,12 @@ func (g *Gateway) listTools(ctx context.Context, m *message, params, meta object
 		g.noCatalog(ctx, m, r, err)
 		return
 	}
-	keep, _, err := listing.Filter(ctx, c.items)
+	keep, ack, err := listing.Filter(ctx, c.items)
 	if err != nil {
 		g.answerRefusal(m, guard.RefusalOf(err), "")
 		return
 	}
-	g.answer(m, c.page(keep))
+	g.answer(m, c.page(keep, ack))
 }
 
 // noCatalog refuses what depends on the upstream's list when it cannot be had.
@@ -273,7 +280,7 @@ func (g *Gateway) catalog(ctx context.Context, params object) (*catalog, error) 
 		if err != nil {
 			return nil, err
 		}
-		return parseObject(raw)
+		return readResult(raw, false)
 	})
 }
 
@@ -286,7 +293,7 @@ var callMembers = map[string]bool{
 func (g *Gateway) callTool(ctx context.Context, m *message, params, meta object) {
 	r, err := g.request(m, params, meta)
 	if err != nil {
-		g.refuseRequest(ctx, m, causeParams)
+		g.refuseCredentials(ctx, m, err)
 		return
 	}
 	name, err := params.str("name")
@@ -316,23 +323,14 @@ func (g *Gateway) callTool(ctx context.Context, m *message, params, meta object)
 	g.run(ctx, m, params, grant)
 }
 
-// run lets a granted call go upstream, and answers when its outcome is recorded.
+// run lets a granted call go upstream, and answers when its outcome has its place in the records.
 func (g *Gateway) run(ctx context.Context, m *message, params object, grant *guard.Grant) {
 	raw, err := g.upstream.call(ctx, m.Method, params.encode(), nil)
-	outcome := guard.Outcome{Result: raw}
 	var result object
-	var fromUpstream *upstreamError
-	switch {
-	case errors.As(err, &fromUpstream):
-		outcome.ErrorClass, outcome.Result = classUpstream, fromUpstream.raw
-	case errors.Is(err, errUpstreamGone):
-		outcome.ErrorClass = classUpstreamGone
-	case err != nil:
-		outcome.ErrorClass = guard.ClassOf(ctx, err)
-	default:
-		result, err = parseObject(raw)
-		outcome = judgeResult(outcome, result, err)
+	if err == nil {
+		result, err = readResult(raw, true)
 	}
+	outcome := outcomeOf(ctx, result, err)
 	if finishErr := grant.Finish(ctx, outcome); finishErr != nil {
 		g.answerRefusal(m, guard.RefusalOf(finishErr), "")
 		return
@@ -342,36 +340,6 @@ func (g *Gateway) run(ctx context.Context, m *message, params object, grant *gua
 		return
 	}
 	ack := grant.Evidence()
-	if err := addEvidence(result, &ack); err != nil {
-		g.answerUpstreamError(m, fmt.Errorf("result: %w", err))
-		return
-	}
+	result.addEvidence(&ack)
 	g.answer(m, result.encode())
-}
-
-func judgeResult(o guard.Outcome, result object, err error) guard.Outcome {
-	switch {
-	case err != nil:
-		o.ErrorClass = classMalformedResult
-	case string(result["resultType"]) == `"input_required"`:
-		o.InputRequired = true
-	case string(result["isError"]) == "true":
-		o.ErrorClass = classToolError
-	}
-	return o
-}
-
-// addEvidence names the record of the call's decision in its result. What the
-// upstream put there under our names is not believed.
-func addEvidence(result object, ack *evidence.Ack) error {
-	if _, err := stripMeta(result); err != nil {
-		return err
-	}
-	meta, err := result.child("_meta")
-	if err != nil {
-		return err
-	}
-	meta[mcpwire.MetaEvidence] = evidenceMeta(ack)
-	result["_meta"] = meta.encode()
-	return nil
 }
