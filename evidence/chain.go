@@ -39,7 +39,8 @@ type ChainConfig struct {
 }
 
 // A Chain checks the entries of one stream, one after the other, by the steps of spec/evidence.md section 6.
-// It keeps 32 bytes for each entry, and the ids of decisions whose outcome has not come.
+// It keeps 32 bytes for each entry, and the ids of decisions whose outcome has not come; of a part of a stream
+// also the number of each decision before it whose outcome has.
 type Chain struct {
 	cfg    ChainConfig
 	last   *VerifiedEntry
@@ -47,6 +48,7 @@ type Chain struct {
 	hashes []Hash // of the records accepted, from first on
 	latest time.Time
 	open   map[uint64]string // ids of decisions without outcome, by sequence number
+	before map[uint64]bool   // decisions before the part whose outcome has come
 }
 
 // NewChain refuses a configuration without keys, which could accept nothing.
@@ -57,7 +59,7 @@ func NewChain(cfg *ChainConfig) (*Chain, error) {
 	if cfg.Tolerance < 0 {
 		return nil, fmt.Errorf("evidence: a tolerance of %v: want none or a positive one", cfg.Tolerance)
 	}
-	return &Chain{cfg: *cfg, open: make(map[uint64]string)}, nil
+	return &Chain{cfg: *cfg, open: make(map[uint64]string), before: make(map[uint64]bool)}, nil
 }
 
 // Add checks the next entry. After an error ([*RejectedError] for the entry by itself, [*ChainError] for its
@@ -140,6 +142,9 @@ func (c *Chain) checkOutcome(e *VerifiedEntry) error {
 		return nil
 	}
 	if c.cfg.AllowPartial && (c.last == nil || o.DecisionSequence < c.first) {
+		if c.before[o.DecisionSequence] {
+			return c.refuse(e, CodeOutcomeUnmatched, "decision %d has an outcome already", o.DecisionSequence)
+		}
 		return nil
 	}
 	if id, ok := c.open[o.DecisionSequence]; !ok || id != o.DecisionID {
@@ -161,8 +166,11 @@ func (c *Chain) accept(e *VerifiedEntry) {
 	if d := r.Decision; d != nil && d.opens() {
 		c.open[r.Sequence] = r.ID
 	}
-	if r.Outcome != nil {
-		delete(c.open, r.Outcome.DecisionSequence)
+	if o := r.Outcome; o != nil {
+		delete(c.open, o.DecisionSequence)
+		if o.DecisionSequence < c.first {
+			c.before[o.DecisionSequence] = true
+		}
 	}
 }
 

@@ -126,11 +126,31 @@ func TestPartialChain(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	// A decision before the part has one outcome and not two, whatever id the second names.
+	s2 := newTestStream(t)
+	allowed := s2.add(s2.decision(Allow))
+	s2.add(&Record{})
+	s2.add(outcomeOf(allowed))
+	s2.add(&Record{})
+	again := outcomeOf(allowed)
+	again.Outcome.DecisionID = newRecordID()
+	s2.add(again)
+	for from := 2; from <= 3; from++ {
+		if _, err := VerifyChain(s2.entries[from:], partial(s2)); CodeOf(err) != CodeOutcomeUnmatched {
+			t.Errorf("two outcomes of one decision, from %d: %v", from, err)
+		}
+	}
 	// What comes from before the part is not taken for a later record.
 	entries := append(slices.Clone(s.entries[3:5]), s.entries[1])
 	if _, err := VerifyChain(entries, cfg); CodeOf(err) != CodeReordered {
 		t.Errorf("got %v", err)
 	}
+}
+
+func partial(s *testStream) *ChainConfig {
+	cfg := s.config()
+	cfg.AllowPartial = true
+	return cfg
 }
 
 func TestChainRefused(t *testing.T) {

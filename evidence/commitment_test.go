@@ -235,6 +235,37 @@ func TestDisclosureRefused(t *testing.T) {
 	}
 }
 
+// TestDisclosureIsComplete: a member that is absent or null is not read as an empty one.
+func TestDisclosureIsComplete(t *testing.T) {
+	d, err := OpenMember(Salt{1}, args(`{"":null}`), PartArguments, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Others, d.Key = []Hash{{}}, Salt{} // so that only the form is to blame
+	text, err := json.Marshal(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ParseDisclosure(text); err != nil {
+		t.Fatal(err)
+	}
+	hash := `"` + Hash{}.String() + `"`
+	for old, text := range map[string]string{
+		`"part":"arguments",`: strings.Replace(string(text), `"part":"arguments",`, ``, 1),
+		`"name":"",`:          strings.Replace(string(text), `"name":"",`, ``, 1),
+		`"name":""`:           strings.Replace(string(text), `"name":""`, `"name":null`, 1),
+		`"value":null,`:       strings.Replace(string(text), `"value":null,`, ``, 1),
+		`"key":"` + strings.Repeat("A", 43) + `"`: strings.Replace(string(text), `"`+strings.Repeat("A", 43)+`"`, `null`, 1),
+		`"others":[` + hash + `]`:                 strings.Replace(string(text), `[`+hash+`]`, `null`, 1),
+		`,"others":[` + hash + `]`:                strings.Replace(string(text), `,"others":[`+hash+`]`, ``, 1),
+		`[` + hash + `]`:                          strings.Replace(string(text), hash, `null`, 1),
+	} {
+		if _, err := ParseDisclosure([]byte(text)); CodeOf(err) != CodeMalformed {
+			t.Errorf("without %s: %s: %v", old, text, err)
+		}
+	}
+}
+
 func TestResult(t *testing.T) {
 	s := newTestSigner("server")
 	decision := "6d0c1b8e-55c1-4b0e-8d57-0b7a3c4d5e6f"

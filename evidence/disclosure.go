@@ -64,7 +64,34 @@ func ParseDisclosure(data []byte) (*Disclosure, error) {
 	if err := strictjson.UnmarshalStrict(data, d); err != nil {
 		return nil, reject(CodeMalformed, "disclosure: %v", err)
 	}
+	if !complete(strictjson.Trusted(string(data))) {
+		return nil, reject(CodeMalformed, "disclosure: want part, name, value, key and others, a list of hashes")
+	}
 	return d, nil
+}
+
+// complete reports whether every member of a disclosure is there: absent or null, they would be read as empty.
+func complete(v strictjson.Value) bool {
+	n := 0
+	for m := v.Members(); m.Next(); n++ {
+		switch m.Name {
+		case "value":
+		case "others":
+			if m.Value.Kind() != '[' {
+				return false
+			}
+			for e := m.Value.Elements(); e.Next(); {
+				if e.Value.Kind() != '"' {
+					return false
+				}
+			}
+		default:
+			if m.Value.Kind() != '"' {
+				return false
+			}
+		}
+	}
+	return n == 5
 }
 
 // Check reports whether the parameters of the recorded call had the member that d shows. The error is a

@@ -29,13 +29,13 @@ type Promise struct {
 }
 
 type promiseClaims struct {
-	Deadline  int64  `json:"deadline"`
-	IssuedAt  int64  `json:"iat"`
-	Issuer    string `json:"iss"`
-	LeafHash  string `json:"leaf_hash"`
-	LogOrigin string `json:"log_origin"`
-	Sequence  uint64 `json:"seq"`
-	Stream    string `json:"stream"`
+	Deadline  int64   `json:"deadline"`
+	IssuedAt  int64   `json:"iat"`
+	Issuer    string  `json:"iss"`
+	LeafHash  string  `json:"leaf_hash"`
+	LogOrigin string  `json:"log_origin"`
+	Sequence  *uint64 `json:"seq"` // absent is not 0
+	Stream    string  `json:"stream"`
 }
 
 // Sign returns the promise as a compact JWS. keyID is the DID URL of the server's verification method that
@@ -53,7 +53,7 @@ func (p *Promise) Sign(keyID string, key crypto.Signer) (string, error) {
 		Issuer:    p.Server.String(),
 		LeafHash:  p.LeafHash.String(),
 		LogOrigin: p.LogOrigin,
-		Sequence:  p.Sequence,
+		Sequence:  &p.Sequence,
 		Stream:    p.Stream.String(),
 	})
 	if err != nil {
@@ -128,8 +128,11 @@ func parsePromise(payload []byte) (*Promise, error) {
 	if err := strictjson.UnmarshalStrict(payload, &c); err != nil {
 		return nil, reject(CodePromiseMalformed, "payload: %v", err)
 	}
+	if c.Sequence == nil {
+		return nil, reject(CodePromiseMalformed, "want seq, the number of the record")
+	}
 	p := &Promise{
-		Sequence:  c.Sequence,
+		Sequence:  *c.Sequence,
 		LogOrigin: c.LogOrigin,
 		IssuedAt:  time.Unix(c.IssuedAt, 0).UTC(),
 		Deadline:  time.Unix(c.Deadline, 0).UTC(),

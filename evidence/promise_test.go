@@ -101,6 +101,8 @@ func TestPromiseRefused(t *testing.T) {
 		"no stream":           {sign(promise, `,"stream":"01020300000000000000000000000000"`, ``), CodePromiseMalformed},
 		"no origin":           {sign(promise, `"log.example/touchmark"`, `""`), CodePromiseMalformed},
 		"origin of two lines": {sign(promise, `"log.example/touchmark"`, `"a\nb"`), CodePromiseMalformed},
+		"no number":           {sign(promise, `,"seq":1`, ``), CodePromiseMalformed},
+		"null for a number":   {sign(promise, `"seq":1`, `"seq":null`), CodePromiseMalformed},
 		"no time":             {sign(promise, `"iat":1800000000,`, ``), CodePromiseMalformed},
 		"deadline at once":    {sign(promise, `"deadline":1800000060`, `"deadline":1800000000`), CodePromiseMalformed},
 		"negative number":     {sign(promise, `"seq":1`, `"seq":-1`), CodePromiseMalformed},

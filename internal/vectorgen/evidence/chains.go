@@ -105,6 +105,8 @@ func chains(w *world) []*Vector {
 			reject("chain-epoch-back", evidence.CodeEpochReversed, "", "an earlier epoch"),
 		after(last(w.outcome(7, w.allowed(1)), nil)).
 			reject("chain-second-outcome", evidence.CodeOutcomeUnmatched, "", "a second outcome of one decision"),
+		partial(chain(append(slices.Clone(good[2:]), last(w.outcome(7, w.allowed(1)), nil))...)).
+			reject("chain-partial-second-outcome", evidence.CodeOutcomeUnmatched, "", "a second outcome of a decision before the part"),
 		after(last(w.outcome(7, w.denied(2)), nil)).
 			reject("chain-outcome-denied", evidence.CodeOutcomeUnmatched, "", "the outcome of a call that was denied"),
 		after(last(w.outcome(7, w.allowed(5)), func(r *evidence.Record) { r.Outcome.DecisionID = badgeID })).

@@ -36,6 +36,8 @@ func disclosures(w *world) []*Vector {
 	}
 	malformed := open(evidence.PartArguments, "pin", nil)
 	malformed.Disclosure = edit(malformed.Disclosure, `"name"`, `"index":1,"name"`)
+	othersNull := open(evidence.PartArguments, "pin", func(d *evidence.Disclosure) { d.Others = nil })
+	othersNull.Disclosure = edit(othersNull.Disclosure, `"others":[]`, `"others":null`)
 	octets := w.allowed(1)
 	octets.Decision.ParamsCommitment, octets.Decision.ParamsForm = evidence.Commit(w.salt, &evidence.Params{Arguments: json.RawMessage("[1]")})
 	otherSalt := w.allowed(1)
@@ -53,6 +55,7 @@ func disclosures(w *world) []*Vector {
 		otherEntry("disclosure-other-record", "the disclosure of another record with the same parameters", otherSalt),
 		otherEntry("disclosure-octets", "the parameters were committed to as a whole", octets),
 		otherEntry("disclosure-heartbeat", "the record is not a decision", w.heartbeat(1)),
+		othersNull.reject("disclosure-others-null", evidence.CodeMalformed, "", "null in the place of a list"),
 		malformed.reject("disclosure-further-member", evidence.CodeMalformed, "", "a member that disclosures do not have"),
 	}
 }
@@ -127,6 +130,7 @@ func promises(w *world) []*Vector {
 		claim("promise-iss", "iss", nil, "iss is missing"),
 		claim("promise-leaf", "leaf_hash", leaf.String()[7:], "leaf_hash has no prefix"),
 		claim("promise-stream", "stream", strings.Repeat("0", 32), "a promise for the zero stream"),
+		claim("promise-seq", "seq", nil, "a promise without seq"),
 		claim("promise-origin", "log_origin", nil, "log_origin is missing"),
 		claim("promise-deadline", "deadline", 1790000001, "the deadline is when the promise was made"),
 		claim("promise-index", "index", 1, "a claim that promises do not have"),
