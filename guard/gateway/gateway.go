@@ -22,7 +22,7 @@ const (
 	MaxInFlight = 64
 
 	// drainTime is how long requests in flight may go on after the client's
-	// stream has ended.
+	// stream has ended, and how long they may take to end once they must.
 	drainTime = 5 * time.Second
 )
 
@@ -53,8 +53,9 @@ type Gateway struct {
 	tools    *tools
 	slots    chan struct{}
 
-	mu     sync.Mutex                    // guards calls
+	mu     sync.Mutex                    // guards calls and ended
 	calls  map[string]context.CancelFunc // requests in flight, by the client's id
+	ended  bool                          // no request is begun any more
 	nCalls sync.WaitGroup
 }
 
@@ -85,7 +86,8 @@ type Pipe struct {
 // It can be called once. What is still in flight when the client is gone is
 // given a few seconds to end and to be recorded. Run closes the server's W, by
 // which a server on standard input is told to stop, and nothing else: a Read
-// that never returns outlives it.
+// that never returns outlives it, and so does a Write that the client never
+// takes.
 func (g *Gateway) Run(ctx context.Context, client, server Pipe) error {
 	if g.client != nil {
 		return errors.New("gateway: Run was called before")
@@ -109,9 +111,12 @@ func (g *Gateway) Run(ctx context.Context, client, server Pipe) error {
 		g.drain()
 	}
 	cancel()
+	g.mu.Lock()
+	g.ended = true
+	g.mu.Unlock()
 	g.upstream.close()
 	closeErr := server.W.Close() // also frees a write that the upstream never took
-	g.nCalls.Wait()
+	g.drain()
 	if err == nil && closeErr != nil && !errors.Is(closeErr, os.ErrClosed) {
 		err = fmt.Errorf("gateway: closing the upstream's input: %w", closeErr)
 	}
@@ -173,12 +178,17 @@ func (g *Gateway) startRequest(ctx context.Context, m *message) error {
 	ctx, cancel := context.WithCancel(ctx)
 	id := string(m.ID)
 	g.mu.Lock()
+	if g.ended {
+		g.mu.Unlock()
+		cancel()
+		return ctx.Err()
+	}
 	_, twice := g.calls[id]
 	if !twice {
 		g.calls[id] = cancel
 	}
-	g.mu.Unlock()
 	g.nCalls.Add(1)
+	g.mu.Unlock()
 	go func() {
 		defer g.nCalls.Done()
 		defer func() { <-g.slots }()

@@ -32,6 +32,9 @@ func Start(cmd *exec.Cmd) (*Process, error) {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	cmd.SysProcAttr.Setpgid = true // so that Stop reaches what the server started, npx for one
+	if cmd.WaitDelay == 0 {
+		cmd.WaitDelay = drainTime // standard error, too, can be held by somebody else
+	}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("gateway: starting the upstream server %q: %w", cmd.Path, err)
 	}
@@ -39,8 +42,9 @@ func Start(cmd *exec.Cmd) (*Process, error) {
 }
 
 // Stop ends the server: its input is closed, and when it has not ended after
-// grace, or ctx has, it is killed. An exit code of the server is not an error
-// of Stop: it was told to end.
+// grace, or ctx has, it is killed with its process group. What left the group
+// and still holds the server's output is not waited for. An exit code of the
+// server is not an error of Stop: it was told to end.
 func (p *Process) Stop(ctx context.Context, grace time.Duration) error {
 	_ = p.W.Close() // an input that is closed already is closed
 	done := make(chan error, 1)
@@ -54,18 +58,30 @@ func (p *Process) Stop(ctx context.Context, grace time.Duration) error {
 	select {
 	case err = <-done:
 	case <-timer.C:
-		p.kill()
-		err = <-done
+		err = p.kill(done)
 	case <-ctx.Done():
-		p.kill()
-		err = <-done
+		err = p.kill(done)
 	}
 	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
+	if err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
 		return fmt.Errorf("gateway: the upstream server: %w", err)
 	}
 	return nil
 }
 
-// kill ends the server and everything in its process group.
-func (p *Process) kill() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) }
+// kill ends the server and everything in its process group, and returns what
+// done tells.
+func (p *Process) kill(done <-chan error) error {
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+	timer := time.NewTimer(drainTime)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C: // somebody else holds the other end of the pipe
+	}
+	if r, ok := p.R.(io.Closer); ok {
+		_ = r.Close()
+	}
+	return <-done
+}
