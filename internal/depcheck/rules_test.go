@@ -61,9 +61,10 @@ var rules = map[string]rule{
 		ours:    below,
 		modules: []string{"go-jose", "json", "jwx"},
 	},
-	"badge/authority/internal/store": {},
-	"badge/badgetest":                {ours: below, modules: []string{"go-jose", "json", "uuid"}, forTests: true},
-	"translog":                       {modules: []string{"formats", "json", "merkle", "x/mod"}},
+	"badge/authority/internal/domain": {ours: below, modules: []string{"go-jose", "json"}},
+	"badge/authority/internal/store":  {},
+	"badge/badgetest":                 {ours: below, modules: []string{"go-jose", "json", "uuid"}, forTests: true},
+	"translog":                        {modules: []string{"formats", "json", "merkle", "x/mod"}},
 	"translog/tlogclient": {
 		ours:    []string{"translog"},
 		modules: []string{"formats", "json", "merkle", "tessera", "x/mod"},
