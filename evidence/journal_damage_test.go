@@ -150,7 +150,45 @@ func TestJournalRefusesMissingAndForeignSegments(t *testing.T) {
 		}
 		_, err := reopen(damaged)
 		wantCorrupt(t, test.name, err)
+		wantCorrupt(t, test.name+", read", readToEnd(damaged, 0))
 	}
+}
+
+// TestReaderRefusesRenamedSegments: who removes the oldest segments and gives the others their names leaves a
+// journal that reads well, unless a segment is asked for its number.
+func TestReaderRefusesRenamedSegments(t *testing.T) {
+	dir := t.TempDir()
+	for range 3 {
+		writeJournal(t, dir, 2, true)
+	}
+	last := copyDir(t, dir)
+	for i := uint64(2); i <= 3; i++ {
+		if err := os.Rename(filepath.Join(dir, segmentName(i)), filepath.Join(dir, segmentName(i-1))); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(filepath.Join(last, segmentName(i-1))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Rename(filepath.Join(last, segmentName(3)), filepath.Join(last, segmentName(1))); err != nil {
+		t.Fatal(err)
+	}
+	for _, from := range []uint64{0, 7, 13} {
+		wantCorrupt(t, fmt.Sprint("two left, from ", from), readToEnd(dir, from))
+		wantCorrupt(t, fmt.Sprint("one left, from ", from), readToEnd(last, from))
+	}
+}
+
+// readToEnd reads a journal from a payload on and returns the error that ended it.
+func readToEnd(dir string, from uint64) error {
+	r, err := openJournalReader(durable.OS{}, dir, from)
+	for err == nil {
+		_, _, err = r.next()
+	}
+	if r != nil {
+		err = errors.Join(err, r.close())
+	}
+	return err
 }
 
 // TestJournalStaleBytes puts bytes behind the last frame that a disk may leave there: they never become frames.

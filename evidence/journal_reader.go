@@ -79,6 +79,9 @@ func (r *journalReader) open(number uint64) (*segmentReader, error) {
 		return nil, err
 	}
 	seg, err := openSegment(f, name)
+	if err == nil && (number == 1 || seg.head.number != number) {
+		err = follows(seg, number, nil)
+	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
