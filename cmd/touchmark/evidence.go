@@ -4,6 +4,8 @@ import (
 	"crypto/ed25519"
 	"fmt"
 	"iter"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -22,7 +24,8 @@ func evidenceCommand() *cli.Command {
 		Subcommands: []*cli.Command{
 			{
 				Name: "list", Usage: "list the records of a journal, oldest first",
-				Description: "EXAMPLE\n  touchmark evidence list --evidence journal --tool write_file",
+				Description: "The records are as the journal has them, and nothing about them is verified: see evidence verify.\n\n" +
+					"EXAMPLE\n  touchmark evidence list --evidence journal --tool write_file",
 				Flags: []cli.Flag{
 					evidenceFlag(),
 					&cli.Uint64Flag{Name: "from", Usage: "begin with sequence number `N`"},
@@ -95,9 +98,17 @@ func describeRecord(r *evidence.Record) *recordLine {
 func (l *recordLine) text() string {
 	what := l.Outcome
 	if l.Kind == string(evidence.KindDecision) {
-		what = fmt.Sprintf("%s %s %q %s %s", l.Decision, l.Method, l.Target, l.Caller, l.Reason)
+		what = fmt.Sprintf("%s %s %q %s %s", l.Decision, quoteUnlessWord(l.Method), l.Target, l.Caller, l.Reason)
 	}
 	return strings.TrimSpace(fmt.Sprintf("%6d %s %s %-9s %s", l.Sequence, l.Time, l.ID, l.Kind, what))
+}
+
+// quoteUnlessWord keeps a method that a caller made up from passing for the columns behind it.
+func quoteUnlessWord(s string) string {
+	if quoted := strconv.Quote(s); strings.ContainsAny(s, " \u00a0") || quoted != `"`+s+`"` {
+		return quoted
+	}
+	return s
 }
 
 func evidenceList(ctx *cli.Context) error {
@@ -106,6 +117,10 @@ func evidenceList(ctx *cli.Context) error {
 	}
 	if err := required(ctx, "evidence"); err != nil {
 		return err
+	}
+	kinds := []evidence.DecisionKind{evidence.Allow, evidence.Deny, evidence.RequireApproval, evidence.AllowWithConstraints}
+	if d := ctx.String("decision"); d != "" && !slices.Contains(kinds, evidence.DecisionKind(d)) {
+		return usagef("--decision %q is none of %q: the list would be empty whatever was decided", d, kinds)
 	}
 	con := consoleOf(ctx)
 	for stored, err := range evidence.ReadJournal(ctx.Path("evidence"), ctx.Uint64("from")) {
@@ -158,21 +173,30 @@ func evidenceVerify(ctx *cli.Context) error {
 	if err != nil {
 		return malformed(err)
 	}
+	later := 0 // records with members of a later version
 	for entry, err := range entriesOf(ctx) {
+		var v *evidence.VerifiedEntry
 		if err == nil {
-			_, err = chain.Add(entry)
+			v, err = chain.Add(entry)
 		}
 		if err != nil {
-			return con.judge(err, nil, "")
+			return err
+		}
+		if len(v.Record().Unknown) > 0 {
+			later++
 		}
 	}
 	s := chain.Summary()
 	if s.Records == 0 {
 		return undeterminedf("there are no records to verify")
 	}
+	if later > 0 {
+		con.note("%d records have members that this version does not know and says nothing about", later)
+	}
 	return con.result(map[string]any{
 		"verdict": "accepted", "records": s.Records, "first": s.First, "last": s.Last, "server": s.Server.String(),
 		"stream": s.Stream.String(), "head": s.Head.String(), "open": len(s.Open),
+		"unknown_members": later,
 	}, fmt.Sprintf("accepted: %d records of %s, %d to %d, signed and without a gap; %d calls without an outcome",
 		s.Records, s.Server, s.First, s.Last, len(s.Open)))
 }
