@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -64,8 +65,8 @@ func checkGlob(text string) error {
 		return fmt.Errorf("pattern %q has %q, which is reserved; only '*' and '?' stand for something else", text, text[i])
 	}
 	for _, c := range text {
-		if c < ' ' || c == 0x7f {
-			return fmt.Errorf("pattern %q has a control character", text)
+		if !unicode.IsPrint(c) { // it would look like a pattern that matches something else
+			return fmt.Errorf("pattern %q has a control character or one that does not show, %U", text, c)
 		}
 	}
 	return nil

@@ -109,6 +109,9 @@ rules:
 	if p.Version() != same.Version() {
 		t.Errorf("layout changed the digest:\n%s\n%s", p.Canonical(), same.Canonical())
 	}
+	if dos := mustParse(t, strings.ReplaceAll(example, "\n", "\r\n")); dos.Version() != p.Version() {
+		t.Errorf("line ends changed the digest:\n%s", dos.Canonical())
+	}
 	other := mustParse(t, strings.Replace(example, "min_level: 2", "min_level: 1", 1))
 	if p.Version() == other.Version() {
 		t.Error("a lower level has the same digest")
@@ -155,6 +158,17 @@ func TestRefusals(t *testing.T) {
 		{"alias", "version: 1\nrules: &r []\nx: *r\n", "an anchor"},
 		{"tag", "version: !!int 1\n", "line 1, column 10: a tag"},
 		{"custom tag", "version: !x 1\n", "a tag"},
+		{"tag without a name", "version: ! 1\n", "line 1, column 10: a tag"},
+		{"tag without a name on a mapping", "! {version: 1}\n", "line 1, column 1: a tag"},
+		{"tag without a name on a list", "# \u00e9\nversion: 1\n\"rules\": !\n  - {}\n", "line 3, column 10: a tag"},
+		{"tag without a name after an accent", "{\u00e9: ! 1}", "line 1, column 5: a tag"},
+		{"directive", "%YAML 1.1\n---\nversion: 1\n", "line 1, column 1: a line begins with '%'"},
+		{"line separator in a comment", "version: 1\n# x\u2028rules: []\n", "line 2, column 4: the character U+2028"},
+		{"paragraph separator in a comment", "# x\u2029rules: []\n", "line 1, column 4: the character U+2029"},
+		{"next line in a comment", "# x\u0085rules: []\n", "line 1, column 4: the character U+0085"},
+		{"carriage return in a comment", "# x\rrules: []\n", "line 1, column 4: a carriage return"},
+		{"carriage return at the end", "version: 1\r", "line 1, column 11: a carriage return"},
+		{"right-to-left override", "# \u202e\n", "line 1, column 3: the character U+202E"},
 		{"byte order mark", "\ufeffversion: 1\n", "byte order mark"},
 		{"UTF-16", "\xff\xfev\x00", "not UTF-8"},
 		{"invalid UTF-8", "version: 1 # \xff\n", "not UTF-8"},
@@ -186,6 +200,9 @@ func TestRefusals(t *testing.T) {
 		{"tool alternatives", rule(`id: a, match: {tool: "{a,b}"}, min_level: 1, decision: allow`), "which is reserved"},
 		{"tool backslash", rule(`id: a, match: {tool: 'a\*'}, min_level: 1, decision: allow`), "which is reserved"},
 		{"tool control character", rule(`id: a, match: {tool: "a\tb"}, min_level: 1, decision: allow`), "control character"},
+		{"tool of C1", rule(`id: a, match: {tool: "a\x85b"}, min_level: 1, decision: allow`), "control character"},
+		{"tool with a space of no width", rule("id: a, match: {tool: \"a\u200bb\"}, min_level: 1, decision: allow"), "U+200B"},
+		{"tool with a hard blank", rule(`id: a, match: {tool: "a\u00a0"}, min_level: 1, decision: allow`), "U+00A0"},
 		{"level 5", rule(`id: a, match: {tool: x}, min_level: 5, decision: allow`), `min_level "5" is not one of`},
 		{"level 02", rule(`id: a, match: {tool: x}, min_level: 02, decision: allow`), `min_level "02" is not one of`},
 		{"level 2.0", rule(`id: a, match: {tool: x}, min_level: 2.0, decision: allow`), "min_level is not one of"},
