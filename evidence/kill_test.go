@@ -215,11 +215,15 @@ func TestKilledProcessHelper(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				if i%4 == 0 {
-					if _, err := l.Record(context.Background(), outcomeDraft(ack)); err != nil {
-						t.Error(err)
-						return
-					}
+				switch i % 4 {
+				case 0:
+					_, err = l.Record(context.Background(), outcomeDraft(ack))
+				case 2:
+					err = l.Enqueue(context.Background(), outcomeDraft(ack))
+				}
+				if err != nil {
+					t.Error(err)
+					return
 				}
 			}
 		})

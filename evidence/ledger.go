@@ -62,6 +62,18 @@ type Ack struct {
 // UnavailableError with Pending set; should the record become durable all the same, and be a decision that
 // lets a call run, the ledger records an unknown outcome for it.
 func (l *Ledger) Record(ctx context.Context, draft *Draft) (*Ack, error) {
+	s, err := l.accept(ctx, draft)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.begin(ctx, s); err != nil {
+		return nil, err
+	}
+	return l.await(ctx, s)
+}
+
+// accept makes a slot of a draft.
+func (l *Ledger) accept(ctx context.Context, draft *Draft) (*slot, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, unavailable(CodeCanceled, err, "the context ended before the record had its place: %v", err)
 	}
@@ -69,11 +81,7 @@ func (l *Ledger) Record(ctx context.Context, draft *Draft) (*Ack, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &slot{record: record, private: private}
-	if err := l.begin(ctx, s); err != nil {
-		return nil, err
-	}
-	return l.await(ctx, s)
+	return &slot{record: record, private: private}, nil
 }
 
 // begin gives the record its place, signs it and hands it to the journal.
@@ -176,7 +184,7 @@ func (l *Ledger) abandon(s *slot) {
 	}
 	l.background.Go(func() {
 		if s.wait(context.Background()) == nil {
-			_ = l.settle(context.Background(), s.record.Sequence) // when it fails, the next Open does it
+			l.giveUp(s.record.Sequence)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 )
@@ -57,13 +58,38 @@ func (l *Ledger) stopFeeder() error {
 	}
 }
 
-// Flush waits until everything recorded before it was called is in the log.
+// Flush waits until everything recorded and enqueued before it was called is in the log.
 func (l *Ledger) Flush(ctx context.Context) error {
 	if l.feeder == nil {
 		return errors.New("evidence: the ledger has no log")
 	}
-	target, _, _ := l.journal.position()
+	target, err := l.sync(ctx)
+	if err != nil {
+		return err
+	}
 	return l.drain(ctx, target)
+}
+
+// sync waits until what has a place now is durable, and returns how many records that are.
+func (l *Ledger) sync(ctx context.Context) (uint64, error) {
+	target := uint64(math.MaxUint64)
+	for {
+		durable, changed, failed := l.journal.position()
+		l.mu.Lock()
+		target = min(target, l.head.next) // it goes back when a record cannot be signed
+		l.mu.Unlock()
+		if durable >= target {
+			return target, nil
+		}
+		if failed != nil {
+			return 0, journalError(failed)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return 0, fmt.Errorf("evidence: %d records are not durable: %w", target-durable, ctx.Err())
+		}
+	}
 }
 
 // drain waits until the log has this many entries.
@@ -86,9 +112,9 @@ func (l *Ledger) drain(ctx context.Context, target uint64) error {
 	}
 }
 
-// Close takes no more records, waits for those under way, records an unknown outcome for each call that has
-// none, waits until ctx ends for the log to take what it lacks, and releases the directory. An error says what
-// could not be done; what is not in the log then is shipped after the next Open.
+// Close takes no more records, waits for those under way, enqueued ones among them, records an unknown outcome for
+// each call that has none, waits until ctx ends for the log to take what it lacks, and releases the directory. An
+// error says what could not be done; what is not in the log then is shipped after the next Open.
 func (l *Ledger) Close(ctx context.Context) error {
 	l.mu.Lock()
 	if l.closed {
@@ -108,7 +134,7 @@ func (l *Ledger) Close(ctx context.Context) error {
 	l.dropQueue()
 	l.stop()
 	err = errors.Join(failed, err, l.stopFeeder())
-	err = errors.Join(err, l.journal.close())
+	err = errors.Join(err, journalError(l.journal.close()))
 	l.background.Wait() // whoever waited for the journal knows now
 	return err
 }

@@ -32,6 +32,22 @@ func failSyncs(op durabletest.Op) error {
 	return nil
 }
 
+// holdSync makes one sync of a journal on the disk wait, the first one after arm was called: held is closed when it
+// has begun, and release lets it end.
+func holdSync(disk *durabletest.Disk) (arm, release func(), held <-chan struct{}) {
+	var armed atomic.Bool
+	begun, end := make(chan struct{}), make(chan struct{})
+	disk.SetFault(func(op durabletest.Op) error {
+		journal := !strings.Contains(op.Name, checkpointName)
+		if op.Kind == durabletest.OpSync && journal && armed.CompareAndSwap(true, false) {
+			close(begun)
+			<-end
+		}
+		return nil
+	})
+	return func() { armed.Store(true) }, func() { close(end) }, begun
+}
+
 // TestKnownFault05EvidenceErrorsAreIgnored: in the published code a store that fails does not stop the call, records
 // are dropped by a rate limit, and a batch is lost when the log answers with an error. Here each record is kept or
 // refused: one that is refused says so, and one that is acknowledged is in the log in the end.
@@ -92,7 +108,8 @@ func TestKnownFault05EvidenceErrorsAreIgnored(t *testing.T) {
 }
 
 // TestLedgerCrashes lets the power fail at every operation of two ledgers on one disk. Every decision that was
-// acknowledged is in the journal of the next ledger once, the chain holds, and the log is the journal.
+// acknowledged is in the journal of the next ledger once, with its outcome if that was acknowledged or is before a
+// record that was, else with an unknown one. The chain holds, and the log is the journal.
 func TestLedgerCrashes(t *testing.T) {
 	t.Parallel()
 	cfg, log := ledgerConfig(t)
@@ -111,11 +128,21 @@ func TestLedgerCrashes(t *testing.T) {
 	})
 	for range 2 {
 		l := mustOpenLedger(t, cfg)
+		var enqueued []string
 		for i := range 12 {
 			ack := mustRecord(t, l, decisionDraft([]DecisionKind{Allow, Deny}[i%2], "read"))
 			acks = append(acks, acked{disk.Len(), ack.ID})
-			if i%4 == 0 {
+			for _, id := range enqueued {
+				acks = append(acks, acked{disk.Len(), outcomePrefix + id})
+			}
+			enqueued = nil
+			switch i % 6 {
+			case 0:
 				mustRecord(t, l, outcomeDraft(ack))
+				acks = append(acks, acked{disk.Len(), outcomePrefix + ack.ID})
+			case 2:
+				mustEnqueue(t, l, outcomeDraft(ack))
+				enqueued = append(enqueued, ack.ID)
 			}
 		}
 		mustClose(t, l)
@@ -156,6 +183,9 @@ func TestLedgerCrashes(t *testing.T) {
 	t.Logf("%d operations, %d crashes", disk.Len(), crashes)
 }
 
+// outcomePrefix is put before the id of a decision to name its outcome.
+const outcomePrefix = "outcome of "
+
 // withoutCheckpoints hides the checkpoints of a log, whose key is new after each crash of the test.
 type withoutCheckpoints struct{ feederLog }
 
@@ -178,9 +208,12 @@ func checkAfterCrash(t *testing.T, crash *durabletest.Crash, cfg *LedgerConfig, 
 			t.Fatalf("%v: %v", crash, err)
 		}
 		delete(want, e.Record.ID)
+		if o := e.Record.Outcome; o != nil && o.Status != OutcomeUnknown {
+			delete(want, outcomePrefix+o.DecisionID)
+		}
 	}
 	if len(want) != 0 {
-		t.Fatalf("%v: %d acknowledged decisions are gone", crash, len(want))
+		t.Fatalf("%v: %d acknowledged records are gone", crash, len(want))
 	}
 	summary, err := VerifyChain(journal, &ChainConfig{Keys: newTestSigner("ledger").keys})
 	if err != nil || len(summary.Open) != 0 {
@@ -263,16 +296,8 @@ func TestCanceledRecords(t *testing.T) {
 	disk := onDisk(cfg)
 	l := mustOpenLedger(t, cfg)
 	ctx, cancel := context.WithCancel(context.Background())
-	var hold atomic.Bool
-	held, release := make(chan struct{}, 1), make(chan struct{})
-	disk.SetFault(func(op durabletest.Op) error {
-		if op.Kind == durabletest.OpSync && hold.CompareAndSwap(true, false) {
-			held <- struct{}{}
-			<-release
-		}
-		return nil
-	})
-	hold.Store(true)
+	arm, release, held := holdSync(disk)
+	arm()
 	answer := make(chan error)
 	go func() {
 		_, err := l.Record(ctx, decisionDraft(Allow, "read"))
@@ -289,7 +314,7 @@ func TestCanceledRecords(t *testing.T) {
 	if !errors.As(err, &u) || u.Code != CodeCanceled || u.Pending {
 		t.Errorf("canceled before: %v", err)
 	}
-	close(release)
+	release()
 	l.background.Wait()
 	mustClose(t, l)
 	var statuses []OutcomeStatus

@@ -194,12 +194,8 @@ func (l *Ledger) findOpen(from, records uint64) error {
 func (l *Ledger) settle(ctx context.Context, decisions ...uint64) error {
 	slots := make([]*slot, 0, len(decisions))
 	for _, seq := range decisions {
-		l.mu.Lock()
-		id := l.open.ids[seq]
-		l.mu.Unlock()
-		s := &slot{private: new(Private), settles: true, record: &Record{
-			Outcome: &Outcome{DecisionID: id, DecisionSequence: seq, Status: OutcomeUnknown},
-		}}
+		s := l.unknown(seq)
+		s.settles = true
 		if err := l.begin(ctx, s); err != nil {
 			return err
 		}

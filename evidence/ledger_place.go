@@ -21,6 +21,7 @@ type slot struct {
 	private *Private
 	opens   bool // a decision whose outcome is to come
 	settles bool // written by the ledger itself, to be taken while it is being closed
+	left    bool // an outcome that nobody waits for
 
 	// Set before the record has its place.
 	template   *template
@@ -169,7 +170,8 @@ func (l *Ledger) deliver(s *slot, err error) {
 }
 
 // withdraw takes back a record that could not be signed, and all that came after it: none of them was given to
-// the journal, so the chain goes on from the one before.
+// the journal, so the chain goes on from the one before. Who waits for one of them is told; an outcome that was
+// left to the ledger becomes an unknown one.
 func (l *Ledger) withdraw(s *slot, cause error) {
 	i := 0
 	for l.queue[i] != s {
@@ -180,6 +182,9 @@ func (l *Ledger) withdraw(s *slot, cause error) {
 		l.journal.release(later.space)
 		l.open.cancel(later)
 		later.refuse(unavailable(CodeSigningFailed, cause, "record %d could not be signed: %v", s.record.Sequence, cause))
+		if later.left && later != s && !l.closed {
+			l.background.Go(func() { l.giveUp(later.record.Outcome.DecisionSequence) })
+		}
 	}
 	clear(l.queue[i:])
 	l.queue = l.queue[:i]

@@ -49,7 +49,8 @@ type Outcome struct {
 
 // Finish records the outcome of what was granted. It must be called once, also when the attempt failed or
 // its context ended. An error means that the outcome could not be recorded: the answer must then be withheld
-// (spec/guard.md section 8).
+// (spec/guard.md section 8). Without one the outcome has its place in the records; it is durable already where
+// [Config] has DurableOutcomes, or its Evidence is no [Enqueuer].
 func (gr *Grant) Finish(ctx context.Context, o Outcome) error {
 	if gr.ended.Swap(true) {
 		return errors.New("guard: the grant was finished before")
@@ -65,8 +66,7 @@ func (gr *Grant) Finish(ctx context.Context, o Outcome) error {
 	case o.InputRequired:
 		out.Status = evidence.OutcomeInputRequired
 	}
-	_, err := gr.guard.keep(ctx, &evidence.Draft{Outcome: out, Result: o.Result})
-	return err
+	return gr.guard.recordOutcome(ctx, &evidence.Draft{Outcome: out, Result: o.Result})
 }
 
 // ClassOf returns the error class of an error that an attempt returned, and "" for nil. The end of ctx

@@ -161,3 +161,55 @@ func TestWrap(t *testing.T) {
 		t.Error("an argument that has no JSON form")
 	}
 }
+
+// queue is a recorder that counts what it is to keep and what is left to it.
+type queue struct {
+	*guardtest.Recorder
+	kept, left int
+	panics     bool
+}
+
+func (q *queue) Record(ctx context.Context, d *evidence.Draft) (*evidence.Ack, error) {
+	q.kept++
+	return q.Recorder.Record(ctx, d)
+}
+
+func (q *queue) Enqueue(ctx context.Context, d *evidence.Draft) error {
+	if q.panics {
+		panic("queue")
+	}
+	q.left++
+	return errors.Join(ctx.Err(), q.Recorder.Enqueue(ctx, d))
+}
+
+// TestDurableOutcomes: an outcome is left to the recorder, if that can take it and nobody wants it durable.
+func TestDurableOutcomes(t *testing.T) {
+	w := guardtest.New(t)
+	q := &queue{Recorder: w.Recorder}
+	call := func(r guard.Recorder, durable bool) error {
+		g := w.Guard(withPolicy(guard.UnsafeAllowAll{}), func(c *guard.Config) {
+			c.Evidence, c.DurableOutcomes = r, durable
+		})
+		q.kept, q.left = 0, 0
+		grant, err := g.Check(t.Context(), guardtest.Call("x", "{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		return grant.Finish(ended, guard.Outcome{})
+	}
+	if err := call(q, false); err != nil || q.kept != 1 || q.left != 1 {
+		t.Errorf("by default: %d kept, %d left, %v", q.kept, q.left, err)
+	}
+	if err := call(q, true); err != nil || q.kept != 2 || q.left != 0 {
+		t.Errorf("durable: %d kept, %d left, %v", q.kept, q.left, err)
+	}
+	if err := call(recorderFunc(q.Record), false); err != nil || q.kept != 2 || q.left != 0 {
+		t.Errorf("a recorder that takes nothing without waiting: %d kept, %d left, %v", q.kept, q.left, err)
+	}
+	q.panics = true
+	if err := call(q, false); guard.RefusalOf(err).Code != guard.CodeEvidenceUnavailable {
+		t.Errorf("a recorder that panics: %v", err)
+	}
+}

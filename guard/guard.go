@@ -20,6 +20,14 @@ type Recorder interface {
 	Record(ctx context.Context, d *evidence.Draft) (*evidence.Ack, error)
 }
 
+// An Enqueuer is a Recorder that can take an outcome without waiting for the disk, as *evidence.Ledger does. An
+// outcome that it took and then lost is unknown, and it must say so in its records; what made it lose one must make
+// it refuse what comes after.
+type Enqueuer interface {
+	Recorder
+	Enqueue(ctx context.Context, outcome *evidence.Draft) error
+}
+
 // A Config says what a [Guard] protects, and with what. The zero Config is refused.
 type Config struct {
 	// Server is who is protected: the DID that call proofs must name. Required with Badges.
@@ -38,6 +46,11 @@ type Config struct {
 
 	// Evidence keeps the records. Required.
 	Evidence Recorder
+
+	// DurableOutcomes makes [Grant.Finish] wait until the outcome is durable, as Check always does for the
+	// decision. By default an outcome is left to an Evidence that is an [Enqueuer]: the answer does not wait for
+	// the disk, and after a crash the outcome may be unknown (spec/guard.md section 8).
+	DurableOutcomes bool
 
 	// AllowBearerUnsafe admits badges without a call proof, so that whoever has seen a badge can use it
 	// until it expires. It is stamped on every record. A call proof that is presented must still hold.
@@ -61,6 +74,7 @@ type Guard struct {
 	proofs   *pop.Verifier
 	policy   Policy
 	evidence Recorder
+	outcomes Enqueuer // nil: evidence keeps them
 	bearer   bool
 	shadow   bool
 	log      *slog.Logger
@@ -88,6 +102,9 @@ func New(cfg *Config) (*Guard, error) {
 		server: cfg.Server, badges: cfg.Badges, proofs: cfg.Proofs, policy: cfg.Policy,
 		evidence: cfg.Evidence, bearer: cfg.AllowBearerUnsafe, shadow: cfg.UnsafeShadow,
 		log: cfg.Logger, now: cfg.Time,
+	}
+	if q, ok := cfg.Evidence.(Enqueuer); ok && !cfg.DurableOutcomes {
+		g.outcomes = q
 	}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)

@@ -25,6 +25,23 @@ func (g *Guard) record(ctx context.Context, e *entry) (*evidence.Ack, error) {
 	return g.keep(ctx, g.draft(e))
 }
 
+// recordOutcome leaves an outcome to a recorder that takes it without making the caller wait.
+func (g *Guard) recordOutcome(ctx context.Context, d *evidence.Draft) (err error) {
+	if g.outcomes == nil {
+		_, err = g.keep(ctx, d)
+		return err
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = g.unkept(g.panicked(p).err)
+		}
+	}()
+	if err := g.outcomes.Enqueue(context.WithoutCancel(ctx), d); err != nil {
+		return g.unkept(err)
+	}
+	return nil
+}
+
 // keep hands a draft to the recorder, and trusts neither its manners nor its answer.
 func (g *Guard) keep(ctx context.Context, d *evidence.Draft) (ack *evidence.Ack, err error) {
 	defer func() {

@@ -1,0 +1,11 @@
+package evidence
+
+import "github.com/touchmark-dev/touchmark/internal/durable/durabletest"
+
+// OnDisk moves a ledger to a disk in memory.
+func OnDisk(cfg *LedgerConfig) *durabletest.Disk { return onDisk(cfg) }
+
+// HoldSync is holdSync.
+func HoldSync(disk *durabletest.Disk) (arm, release func(), held <-chan struct{}) {
+	return holdSync(disk)
+}
