@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -16,6 +17,9 @@ import (
 
 // MaxBodyBytes is the size of the largest HTTP request body that [Adapter.Handler] lets through.
 const MaxBodyBytes = 4 << 20
+
+// MaxBatch is how many messages one HTTP request may hold.
+const MaxBatch = 64
 
 // headerTicket carries the key of a ticket from the HTTP handler to the middleware, through the one thing that
 // the SDK hands on from request to request unchanged. What a client sends under this name is removed.
@@ -40,11 +44,13 @@ type wireCall struct {
 	} `json:"params"`
 }
 
+// name is what the guard takes for the name of what is asked for, and for methods that it does not know
+// whatever names something.
 func (c *wireCall) name() string {
-	if c.Params.Name != "" {
-		return c.Params.Name
+	if kind := kindOf(c.Method); kind == guard.KindResource || kind == "" && c.Params.Name == "" {
+		return c.Params.URI
 	}
-	return c.Params.URI
+	return c.Params.Name
 }
 
 // Handler wraps the SDK's HTTP handler, outside of which nothing may look at MCP requests. A request that the
@@ -61,7 +67,7 @@ func (a *Adapter) Handler(next http.Handler) http.Handler {
 		req.Header.Del(headerTicket)
 		body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, MaxBodyBytes))
 		if err != nil {
-			a.reject(w, req, http.StatusRequestEntityTooLarge)
+			a.reject(w, req, statusOf(err))
 			return
 		}
 		calls, err := readCalls(body)
@@ -82,6 +88,15 @@ func (a *Adapter) Handler(next http.Handler) http.Handler {
 	})
 }
 
+// statusOf answers a body that could not be read to its end.
+func statusOf(err error) int {
+	var tooLong *http.MaxBytesError
+	if errors.As(err, &tooLong) {
+		return http.StatusRequestEntityTooLarge
+	}
+	return http.StatusBadRequest
+}
+
 // reject refuses a body that cannot be read, and records that somebody tried.
 func (a *Adapter) reject(w http.ResponseWriter, req *http.Request, status int) {
 	a.recordRejected(req, &wireCall{Method: methodUnreadable}, status)
@@ -99,6 +114,9 @@ func readCalls(body []byte) ([]wireCall, error) {
 		messages = append(messages, body)
 	} else if err := json.Unmarshal(body, &messages); err != nil {
 		return nil, err
+	}
+	if len(messages) > MaxBatch { // each may cost a record
+		return nil, errors.New("mcpguard: too many messages in one body")
 	}
 	var calls []wireCall
 	for _, m := range messages {

@@ -10,6 +10,9 @@ import (
 	"github.com/touchmark-dev/touchmark/internal/mcpwire"
 )
 
+// stateless is the version of the protocol from which on results have a type.
+const stateless = "2026-07-28"
+
 // cachePrivate is the cache scope of everything that depends on who asked.
 const cachePrivate = "private"
 
@@ -45,12 +48,23 @@ func detach(res mcp.Result) mcp.Result {
 	return out
 }
 
+// settle gives a detached result the members that the guard, and after it the SDK, would still change, so that
+// its outcome commits to what the caller gets.
+func settle(x *exchange, res mcp.Result) mcp.Result {
+	switch r := res.(type) {
+	case *mcp.ReadResourceResult:
+		r.CacheScope = cachePrivate
+	case *mcp.CompleteResult:
+		if v, ok := x.req.(interface{ ProtocolVersion() string }); ok && v.ProtocolVersion() >= stateless {
+			r.ResultType = "complete"
+		}
+	}
+	return res
+}
+
 // attach puts into the _meta of a detached result where the evidence of the decision is (spec/guard.md section
 // 7.2), in place of anything that a handler left there.
 func attach(res mcp.Result, ack evidence.Ack) {
-	if r, ok := res.(*mcp.ReadResourceResult); ok {
-		r.CacheScope = cachePrivate
-	}
 	if !hasMeta(res) {
 		return
 	}

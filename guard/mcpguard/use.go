@@ -55,7 +55,7 @@ func (a *Adapter) run(ctx context.Context, x *exchange, grant *guard.Grant) (res
 		res = nil
 	}
 	if res != nil && err == nil {
-		res = detach(res)
+		res = settle(x, detach(res))
 	}
 	o = outcome(ctx, res, err)
 	if res != nil && err == nil {
