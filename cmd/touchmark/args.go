@@ -27,7 +27,8 @@ func (l *commandLine) argv() []string {
 	return argv
 }
 
-// arrange sorts the arguments by what the commands of app say about flags.
+// arrange sorts the arguments by what the commands of app say about flags. With
+// an error it returns what it had sorted so far.
 func arrange(app *cli.App, args []string) (*commandLine, error) {
 	line := &commandLine{program: args[0]}
 	commands, current := app.Commands, (*cli.Command)(nil)
@@ -43,16 +44,15 @@ func arrange(app *cli.App, args []string) (*commandLine, error) {
 		case arg == "--help" || arg == "-h":
 			line.help = true
 		case isFlag(arg):
-			into, takesValue := line.flag(app, current, arg)
-			*into = append(*into, arg)
-			if takesValue && !strings.Contains(arg, "=") && i+1 < len(args) {
-				i++
-				*into = append(*into, args[i])
+			n, err := line.flag(app, current, args[i:])
+			if err != nil {
+				return line, err
 			}
+			i += n - 1
 		case len(commands) > 0:
 			next := findCommand(commands, arg)
 			if next == nil {
-				return nil, unknownCommand(arg, commands, strings.Join(append([]string{app.Name}, line.path...), " "))
+				return line, unknownCommand(arg, commands, strings.Join(append([]string{app.Name}, line.path...), " "))
 			}
 			current, commands = next, next.Subcommands
 			line.path = append(line.path, next.Name)
@@ -72,22 +72,57 @@ func (l *commandLine) rest(current *cli.Command, args []string) {
 	l.arguments = append(l.arguments, args...)
 }
 
-// flag says where a flag belongs and whether the next argument is its value. A
-// flag that nobody knows goes to the command, which refuses it.
-func (l *commandLine) flag(app *cli.App, current *cli.Command, arg string) (into *[]string, takesValue bool) {
-	name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+// flag takes in the flag that args begins with, and returns how many of args it
+// is: with its value, two.
+func (l *commandLine) flag(app *cli.App, current *cli.Command, args []string) (int, error) {
+	name, _, hasValue := strings.Cut(strings.TrimLeft(args[0], "-"), "=")
+	into, f := &l.flags, cli.Flag(nil)
 	if current != nil {
-		if f := findFlag(current.Flags, name); f != nil {
-			return &l.flags, takesAValue(f)
+		f = findFlag(current.Flags, name)
+	}
+	if f == nil {
+		into, f = &l.globals, findFlag(app.Flags, name)
+	}
+	if f == nil {
+		return 0, l.unknownFlag(app, current, name)
+	}
+	n := 1
+	if takesAValue(f) && !hasValue {
+		if len(args) < 2 || strings.HasPrefix(args[1], "--") {
+			return 0, hint(usagef("--%s has no value", name), "see: %s --help", l.commandName(app))
+		}
+		n = 2
+	}
+	*into = append(*into, args[:n]...)
+	return n, nil
+}
+
+func (l *commandLine) commandName(app *cli.App) string {
+	return strings.Join(append([]string{app.Name}, l.path...), " ")
+}
+
+// unknownFlag says where a flag belongs, or which one is like it.
+func (l *commandLine) unknownFlag(app *cli.App, current *cli.Command, name string) error {
+	commands, among := app.Commands, app.Flags
+	if current != nil {
+		commands, among = current.Subcommands, append(slices.Clone(current.Flags), app.Flags...)
+	}
+	elsewhere := ""
+	walk(commands, l.path, func(c *cli.Command, path []string) {
+		if elsewhere == "" && findFlag(c.Flags, name) != nil {
+			elsewhere = app.Name + " " + strings.Join(path, " ")
+		}
+	})
+	if elsewhere != "" {
+		return hint(usagef("--%s stands before the command that it belongs to", name), "put it behind, as in: %s --%s ...", elsewhere, name)
+	}
+	err := usagef("%s has no flag --%s", l.commandName(app), name)
+	for _, f := range among {
+		if near(name, f.Names()[0]) {
+			return hint(err, "did you mean: --%s", f.Names()[0])
 		}
 	}
-	if f := findFlag(app.Flags, name); f != nil {
-		return &l.globals, takesAValue(f)
-	}
-	if current == nil {
-		return &l.globals, false
-	}
-	return &l.flags, false
+	return hint(err, "see: %s --help", l.commandName(app))
 }
 
 func isFlag(arg string) bool { return len(arg) > 1 && arg[0] == '-' }

@@ -181,14 +181,14 @@ func badgeVerify(ctx *cli.Context) error {
 	}
 	v, err := t.badges()
 	if err != nil {
-		return con.judge(err, nil, "")
+		return err
 	}
 	b, err := v.Verify(ctx.Context, token)
 	if err == nil && !b.Level().AtLeast(minimum) {
 		err = &levelError{have: b.Level(), want: minimum}
 	}
 	if err != nil {
-		return con.judge(err, nil, "")
+		return err
 	}
 	d := describeBadge(b)
 	return con.result(d, fmt.Sprintf("accepted: level %s\nsubject    %s\nissuer     %s\nassurance  %s\njti        %s\nexpires    %s",

@@ -2,24 +2,21 @@ package main
 
 import (
 	"context"
-	"crypto"
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"net/url"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/agent"
 	"github.com/touchmark-dev/touchmark/did"
 	"github.com/touchmark-dev/touchmark/internal/strictjson"
-)
-
-type (
-	signingKey = crypto.Signer
-	fileMode   = os.FileMode
 )
 
 func callCommand() *cli.Command {
@@ -66,6 +63,9 @@ func targetOf(ctx *cli.Context, least int) (*agent.Target, []string, error) {
 			return nil, nil, hint(usagef("no server"), "give its URL, or -- and the command that launches it")
 		}
 		t.URL, args = args[0], args[1:]
+		if u, err := url.Parse(t.URL); err != nil || u.Scheme != "https" || u.Host == "" {
+			return nil, nil, hint(usagef("%q is not the https URL of a server", t.URL), "a command to launch stands behind --")
+		}
 	} else if len(con.child) == 0 {
 		return nil, nil, usagef("no command after --")
 	}
@@ -84,26 +84,48 @@ func call(ctx *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if ctx.IsSet("receipt") {
-		if err := required(ctx, "log", "log-policy"); err != nil {
-			return hint(err, "a receipt is read from the log and verified by its policy")
+	var arguments json.RawMessage
+	if least > 0 {
+		if arguments, err = callArguments(ctx.String("args"), args[1:]); err != nil {
+			return err
 		}
+	} else if ctx.IsSet("args") || ctx.IsSet("receipt") {
+		return usagef("--list calls no tool: it takes neither --args nor --receipt")
+	}
+	if err := checkReceipt(ctx); err != nil {
+		return err
 	}
 	limit, cancel := context.WithTimeout(ctx.Context, ctx.Duration("timeout"))
 	defer cancel()
 	s, done, err := connect(limit, ctx, target)
 	if err != nil {
-		return consoleOf(ctx).judge(err, nil, "")
+		return err
 	}
 	defer done()
 	if ctx.Bool("list") {
 		return listTools(limit, ctx, s)
 	}
-	arguments, err := callArguments(ctx.String("args"), args[1:])
-	if err != nil {
-		return err
-	}
 	return callTool(limit, ctx, s, args[0], arguments)
+}
+
+// checkReceipt refuses, before anything is called, a receipt that could not be
+// had or written afterwards.
+func checkReceipt(ctx *cli.Context) error {
+	name := ctx.Path("receipt")
+	if name == "" {
+		return nil
+	}
+	if err := required(ctx, "log", "log-policy"); err != nil {
+		return hint(err, "a receipt is read from the log and verified by its policy")
+	}
+	if name == "-" {
+		return usagef("--receipt wants a file: standard output has the result of the call")
+	}
+	if _, err := os.Stat(name); err == nil {
+		return usagef("%s is there already: name a new file for the receipt", name)
+	}
+	_, _, err := openLogClient(ctx)
+	return err
 }
 
 // connect verifies the server and begins a session as who the flags say.
@@ -119,21 +141,11 @@ func connect(limit context.Context, ctx *cli.Context, target *agent.Target) (*ag
 		return nil, nil, err
 	}
 	cfg := &agent.Config{Target: *target, Verifier: v, Version: readVersion().Version}
-	if name := ctx.Path("badge"); name != "" {
-		if cfg.Badge, err = con.readToken(name); err == nil {
-			err = required(ctx, "key")
-		}
-		if err == nil {
-			key, keyErr := readKey(con, ctx.Path("key"))
-			if err = keyErr; err == nil {
-				cfg.Key = key.Key
-			}
-		}
+	if err = readCaller(ctx, cfg); err != nil {
+		t.close()
+		return nil, nil, err
 	}
-	var s *agent.Session
-	if err == nil {
-		s, err = agent.Connect(limit, cfg)
-	}
+	s, err := agent.Connect(limit, cfg)
 	if err != nil {
 		t.close()
 		return nil, nil, err
@@ -142,11 +154,36 @@ func connect(limit context.Context, ctx *cli.Context, target *agent.Target) (*ag
 	return s, func() { s.Close(); t.close() }, nil
 }
 
+// readCaller reads who calls: nobody, without a badge.
+func readCaller(ctx *cli.Context, cfg *agent.Config) error {
+	con, name := consoleOf(ctx), ctx.Path("badge")
+	if name == "" {
+		con.note("no --badge: the call is anonymous")
+		return nil
+	}
+	if err := required(ctx, "key"); err != nil {
+		return err
+	}
+	token, err := con.readToken(name)
+	if err != nil {
+		return err
+	}
+	if _, err := badge.Inspect(token); err != nil {
+		return malformed(fmt.Errorf("%s holds no badge: %w", name, err))
+	}
+	key, err := readKey(con, ctx.Path("key"))
+	if err != nil {
+		return err
+	}
+	cfg.Badge, cfg.Key = token, key.Key
+	return nil
+}
+
 func listTools(limit context.Context, ctx *cli.Context, s *agent.Session) error {
 	con := consoleOf(ctx)
 	tools, err := s.Tools(limit)
 	if err != nil {
-		return con.judge(err, nil, "")
+		return err
 	}
 	for _, t := range tools {
 		if err := con.result(map[string]string{"name": t.Name, "description": t.Description}, t.Name); err != nil {
@@ -160,7 +197,7 @@ func callTool(limit context.Context, ctx *cli.Context, s *agent.Session, tool st
 	con := consoleOf(ctx)
 	r, err := s.Call(limit, tool, arguments)
 	if err != nil {
-		return con.judge(err, nil, "")
+		return err
 	}
 	if r.Evidence != nil {
 		con.note("evidence %s, leaf %s", r.Evidence.ID, r.Evidence.LeafHash)

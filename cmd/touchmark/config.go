@@ -1,41 +1,20 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 	"go.yaml.in/yaml/v3"
 )
-
-// environmentPrefix begins the names of the environment variables that stand
-// for flags: TOUCHMARK_MIN_LEVEL for --min-level.
-const environmentPrefix = "TOUCHMARK_"
-
-// withEnvironment lets the environment stand for flags that are not given.
-func withEnvironment(flags []cli.Flag) []cli.Flag {
-	for _, f := range flags {
-		name := environmentPrefix + strings.ToUpper(strings.ReplaceAll(f.Names()[0], "-", "_"))
-		switch f := f.(type) {
-		case *cli.BoolFlag:
-			f.EnvVars = []string{name}
-		case *cli.StringFlag:
-			f.EnvVars = []string{name}
-		case *cli.PathFlag:
-			f.EnvVars = []string{name}
-		case *cli.StringSliceFlag:
-			f.EnvVars = []string{name}
-		case *cli.DurationFlag:
-			f.EnvVars = []string{name}
-		case *cli.Uint64Flag:
-			f.EnvVars = []string{name}
-		}
-	}
-	return flags
-}
 
 // configure fills in the flags of a command that were not given, from the
 // file that --config names and the directory that --home names. A command's
@@ -48,14 +27,22 @@ func withEnvironment(flags []cli.Flag) []cli.Flag {
 // Flags that stand at the top hold for every command that has them, and what is
 // nearer to the command goes before. A name that no command has is an error.
 func (con *console) configure(ctx *cli.Context, path []string) error {
+	con.noteIgnored(ctx.Command.Flags)
+	home, inherited := ctx.Path("home"), !con.isTyped("home")
 	if name := ctx.Path("config"); name != "" {
-		c := &configFile{name: name, app: ctx.App}
+		c := &configFile{name: name, app: ctx.App, inherited: !con.isTyped("config")}
 		if err := c.apply(ctx, path); err != nil {
 			return err
 		}
+		if dir, ok := c.values["home"]; ok && !ctx.IsSet("home") {
+			home, inherited = dir[0], c.inherited
+		}
 	}
-	if dir := ctx.Path("home"); dir != "" {
-		return atHome(ctx, dir, path)
+	if home != "" {
+		return atHome(ctx, home, path, inherited)
+	}
+	if findFlag(ctx.Command.Flags, "as") != nil && ctx.IsSet("as") {
+		return usagef("--as names files of a home: give it with --home DIR")
 	}
 	return nil
 }
@@ -67,6 +54,9 @@ type configFile struct {
 	// relative is the directory that file names in the file are relative to;
 	// empty means the working directory.
 	relative string
+	// inherited: nobody named the file on the command line. It then must not
+	// weaken a check.
+	inherited bool
 
 	depth  map[string]int // of the group that a flag was taken from
 	values map[string][]string
@@ -80,32 +70,62 @@ func (c *configFile) errorf(n *yaml.Node, format string, args ...any) error {
 // apply checks the whole file, and sets the flags of the command at path that
 // are not set.
 func (c *configFile) apply(ctx *cli.Context, path []string) error {
-	data, err := os.ReadFile(c.name)
-	if err != nil {
+	doc, err := c.parse(consoleOf(ctx))
+	if err != nil || doc == nil {
 		return err
 	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(data, &doc); err != nil {
-		return usagef("%s: %v", c.name, err)
-	}
-	if doc.Kind == 0 {
-		return nil
-	}
 	c.depth, c.values, c.at = map[string]int{}, map[string][]string{}, map[string]*yaml.Node{}
-	if err := c.group(doc.Content[0], c.app.Commands, nil, path); err != nil {
+	if err := c.group(doc, c.app.Commands, nil, path); err != nil {
 		return err
 	}
 	if err := c.console(ctx); err != nil {
 		return err
 	}
-	for flag, values := range c.values {
-		if findFlag(ctx.Command.Flags, flag) == nil || ctx.IsSet(flag) {
+	for _, flag := range slices.Sorted(maps.Keys(c.values)) {
+		f := findFlag(ctx.Command.Flags, flag)
+		if f == nil || ctx.IsSet(flag) || f.Names()[0] != flag && c.depth[flag] == 0 { // at the top an alias has another meaning
 			continue
 		}
-		for _, v := range values {
-			if err := ctx.Set(flag, c.locate(flag, v)); err != nil {
-				return c.errorf(c.at[flag], "%s: %v", flag, err)
-			}
+		if err := c.set(ctx, f, flag); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parse returns the one document in the file, nil if it holds none.
+func (c *configFile) parse(con *console) (*yaml.Node, error) {
+	data, err := con.readInput(c.name)
+	if err != nil {
+		return nil, err
+	}
+	var doc yaml.Node
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	if err := d.Decode(&doc); errors.Is(err, io.EOF) {
+		return nil, nil
+	} else if err != nil {
+		return nil, usagef("%s: %v", c.name, err)
+	}
+	var second yaml.Node
+	if err := d.Decode(&second); !errors.Is(err, io.EOF) {
+		return nil, usagef("%s: want one document", c.name)
+	}
+	return doc.Content[0], nil
+}
+
+// set gives a flag of the command the value that the file has for it.
+func (c *configFile) set(ctx *cli.Context, f cli.Flag, flag string) error {
+	values, at := c.values[flag], c.at[flag]
+	if c.inherited && weakens(f.Names()[0]) {
+		return hint(c.errorf(at, "%s: a file that only the environment names must not weaken a check", flag),
+			"name the file, or its directory, on the command line: --config FILE, --home DIR")
+	}
+	if _, many := f.(*cli.StringSliceFlag); !many && len(values) != 1 {
+		return c.errorf(at, "%s: want one value", flag)
+	}
+	for _, v := range values {
+		if err := ctx.Set(flag, c.locate(flag, v)); err != nil {
+			return c.errorf(at, "%s: %v", flag, err)
 		}
 	}
 	return nil
@@ -119,7 +139,7 @@ var fileFlags = map[string]bool{
 
 // locate makes a file name in the file relative to c.relative.
 func (c *configFile) locate(flag, value string) string {
-	if c.relative == "" {
+	if c.relative == "" || value == "-" {
 		return value
 	}
 	if url, file, ok := strings.Cut(value, "="); ok && flag == "issuer" && !filepath.IsAbs(file) {
@@ -197,7 +217,7 @@ func (c *configFile) console(ctx *cli.Context) error {
 
 // known reports whether a command at or below the path has the flag.
 func (c *configFile) known(flag string, at []string) bool {
-	found := len(at) == 0 && consoleFlags[flag] != nil
+	found := len(at) == 0 && (consoleFlags[flag] != nil || flag == "home")
 	walk(c.app.Commands, nil, func(cmd *cli.Command, path []string) {
 		if isPrefix(at, path) && findFlag(cmd.Flags, flag) != nil {
 			found = true
@@ -207,20 +227,21 @@ func (c *configFile) known(flag string, at []string) bool {
 }
 
 func (c *configFile) read(n *yaml.Node) ([]string, error) {
-	switch n.Kind {
-	case yaml.ScalarNode:
-		return []string{n.Value}, nil
-	case yaml.SequenceNode:
-		var values []string
-		for _, item := range n.Content {
-			if item.Kind != yaml.ScalarNode {
-				return nil, c.errorf(item, "want a value")
-			}
-			values = append(values, item.Value)
-		}
-		return values, nil
+	items := []*yaml.Node{n}
+	if n.Kind == yaml.SequenceNode {
+		items = n.Content
 	}
-	return nil, c.errorf(n, "want a value or a list of values")
+	values := make([]string, 0, len(items))
+	for _, item := range items {
+		if item.Kind != yaml.ScalarNode || item.Tag == "!!null" {
+			return nil, c.errorf(item, "want a value or a list of values")
+		}
+		values = append(values, item.Value)
+	}
+	if len(values) == 0 {
+		return nil, c.errorf(n, "want a value or a list of values")
+	}
+	return values, nil
 }
 
 func isPrefix(prefix, path []string) bool {
@@ -236,10 +257,15 @@ func isPrefix(prefix, path []string) bool {
 }
 
 // atHome fills in from a home directory what was not given (see the topic home).
-func atHome(ctx *cli.Context, dir string, path []string) error {
+func atHome(ctx *cli.Context, dir string, path []string, inherited bool) error {
+	if info, err := os.Stat(dir); err != nil {
+		return hint(fmt.Errorf("--home: %w", err), "a home is made by: touchmark tour --keep DIR (see: touchmark help home)")
+	} else if !info.IsDir() {
+		return usagef("--home: %s is no directory", dir)
+	}
 	trust := filepath.Join(dir, "trust.yaml")
 	if exists(trust) {
-		c := &configFile{name: trust, app: ctx.App, relative: dir}
+		c := &configFile{name: trust, app: ctx.App, relative: dir, inherited: inherited}
 		if err := c.apply(ctx, path); err != nil {
 			return err
 		}
@@ -247,6 +273,9 @@ func atHome(ctx *cli.Context, dir string, path []string) error {
 	as := "agent"
 	if findFlag(ctx.Command.Flags, "as") != nil && ctx.String("as") != "" {
 		as = ctx.String("as")
+		if _, err := os.Stat(filepath.Join(dir, as+".badge")); err != nil && !ctx.IsSet("badge") {
+			return hint(fmt.Errorf("--as %s: %w", as, err), "without --as and --badge the call is anonymous")
+		}
 	}
 	for flag, name := range map[string]string{
 		"key": as + ".jwk", "badge": as + ".badge", "identity": ".", "evidence": "journal",

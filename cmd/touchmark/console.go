@@ -21,6 +21,11 @@ type console struct {
 	path  []string // of the command that was asked for
 	child []string // the command line behind "--"
 
+	globals []string // the flags of every command that stand on the command line
+	read    bool     // standard input was read: there is nothing left in it
+	printed bool     // a result went to out
+	stream  bool     // out belongs to a protocol, and nothing else goes there
+
 	json    bool
 	quiet   bool
 	verbose bool
@@ -62,18 +67,26 @@ func (con *console) result(v any, text string) error {
 
 // line prints one JSON object on a line of its own.
 func (con *console) line(v any) error {
+	con.printed = true
 	enc := json.NewEncoder(con.out)
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
 }
 
-// finish explains an error and returns the exit code for it.
+// finish explains an error and returns the exit code for it. With --json it
+// also prints the verdict that the error is, unless a result was printed.
 func (con *console) finish(err error) exitCode {
 	if err == nil {
 		return exitOK
 	}
 	if text := err.Error(); text != "" {
 		con.explain(err)
+	}
+	if con.json && !con.printed && !con.stream {
+		if printErr := con.line(verdictOf(err)); printErr != nil {
+			con.explain(printErr)
+			return exitInternal
+		}
 	}
 	return codeOf(err)
 }
@@ -93,31 +106,31 @@ type verdict struct {
 	Reason  string `json:"reason,omitempty"`
 }
 
-// judge prints the verdict that err is, with --json also when it is no; the
-// error it returns decides the exit code. accepted is printed when err is nil.
-func (con *console) judge(err error, accepted any, text string) error {
-	if err == nil {
-		return con.result(accepted, text)
+// The verdicts.
+const (
+	verdictAccepted     = "accepted"
+	verdictRejected     = "rejected"
+	verdictUndetermined = "undetermined" // nothing was judged: exit codes 2, 3 and 4
+)
+
+func verdictOf(err error) verdict {
+	v := verdict{Verdict: verdictUndetermined, Code: reasonCode(err), Reason: err.Error()}
+	if codeOf(err) == exitRejected {
+		v.Verdict = verdictRejected
 	}
-	code := codeOf(err)
-	if con.json && (code == exitRejected || code == exitUndetermined) {
-		v := verdict{Verdict: "rejected", Code: reasonCode(err), Reason: err.Error()}
-		if code == exitUndetermined {
-			v.Verdict = "undetermined"
-		}
-		if printErr := con.line(v); printErr != nil {
-			return errors.Join(err, printErr)
-		}
-	}
-	return err
+	return v
 }
 
-// MaxInputBytes bounds a file that is read whole.
+// maxInputBytes bounds a file that is read whole.
 const maxInputBytes = 64 << 20
 
 // readInput reads a file, or standard input for "-".
 func (con *console) readInput(name string) ([]byte, error) {
 	if name == "-" {
+		if con.read {
+			return nil, usagef("standard input can be read once: give one of the files a name")
+		}
+		con.read = true
 		return readBounded(con.in, "standard input")
 	}
 	f, err := os.Open(name)
@@ -152,27 +165,58 @@ const (
 // file only with force, and then in one step.
 func (con *console) writeOutput(name string, data []byte, mode os.FileMode, force bool) error {
 	if name == "-" || name == "" {
+		con.printed = true
 		_, err := con.out.Write(data)
+		return err
+	}
+	if err := free(name, force); err != nil {
 		return err
 	}
 	if force {
 		return replaceFile(name, data, mode)
 	}
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if errors.Is(err, os.ErrExist) {
-		return hint(usagef("%s is there already", name), "--force replaces it")
-	}
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
-	return errors.Join(err, f.Close())
+	if err = errors.Join(err, f.Close()); err != nil {
+		err = errors.Join(err, os.Remove(name))
+	}
+	return err
+}
+
+// artifact writes what a command made to the file that --out names, else to
+// standard output; with --json the object that describes it goes there.
+func (con *console) artifact(ctx *cli.Context, data []byte, v any) error {
+	out := ctx.Path("out")
+	if con.json && (out == "" || out == "-") {
+		return con.line(v)
+	}
+	if err := con.writeOutput(out, data, modePublic, ctx.Bool("force")); err != nil || !con.json {
+		return err
+	}
+	return con.line(v)
+}
+
+// free refuses the name of a file that must not be written.
+func free(name string, force bool) error {
+	info, err := os.Lstat(name)
+	switch {
+	case err != nil:
+		return nil // whatever it is, writing says it better
+	case info.IsDir():
+		return usagef("%s is a directory, and no name for a file", name)
+	case !force:
+		return hint(usagef("%s is there already", name), "--force replaces it")
+	}
+	return nil
 }
 
 func replaceFile(name string, data []byte, mode os.FileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(name), ".touchmark-*")
 	if err != nil {
-		return err
+		return fmt.Errorf("replacing %s: %w", name, err)
 	}
 	defer os.Remove(f.Name())
 	_, err = f.Write(data)

@@ -52,7 +52,7 @@ func didResolve(ctx *cli.Context) error {
 	defer t.close()
 	doc, err := t.resolver.Resolve(ctx.Context, d)
 	if err != nil {
-		return consoleOf(ctx).judge(err, nil, "")
+		return err
 	}
 	text, err := doc.MarshalJSON()
 	if err != nil {

@@ -6,14 +6,17 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/badge/pop"
 	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/agent"
+	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/guarded"
 	"github.com/touchmark-dev/touchmark/did"
 	"github.com/touchmark-dev/touchmark/evidence"
 	"github.com/touchmark-dev/touchmark/guard"
@@ -89,6 +92,8 @@ func codeOf(err error) exitCode {
 		}
 	}
 	switch {
+	case errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENOTDIR):
+		return exitUsage
 	case isRejected(err):
 		return exitRejected
 	case isUndetermined(err):
@@ -106,6 +111,7 @@ func isRejected(err error) bool {
 
 func isUndetermined(err error) bool {
 	return isRefusal(err, true) || is[*serververify.UndeterminedError](err) || is[*badge.UndeterminedError](err) || is[*did.ResolveError](err) || is[*evidence.UnavailableError](err) || is[*tlogclient.SourceError](err) ||
+		is[*agent.SessionError](err) || is[*exec.Error](err) || is[*guarded.BrokenError](err) ||
 		is[*fs.PathError](err) || is[net.Error](err) || errors.Is(err, fs.ErrNotExist) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
@@ -122,8 +128,34 @@ func is[E error](err error) bool {
 	return errors.As(err, &target)
 }
 
-// reasonCode returns the stable code of a refusal, "" when err has none.
+// Codes of what no package has a code for.
+const (
+	codeUsage         = "USAGE_INVALID"
+	codeUnavailable   = "UNAVAILABLE" // a file, a server or a program
+	codeRefused       = "REFUSED"
+	codeInternal      = "INTERNAL_ERROR"
+	codeEntryNotFound = "LOG_ENTRY_NOT_FOUND"
+)
+
+// reasonCode returns the stable code of an error.
 func reasonCode(err error) string {
+	if code := packageCode(err); code != "" {
+		return code
+	}
+	switch codeOf(err) {
+	case exitRejected:
+		return codeRefused
+	case exitUsage:
+		return codeUsage
+	case exitUndetermined:
+		return codeUnavailable
+	}
+	return codeInternal
+}
+
+// packageCode returns the code that the package has for an error that it came
+// from, "" when there is none.
+func packageCode(err error) string {
 	var untrusted *serververify.UntrustedError
 	var denied *guard.DeniedError
 	var proof *pop.RejectedError
@@ -146,6 +178,8 @@ func reasonCode(err error) string {
 		return string(badge.CodeOf(err))
 	case evidence.CodeOf(err) != "":
 		return string(evidence.CodeOf(err))
+	case errors.Is(err, tlogclient.ErrNotFound):
+		return codeEntryNotFound
 	}
 	return string(translog.CodeOf(err))
 }

@@ -154,6 +154,9 @@ func evidenceShow(ctx *cli.Context) error {
 	}
 	stored, err := evidence.FindRecord(ctx.Path("evidence"), ctx.Args().First())
 	if err != nil {
+		if codeOf(err) == exitInternal { // not the id of any record
+			err = malformed(err)
+		}
 		return hint(err, "list the records with: touchmark evidence list --evidence %s", ctx.Path("evidence"))
 	}
 	// The entry is written to the octet: its hash is in the log.

@@ -38,6 +38,7 @@ func runGateway(ctx *cli.Context) error {
 		return err
 	}
 	con := consoleOf(ctx)
+	con.stream = true // standard output belongs to the protocol
 	if len(con.child) == 0 {
 		return hint(usagef("no server to put a guard in front of"), "name it after --, as in: touchmark gateway ... -- node server.js")
 	}
@@ -106,6 +107,9 @@ func readIdentity(con *console, dir string) (id guarded.Identity, err error) {
 		return id, malformed(err)
 	}
 	id.DID = u.Subject
+	if err := checkBadgeKey(id.Badge, id.Key); err != nil {
+		return id, hint(err, "make an identity with: touchmark server identity")
+	}
 	doc, err := did.NewDocument(id.DID, did.DocumentKey{Key: id.Key.Public()})
 	if err != nil {
 		return id, malformed(err)

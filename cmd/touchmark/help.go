@@ -45,6 +45,11 @@ var topics = map[string]string{
   2  wrong usage, or malformed input or configuration
   3  it could not be told: unreachable, no status, no such file
   4  internal error
+
+With --json an error is one object as well, unless a result was printed before it:
+"verdict" ("rejected" with exit code 1, else "undetermined"), "code" and "reason".
+Codes of the formats are in spec/; USAGE_INVALID, UNAVAILABLE, REFUSED and
+INTERNAL_ERROR are those of the command itself.
 `,
 	"config": `--config FILE takes flags that are not given from a YAML file. A command's flags
 stand under its name; what stands at the top holds for every command that has it:
@@ -55,11 +60,22 @@ stand under its name; what stands at the top holds for every command that has it
       issuer: [https://registry.example]
       audience: https://mcp.example.com
 
-A name that no command has is an error.
+A name that no command has is an error. json, quiet, verbose and home may stand at
+the top. A flag that may be given more than once takes a list.
+
+Flags that weaken a check (--unsafe-*, --insecure-*, --allow-*, --compat, --partial,
+--force) are possible in a file that --config or --home names: there they are written
+out. A file that only TOUCHMARK_CONFIG or TOUCHMARK_HOME names must not have them.
 `,
-	"environment": `Every flag has an environment variable: TOUCHMARK_ and the flag's name in upper
-case with "_" for "-", so TOUCHMARK_MIN_LEVEL stands for --min-level. A flag on the
-command line goes before the environment, and that before --config.
+	"environment": `A flag has an environment variable: TOUCHMARK_ and the flag's name in upper case
+with "_" for "-", so TOUCHMARK_MIN_LEVEL stands for --min-level. A flag on the command
+line goes before the environment, and that before --config. Of a flag that may be
+given more than once the environment gives one value.
+
+Flags that weaken a check have none: --unsafe-*, --insecure-*, --allow-*, --compat,
+--partial and --force (and --allow-bearer-unsafe). An environment is inherited, and
+nobody may notice what it says. Such a variable is ignored, with a note; nor may a file
+that only TOUCHMARK_CONFIG or TOUCHMARK_HOME names have these flags.
 `,
 	"home": `--home DIR says who I am and whom I trust, for call and gateway. What is not given
 by a flag is taken from these files, where they are there:
@@ -140,18 +156,25 @@ func completionCommand(app *cli.App) *cli.Command {
 // wantArgs refuses other numbers of arguments than the command takes.
 func wantArgs(ctx *cli.Context, names ...string) error {
 	if ctx.NArg() == len(names) {
+		if i := slices.Index(ctx.Args().Slice(), ""); i >= 0 {
+			return usagef("%s: %s is empty", commandName(ctx), names[i])
+		}
 		return nil
 	}
 	what := "no arguments"
 	if len(names) > 0 {
 		what = strings.Join(names, " ")
 	}
-	return hint(usagef("%s takes %s, not %d arguments", commandName(ctx), what, ctx.NArg()), "see: %s --help", commandName(ctx))
+	err := usagef("%s takes %s: %d given", commandName(ctx), what, ctx.NArg())
+	if strings.Contains(ctx.Command.ArgsUsage, childMark) {
+		return hint(err, "a command to launch stands behind --, as in: %s ... -- node server.js", commandName(ctx))
+	}
+	return hint(err, "see: %s --help", commandName(ctx))
 }
 
 // required refuses a command without a flag that it needs.
 func required(ctx *cli.Context, flags ...string) error {
-	missing := slices.DeleteFunc(slices.Clone(flags), ctx.IsSet)
+	missing := slices.DeleteFunc(slices.Clone(flags), func(f string) bool { return ctx.IsSet(f) && ctx.String(f) != "" })
 	if len(missing) == 0 {
 		return nil
 	}

@@ -75,7 +75,7 @@ func keyNew(ctx *cli.Context) error {
 		return malformed(err)
 	}
 	out := ctx.Path("out")
-	if out == "-" {
+	if out == "-" { // required refuses "", which is standard output as well
 		return hint(usagef("a private key is not printed"), "give --out a file")
 	}
 	if err := con.writeOutput(out, append(text, '\n'), modeSecret, ctx.Bool("force")); err != nil {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -96,6 +98,9 @@ func logInit(ctx *cli.Context) error {
 		return err
 	}
 	con, dir := consoleOf(ctx), strings.TrimRight(ctx.Args().First(), "/")
+	if err := checkNewLog(dir); err != nil {
+		return err
+	}
 	skey, vkey, err := translog.GenerateKey(ctx.String("origin"))
 	if err != nil {
 		return malformed(err)
@@ -116,6 +121,26 @@ func logInit(ctx *cli.Context) error {
 	}
 	return con.result(map[string]string{"origin": ctx.String("origin"), "vkey": vkey, "dir": dir},
 		fmt.Sprintf("log    %s in %s\nkey    %s.key\npolicy %s.policy", ctx.String("origin"), dir, dir, dir))
+}
+
+// checkNewLog refuses a place for a log where something is, before anything is
+// made there.
+func checkNewLog(dir string) error {
+	for _, suffix := range []string{".key", ".policy", ".state"} {
+		if _, err := os.Lstat(dir + suffix); err == nil {
+			return hint(usagef("%s%s is there already", dir, suffix), "a log is begun once: choose another DIR")
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case len(entries) > 0:
+		return hint(usagef("%s is not empty", dir), "choose a DIR that does not exist")
+	}
+	return nil
 }
 
 // Bounds of the server of tiles, which anybody may reach.
@@ -139,14 +164,19 @@ func logServe(ctx *cli.Context) error {
 		return err
 	}
 	con, dir := consoleOf(ctx), ctx.Args().First()
-	if _, err := os.Stat(dir); err != nil {
-		return err
+	if _, err := os.Stat(filepath.Join(dir, "checkpoint")); err != nil {
+		return hint(fmt.Errorf("%s holds no log: %w", dir, err), "make one with: touchmark log init --origin NAME %s", dir)
 	}
 	ln, err := net.Listen("tcp", ctx.String("listen"))
 	if err != nil {
 		return err
 	}
 	server := tileServer(dir)
+	if con.json {
+		if err := con.line(map[string]string{"url": "http://" + ln.Addr().String()}); err != nil {
+			return errors.Join(err, ln.Close())
+		}
+	}
 	con.note("serving %s at http://%s", dir, ln.Addr())
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(ln) }()
@@ -204,12 +234,11 @@ func logCheckpoint(ctx *cli.Context) error {
 	con := consoleOf(ctx)
 	cp, err := client.Checkpoint(ctx.Context)
 	if err != nil {
-		return con.judge(err, nil, "")
+		return err
 	}
-	if con.json {
-		return con.line(map[string]any{"verdict": "accepted", "origin": cp.Origin(), "size": cp.Size(), "note": string(cp.Note())})
-	}
-	return con.writeOutput(ctx.Path("out"), cp.Note(), modePublic, ctx.Bool("force"))
+	return con.artifact(ctx, cp.Note(), map[string]any{
+		"verdict": verdictAccepted, "origin": cp.Origin(), "size": cp.Size(), "note": string(cp.Note()),
+	})
 }
 
 func logProve(ctx *cli.Context) error {
@@ -230,7 +259,7 @@ func logProve(ctx *cli.Context) error {
 	}
 	cp, err := client.Checkpoint(ctx.Context)
 	if err != nil {
-		return con.judge(err, nil, "")
+		return err
 	}
 	proof, err := client.ProveEntry(ctx.Context, cp, entry, ctx.Uint64("index"))
 	if err != nil {
@@ -238,13 +267,15 @@ func logProve(ctx *cli.Context) error {
 			err = hint(fmt.Errorf("the log of %d entries does not hold this entry: %w", cp.Size(), err),
 				"a record that was just made is in the log after its next checkpoint")
 		}
-		return con.judge(err, nil, "")
+		return err
 	}
 	text, err := proof.MarshalText()
 	if err != nil {
 		return err
 	}
-	return con.writeOutput(ctx.Path("out"), text, modePublic, ctx.Bool("force"))
+	return con.artifact(ctx, text, map[string]any{
+		"verdict": verdictAccepted, "origin": cp.Origin(), "size": cp.Size(), "proof": string(text),
+	})
 }
 
 func logVerify(ctx *cli.Context) error {
@@ -269,11 +300,11 @@ func logVerify(ctx *cli.Context) error {
 	}
 	proof, err := translog.ParseProof(text)
 	if err != nil {
-		return con.judge(err, nil, "")
+		return err
 	}
 	in, err := policy.Verify(entry, proof)
 	if err != nil {
-		return con.judge(err, nil, "")
+		return err
 	}
 	cp := in.Checkpoint()
 	return con.result(map[string]any{
@@ -295,7 +326,7 @@ func logConsistency(ctx *cli.Context) error {
 	con := consoleOf(ctx)
 	older, err := readCheckpoint(con, policy, ctx.Path("older"))
 	if err != nil {
-		return con.judge(err, nil, "")
+		return err
 	}
 	newer, err := client.Checkpoint(ctx.Context)
 	if name := ctx.Path("newer"); name != "" {
@@ -305,7 +336,7 @@ func logConsistency(ctx *cli.Context) error {
 		_, err = client.Consistency(ctx.Context, older, newer)
 	}
 	if err != nil {
-		return con.judge(err, nil, "")
+		return err
 	}
 	return con.result(map[string]any{"verdict": "accepted", "origin": newer.Origin(), "older": older.Size(), "newer": newer.Size()},
 		fmt.Sprintf("accepted: the log of %d entries continues the log of %d", newer.Size(), older.Size()))

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -21,8 +22,8 @@ func run(args []string) (code exitCode) {
 	con := newConsole(os.Stdin, os.Stdout, os.Stderr)
 	defer func() {
 		if r := recover(); r != nil {
-			con.explain(fmt.Errorf("internal error: %v\n%s", r, debug.Stack()))
-			code = exitInternal
+			code = con.finish(fmt.Errorf("internal error: %v", r))
+			fmt.Fprintf(con.err, "%s", debug.Stack())
 		}
 	}()
 	app := newApp(con)
@@ -30,7 +31,9 @@ func run(args []string) (code exitCode) {
 		return con.finish(app.RunContext(ctx, args))
 	}
 	line, err := arrange(app, args)
+	con.globals = line.globals
 	if err != nil {
+		con.json = con.isTyped("json")
 		return con.finish(err)
 	}
 	if line.help {
@@ -91,7 +94,8 @@ func walk(commands []*cli.Command, above []string, visit func(c *cli.Command, pa
 }
 
 func usageFromFlags(ctx *cli.Context, err error, _ bool) error {
-	return hint(usagef("%v", err), "see: %s --help", commandName(ctx))
+	text := strings.Replace(err.Error(), " for flag -", " for flag --", 1)
+	return hint(usagef("%s", text), "see: %s --help", commandName(ctx))
 }
 
 // withoutCommand is what a group of commands does when none of them is named.

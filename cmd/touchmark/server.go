@@ -1,8 +1,10 @@
 package main
 
 import (
+	"crypto"
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/agent"
 	"github.com/touchmark-dev/touchmark/did"
+	"github.com/touchmark-dev/touchmark/internal/jwk"
 	"github.com/touchmark-dev/touchmark/serververify"
 )
 
@@ -72,6 +75,9 @@ func serverIdentity(ctx *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := checkBadgeKey(token, key.Key); err != nil {
+		return hint(err, "--key is the key that the badge was issued for")
+	}
 	if err := writeIdentity(ctx, key, doc, token, level); err != nil {
 		return err
 	}
@@ -87,7 +93,7 @@ type discoveryDocument struct {
 	Updated string `json:"updated_at"`
 }
 
-func writeIdentity(ctx *cli.Context, key any, doc *did.Document, token, level string) error {
+func writeIdentity(ctx *cli.Context, key *jwk.Private, doc *did.Document, token, level string) error {
 	con, dir, force := consoleOf(ctx), ctx.Path("out"), ctx.Bool("force")
 	if err := makeDir(dir); err != nil {
 		return err
@@ -102,33 +108,73 @@ func writeIdentity(ctx *cli.Context, key any, doc *did.Document, token, level st
 	if err != nil {
 		return err
 	}
-	private, err := con.readInput(ctx.Path("key"))
+	private, err := jwk.MarshalPrivate(key)
 	if err != nil {
 		return err
 	}
-	for _, f := range []struct {
+	files := []struct {
 		name string
 		data []byte
-		mode uint32
+		mode os.FileMode
 	}{
-		{"did.json", append(document, '\n'), 0o644},
-		{"server.did.json", append(document, '\n'), 0o644},
-		{"mcp-server.json", append(discovery, '\n'), 0o644},
-		{"server.badge", []byte(token + "\n"), 0o600},
-		{"server.jwk", private, 0o600},
-	} {
-		if err := con.writeOutput(filepath.Join(dir, f.name), f.data, fileMode(f.mode), force); err != nil {
+		{"did.json", append(document, '\n'), modePublic},
+		{"server.did.json", append(document, '\n'), modePublic},
+		{"mcp-server.json", append(discovery, '\n'), modePublic},
+		{"server.badge", []byte(token + "\n"), modeSecret},
+		{"server.jwk", append(private, '\n'), modeSecret},
+	}
+	for _, f := range files { // all of them, or none
+		if err := free(filepath.Join(dir, f.name), force); err != nil {
+			return err
+		}
+	}
+	for _, f := range files {
+		if err := con.writeOutput(filepath.Join(dir, f.name), f.data, f.mode, force); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// checkBadgeKey refuses a badge that was issued for another key: whoever is
+// shown it would refuse the proof that goes with it.
+func checkBadgeKey(token string, key crypto.Signer) error {
+	u, err := badge.Inspect(token)
+	if err != nil {
+		return malformed(err)
+	}
+	var claims struct {
+		Key json.RawMessage `json:"key"`
+	}
+	if err := json.Unmarshal(u.Payload, &claims); err != nil {
+		return malformed(err)
+	}
+	confirmed, err := jwk.ParsePublic(claims.Key)
+	if err != nil {
+		return usagef("the badge names no key: %v", err)
+	}
+	own, err := jwk.Thumbprint(key.Public())
+	if err != nil {
+		return err
+	}
+	theirs, err := jwk.Thumbprint(confirmed.Key)
+	if err != nil {
+		return err
+	}
+	if own != theirs {
+		return usagef("the badge is for the key with thumbprint %s, and the key given has %s", theirs, own)
+	}
+	return nil
+}
+
 // ownBadge reads the badge that --badge names, or signs one of level 0.
-func ownBadge(ctx *cli.Context, own did.DID, key signingKey) (token, level string, err error) {
+func ownBadge(ctx *cli.Context, own did.DID, key crypto.Signer) (token, level string, err error) {
 	if name := ctx.Path("badge"); name != "" {
 		if token, err = consoleOf(ctx).readToken(name); err != nil {
 			return "", "", err
+		}
+		if token == "" {
+			return "", "", usagef("%s is empty", name)
 		}
 	} else if own.Method() == did.MethodKey {
 		if token, err = badge.SelfSign(key, &badge.Template{TTL: badge.MaxTTL}); err != nil {
@@ -194,7 +240,7 @@ func serverVerify(ctx *cli.Context) error {
 		}
 	}
 	if err != nil {
-		return con.judge(err, nil, "")
+		return err
 	}
 	d := describeServer(srv)
 	return con.result(d, fmt.Sprintf("%s\ndid      %s\nlevel    %s\nbound to %s\nbadge    %s, expires %s",

@@ -42,7 +42,11 @@ func runTour(ctx *cli.Context) (err error) {
 		o.OnStep = func(s tour.StepResult) { err = errors.Join(err, con.line(s)) }
 	}
 	if runErr := tour.Run(ctx.Context, o); runErr != nil {
-		return errors.Join(err, rejectedf("%w", runErr))
+		runErr = errors.Join(err, rejectedf("%w", runErr))
+		if con.json && con.printed { // after the steps that held
+			runErr = errors.Join(runErr, con.line(verdictOf(runErr)))
+		}
+		return runErr
 	}
 	if con.json {
 		return errors.Join(err, con.line(map[string]string{"verdict": "accepted", "label": tour.Banner}))

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -46,7 +45,7 @@ type trust struct {
 func newTrust(ctx *cli.Context) (*trust, error) {
 	t := &trust{ctx: ctx}
 	if name := ctx.String("ca-file"); name != "" {
-		text, err := os.ReadFile(name)
+		text, err := consoleOf(ctx).readInput(name)
 		if err != nil {
 			return nil, err
 		}
@@ -135,9 +134,17 @@ func (t *trust) badges() (*badge.Verifier, error) {
 	}
 	v, err := badge.NewVerifier(cfg)
 	if err != nil {
-		return nil, hint(malformed(err), "name whom to trust with --issuer or --trust-self-signed")
+		return nil, hint(malformed(err), "%s", advice(cfg))
 	}
 	return v, nil
+}
+
+// advice says what is missing in a configuration that was refused.
+func advice(cfg *badge.Config) string {
+	if len(cfg.Issuers) > 0 && cfg.Status == nil {
+		return "say where revocations are known: --revocations FILE, or --issuer URL without a file, which asks the issuer"
+	}
+	return "name whom to trust with --issuer or --trust-self-signed"
 }
 
 // issuers fills in whom cfg trusts, and where keys and status come from.
@@ -186,9 +193,10 @@ func (t *trust) makeClient(cfg *badge.Config, online []string, files map[string]
 // status puts revocation lists in the place of asking their issuers.
 func (t *trust) status(cfg *badge.Config) error {
 	names := t.ctx.StringSlice("revocations")
-	if len(names) == 0 || cfg.UnsafeNoStatus {
+	if len(names) == 0 {
 		return nil
 	}
+	cfg.UnsafeNoStatus = false // a list that was given is heeded
 	byIssuer := badge.StatusByIssuer{}
 	if cfg.Status != nil {
 		for _, issuer := range cfg.Issuers {
@@ -225,7 +233,7 @@ func (t *trust) revocations(cfg *badge.Config, name string) (*badge.RevocationLi
 		}
 		last = err
 	}
-	return nil, last
+	return nil, malformed(last)
 }
 
 // servers makes the verifier of servers that the flags describe.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os/exec"
 	"time"
 
@@ -70,7 +71,7 @@ func Connect(ctx context.Context, cfg *Config) (*Session, error) {
 		session, srv, err = connector.ConnectStdio(ctx, launch(&cfg.Target), nil)
 	}
 	if err != nil {
-		return nil, err
+		return nil, sessionError(&cfg.Target, err)
 	}
 	if cfg.Badge != "" {
 		caller.Server = srv.DID
@@ -79,6 +80,33 @@ func Connect(ctx context.Context, cfg *Config) (*Session, error) {
 		}
 	}
 	return &Session{Server: srv, session: session}, nil
+}
+
+// A SessionError says that no session came about with a server: it ended, or
+// answered something else than a handshake. Nothing was learned about who it is.
+type SessionError struct {
+	Target string
+	err    error
+}
+
+func (e *SessionError) Error() string {
+	return fmt.Sprintf("no session with %q: %v", e.Target, e.err)
+}
+
+func (e *SessionError) Unwrap() error { return e.err }
+
+// sessionError makes a SessionError of an error that is neither a verdict nor
+// says more about its cause.
+func sessionError(t *Target, err error) error {
+	if serververify.CodeOf(err) != "" || is[*serververify.UndeterminedError](err) || is[*exec.Error](err) || is[*fs.PathError](err) {
+		return err
+	}
+	return &SessionError{Target: t.String(), err: err}
+}
+
+func is[E error](err error) bool {
+	var target E
+	return errors.As(err, &target)
 }
 
 // terminateTime is how long a launched server may take to end.

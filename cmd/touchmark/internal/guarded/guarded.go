@@ -80,11 +80,20 @@ func Run(ctx context.Context, cfg *Config) (err error) {
 		cfg.StartedNotice()
 	}
 	err = gw.Run(ctx, gateway.Pipe{R: cfg.In, W: cfg.Out}, server.Pipe)
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		return nil // asked to stop
+	switch {
+	case err == nil || errors.Is(err, context.Canceled) && ctx.Err() != nil: // asked to stop
+		return nil
+	default:
+		return &BrokenError{err: err}
 	}
-	return err
 }
+
+// A BrokenError says that a gateway ended because of the client or of the server
+// behind it: one of them is gone, or cannot be understood.
+type BrokenError struct{ err error }
+
+func (e *BrokenError) Error() string { return e.err.Error() }
+func (e *BrokenError) Unwrap() error { return e.err }
 
 func newGateway(cfg *Config, recorder guard.Recorder) (*gateway.Gateway, error) {
 	gc := &guard.Config{
