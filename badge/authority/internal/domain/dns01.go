@@ -27,7 +27,7 @@ func (v *Validator) DNS01(ctx context.Context, domain, want string) error {
 	records, err := v.resolver.LookupTXT(ctx, absolute(name))
 	switch {
 	case err != nil:
-		return failure(ctx, err)
+		return failure(ctx, err, CodeChallengeDNSFailed)
 	case len(records) > maxRecords:
 		return refuse(CodeChallengeTooLarge, "%d TXT records: at most %d, remove old ones", len(records), maxRecords)
 	}

@@ -98,6 +98,8 @@ func (c *grantClaims) judge(check *GrantCheck) error {
 		return refuseClaim(CodeGrantMissingIssuedAt, "iat", "missing")
 	case c.IssuedAt > now+skew:
 		return refuseClaim(CodeGrantNotYetValid, "iat", "issued %d s from now", c.IssuedAt-now)
+	case c.Expires == 0:
+		return refuseClaim(CodeGrantClaimsInvalid, "exp", "missing")
 	case c.Expires <= now:
 		return refuseClaim(CodeGrantExpired, "exp", "expired %d s ago: validate the domain again", now-c.Expires)
 	case c.Issuer == "" || c.Issuer != check.Issuer:

@@ -51,7 +51,7 @@ func (v *Validator) fetch(ctx context.Context, url string) (string, error) {
 	req.Header.Set("User-Agent", "touchmark")
 	resp, err := v.client.Do(req)
 	if err != nil {
-		return "", failure(ctx, err)
+		return "", failure(ctx, err, CodeChallengeConnectionFailed)
 	}
 	defer resp.Body.Close()
 	switch code := resp.StatusCode; {
@@ -65,7 +65,7 @@ func (v *Validator) fetch(ctx context.Context, url string) (string, error) {
 	case len(body) > maxBody:
 		return "", refuse(CodeChallengeTooLarge, "the body has more than %d bytes", maxBody)
 	case err != nil:
-		return "", failure(ctx, err)
+		return "", failure(ctx, err, CodeChallengeConnectionFailed)
 	}
 	return string(body), nil
 }

@@ -72,11 +72,10 @@ func checkShape(s string) error {
 }
 
 func isAddress(s string) bool {
-	s = strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")
-	if _, err := netip.ParseAddr(s); err == nil {
+	if _, err := netip.ParseAddrPort(s); err == nil {
 		return true
 	}
-	_, err := netip.ParseAddrPort(s)
+	_, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"))
 	return err == nil
 }
 

@@ -93,8 +93,9 @@ func (v *Validator) lookup(ctx context.Context, host string) ([]netip.Addr, erro
 func absolute(name string) string { return name + "." }
 
 // failure tells what a look-up or an exchange that failed says about the domain: a refused address and a name
-// that does not exist are verdicts, everything else may be another way the next time.
-func failure(ctx context.Context, err error) *Error {
+// that does not exist are verdicts, everything else may be another way the next time. otherwise is the code of what
+// is none of the cases.
+func failure(ctx context.Context, err error, otherwise Code) *Error {
 	if refused, ok := errors.AsType[*safehttp.AddrError](err); ok {
 		return refuse(CodeChallengeAddressRefused, "%v", refused).because(err)
 	}
@@ -108,5 +109,5 @@ func failure(ctx context.Context, err error) *Error {
 	if _, ok := errors.AsType[*net.DNSError](err); ok {
 		return undetermined(CodeChallengeDNSFailed, err, "the DNS did not answer: %v", err)
 	}
-	return undetermined(CodeChallengeConnectionFailed, err, "%v", err)
+	return undetermined(otherwise, err, "%v", err)
 }
