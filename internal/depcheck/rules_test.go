@@ -5,6 +5,7 @@ var moduleNames = map[string]string{
 	"cmp":        "github.com/google/go-cmp",
 	"cli":        "github.com/urfave/cli/v2",
 	"formats":    "github.com/transparency-dev/formats",
+	"goose":      "github.com/pressly/goose/v3",
 	"go-jose":    "github.com/go-jose/go-jose/v4",
 	"go-sdk":     "github.com/modelcontextprotocol/go-sdk",
 	"gowebpki":   "github.com/gowebpki/jcs",
@@ -12,6 +13,8 @@ var moduleNames = map[string]string{
 	"klog":       "k8s.io/klog/v2",
 	"jwx":        "github.com/lestrrat-go/jwx/v2",
 	"merkle":     "github.com/transparency-dev/merkle",
+	"pgx":        "github.com/jackc/pgx/v5",
+	"sqlite":     "modernc.org/sqlite",
 	"tessera":    "github.com/transparency-dev/tessera",
 	"testscript": "github.com/rogpeppe/go-internal",
 	"uuid":       "github.com/google/uuid",
@@ -62,7 +65,7 @@ var rules = map[string]rule{
 		modules: []string{"go-jose", "json", "jwx"},
 	},
 	"badge/authority/internal/domain": {ours: below, modules: []string{"go-jose", "json"}},
-	"badge/authority/internal/store":  {},
+	"badge/authority/internal/store":  {modules: []string{"goose", "pgx", "sqlite", "x/sys"}},
 	"badge/badgetest":                 {ours: below, modules: []string{"go-jose", "json", "uuid"}, forTests: true},
 	"translog":                        {modules: []string{"formats", "json", "merkle", "x/mod"}},
 	"translog/tlogclient": {
@@ -121,6 +124,7 @@ var rules = map[string]rule{
 	"internal/jws":        {modules: []string{"go-jose", "json"}},
 	"internal/mcpwire":    {},
 	"internal/safehttp":   {},
+	"internal/sqlstore":   {modules: []string{"goose", "pgx", "sqlite", "x/sys"}},
 	"internal/strictjson": {modules: []string{"json"}},
 
 	// Tests and generators, which no program of a user contains: anything of
@@ -131,6 +135,7 @@ var rules = map[string]rule{
 	"internal/peers":                 {forTests: true},
 	"internal/readme":                {forTests: true},
 	"internal/safehttp/safehttptest": {forTests: true},
+	"internal/sqlstore/sqltest":      {forTests: true},
 	"internal/vectorgen":             {forTests: true},
 	"internal/vectorgen/badge":       {forTests: true},
 	"internal/vectorgen/callproof":   {forTests: true},

@@ -1,0 +1,70 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"io/fs"
+	"strings"
+	"sync"
+)
+
+// A Dialect is one of the engines.
+type Dialect string
+
+// The engines.
+const (
+	SQLite     Dialect = "sqlite"
+	PostgreSQL Dialect = "postgres"
+)
+
+// A DB is a database that [Open] has found in order. It is safe for concurrent use.
+type DB struct {
+	dialect Dialect
+	write   *sql.DB
+	read    *sql.DB  // PostgreSQL: the same as write
+	queries sync.Map // from a query to its text in the dialect; as many as the program has
+}
+
+// Open opens the database at url, makes it if it is a file that does not exist, and applies the migrations that it
+// lacks: the files NUMBER_NAME.sql of migrations, each in a transaction of its own, forward only. It refuses, with a
+// [*NewerSchemaError], a database with migrations that are not among these.
+//
+// The url is "sqlite:PATH", for a file that is made with mode 0600 and must not be open to other users, or
+// "postgres://..." as pgx reads it. For tests that need no durability, "unsafe_no_fsync=true" among the parameters of
+// the latter accepts a server without fsync. Errors do not contain passwords.
+func Open(ctx context.Context, url string, migrations fs.FS) (*DB, error) {
+	db, err := connect(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.migrate(ctx, migrations); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+func connect(ctx context.Context, url string) (*DB, error) {
+	scheme, rest, _ := strings.Cut(url, ":")
+	switch scheme {
+	case "sqlite":
+		return openSQLite(ctx, rest)
+	case "postgres", "postgresql":
+		return openPostgreSQL(ctx, url)
+	}
+	return nil, errors.New(`database: the URL begins neither with "sqlite:" nor with "postgres://"`)
+}
+
+// Dialect returns which engine it is.
+func (db *DB) Dialect() Dialect { return db.dialect }
+
+// Ping returns nil when the database answers.
+func (db *DB) Ping(ctx context.Context) error { return db.read.PingContext(ctx) }
+
+// Close releases the connections, after the transactions under way have ended.
+func (db *DB) Close() error {
+	if db.read == db.write {
+		return db.write.Close()
+	}
+	return errors.Join(db.read.Close(), db.write.Close())
+}
