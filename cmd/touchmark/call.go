@@ -140,7 +140,7 @@ func connect(limit context.Context, ctx *cli.Context, target *agent.Target) (*ag
 		t.close()
 		return nil, nil, err
 	}
-	cfg := &agent.Config{Target: *target, Verifier: v, Version: readVersion().Version}
+	cfg := &agent.Config{Target: *target, Verifier: v, Version: readVersion().Version, Resolver: t.resolver}
 	if err = readCaller(ctx, cfg); err != nil {
 		t.close()
 		return nil, nil, err
@@ -206,7 +206,7 @@ func callTool(limit context.Context, ctx *cli.Context, s *agent.Session, tool st
 		return err
 	}
 	if name := ctx.Path("receipt"); name != "" {
-		if err := saveReceipt(limit, ctx, r, name); err != nil {
+		if err := saveReceipt(limit, ctx, s, r, name); err != nil {
 			return err
 		}
 	}
@@ -216,7 +216,7 @@ func callTool(limit context.Context, ctx *cli.Context, s *agent.Session, tool st
 	return nil
 }
 
-func saveReceipt(limit context.Context, ctx *cli.Context, r *agent.Result, name string) error {
+func saveReceipt(limit context.Context, ctx *cli.Context, s *agent.Session, r *agent.Result, name string) error {
 	if r.Evidence == nil {
 		return undeterminedf("the server names no evidence: there is no receipt to wait for")
 	}
@@ -224,7 +224,7 @@ func saveReceipt(limit context.Context, ctx *cli.Context, r *agent.Result, name 
 	if err != nil {
 		return err
 	}
-	proof, err := agent.AwaitReceipt(limit, client, policy, r.Evidence)
+	proof, err := s.AwaitReceipt(limit, client, policy, r)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/touchmark-dev/touchmark/did"
 	"github.com/touchmark-dev/touchmark/internal/mcpwire"
 	"github.com/touchmark-dev/touchmark/serververify"
 	"github.com/touchmark-dev/touchmark/serververify/mcpverify"
@@ -45,13 +46,16 @@ type Config struct {
 	Badge string
 
 	Version string // of this program, for the server's logs
+
+	Resolver did.Resolver // has the keys that sign the server's records, for receipts
 }
 
 // A Session is a session with a verified server.
 type Session struct {
 	Server *serververify.Server
 
-	session *mcp.ClientSession
+	session  *mcp.ClientSession
+	resolver did.Resolver
 }
 
 // Connect verifies the target and begins a session. Until the verdict is yes,
@@ -61,6 +65,7 @@ func Connect(ctx context.Context, cfg *Config) (*Session, error) {
 		Badge: func(context.Context) (string, error) { return cfg.Badge, nil }, Key: cfg.Key,
 	}
 	client := mcp.NewClient(&mcp.Implementation{Name: "touchmark", Version: cfg.Version}, nil)
+	client.AddSendingMiddleware(keepProof) // before the one that signs: it stands behind it
 	connector := mcpverify.NewClient(client, cfg.Verifier)
 	var session *mcp.ClientSession
 	var srv *serververify.Server
@@ -79,7 +84,7 @@ func Connect(ctx context.Context, cfg *Config) (*Session, error) {
 			return nil, errors.Join(err, session.Close())
 		}
 	}
-	return &Session{Server: srv, session: session}, nil
+	return &Session{Server: srv, session: session, resolver: cfg.Resolver}, nil
 }
 
 // A SessionError says that no session came about with a server: it ended, or
@@ -139,11 +144,14 @@ type Result struct {
 	IsError  bool              `json:"is_error"` // the tool ran and reports that it failed
 	Text     []string          `json:"-"`        // the textual parts of the result
 	Evidence *mcpwire.Evidence `json:"evidence,omitempty"`
+
+	call sentCall
 }
 
 // Call calls a tool.
 func (s *Session) Call(ctx context.Context, tool string, arguments json.RawMessage) (*Result, error) {
-	res, err := s.session.CallTool(ctx, &mcp.CallToolParams{Name: tool, Arguments: arguments})
+	sent := sentCall{server: s.Server.DID, tool: tool}
+	res, err := s.session.CallTool(keepProofOf(ctx, &sent), &mcp.CallToolParams{Name: tool, Arguments: arguments})
 	if err != nil {
 		return nil, refused(err)
 	}
@@ -151,7 +159,7 @@ func (s *Session) Call(ctx context.Context, tool string, arguments json.RawMessa
 	if err != nil {
 		return nil, err
 	}
-	out := &Result{Result: text, IsError: res.IsError}
+	out := &Result{Result: text, IsError: res.IsError, call: sent}
 	for _, c := range res.Content {
 		if t, ok := c.(*mcp.TextContent); ok {
 			out.Text = append(out.Text, t.Text)

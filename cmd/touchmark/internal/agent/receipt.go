@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/touchmark-dev/touchmark/internal/mcpwire"
 	"github.com/touchmark-dev/touchmark/translog"
 	"github.com/touchmark-dev/touchmark/translog/tlogclient"
 )
@@ -16,33 +15,54 @@ import (
 // pollInterval is how often a log is asked for a new checkpoint.
 const pollInterval = 200 * time.Millisecond
 
-// AwaitReceipt waits until the record that e names is under a checkpoint of the
-// log, and returns the proof, verified. It gives up when ctx does.
-func AwaitReceipt(ctx context.Context, log *tlogclient.Client, policy *translog.Policy, e *mcpwire.Evidence) (*translog.Proof, error) {
-	leaf, err := parseLeaf(e.LeafHash)
+// AwaitReceipt waits until the record of a call, which the answer r names, is
+// under a checkpoint of the log, and returns the proof. It verifies the proof, and
+// that the entry is the server's record of this very call. It gives up when ctx
+// does.
+func (s *Session) AwaitReceipt(ctx context.Context, log *tlogclient.Client, policy *translog.Policy, r *Result) (*translog.Proof, error) {
+	leaf, err := parseLeaf(r.Evidence.LeafHash)
 	if err != nil {
 		return nil, err
 	}
+	keys, err := keysOf(ctx, s.resolver, r.call.server)
+	if err != nil {
+		return nil, err
+	}
+	in, proof, err := awaitLeaf(ctx, log, policy, leaf, r.Evidence.ID)
+	if err != nil {
+		return nil, err
+	}
+	entry, err := log.Entry(ctx, in.Checkpoint(), in.Index())
+	if err != nil {
+		return nil, err
+	}
+	if err := r.call.checkRecord(entry, r.Evidence, keys, in.Checkpoint().Origin()); err != nil {
+		return nil, err
+	}
+	return proof, nil
+}
+
+func awaitLeaf(ctx context.Context, log *tlogclient.Client, policy *translog.Policy, leaf [32]byte, id string) (*translog.Inclusion, *translog.Proof, error) {
 	var hint, seen uint64
 	for {
 		cp, err := log.Checkpoint(ctx)
 		if err != nil && translog.CodeOf(err) != "" {
-			return nil, err
+			return nil, nil, err
 		}
 		if err == nil && cp.Size() > seen {
 			proof, err := prove(ctx, log, cp, leaf, hint)
 			if err == nil {
-				_, err = policy.VerifyLeaf(leaf, proof)
-				return proof, err
+				in, err := policy.VerifyLeaf(leaf, proof)
+				return in, proof, err
 			}
 			if !errors.Is(err, tlogclient.ErrNotFound) {
-				return nil, err
+				return nil, nil, err
 			}
 			seen, hint = cp.Size(), cp.Size()
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("record %s is not in the log yet (%d entries): %w", e.ID, seen, ctx.Err())
+			return nil, nil, fmt.Errorf("record %.80q is not in the log yet (%d entries): %w", id, seen, ctx.Err())
 		case <-time.After(pollInterval):
 		}
 	}
