@@ -3,6 +3,7 @@ package guard
 import (
 	"context"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/evidence"
@@ -64,7 +65,7 @@ func (g *Guard) decide(ctx context.Context, in *Input, know rights) verdict {
 	if v.code != "" {
 		return v
 	}
-	if d.NoRule && know.isRule && in.Require != badge.LevelNone {
+	if d.NoRule && know.isRule && in.Require != badge.LevelNone && nameable(in.Capability.Name) {
 		d = Decision{Kind: Allow, Rule: annotationRule, Version: d.Version}
 	} else if d.NoRule {
 		d = Decision{Kind: Deny, Version: d.Version}
@@ -76,9 +77,13 @@ func (g *Guard) decide(ctx context.Context, in *Input, know rights) verdict {
 	return conceal(v, in, know)
 }
 
+// nameable reports whether a policy could have a rule for a name at all. Where it could not, that it has none
+// says nothing: not even a rule that denies everything matches.
+func nameable(name string) bool { return len(name) <= MaxNameBytes && utf8.ValidString(name) }
+
 // ask puts the question to the policy. A policy that fails or panics has not decided.
 func (g *Guard) ask(ctx context.Context, in *Input) (d Decision, v verdict) {
-	if len(in.Capability.Name) > MaxNameBytes || g.policy == nil {
+	if g.policy == nil || !nameable(in.Capability.Name) {
 		return Decision{NoRule: true}, verdict{}
 	}
 	defer func() {

@@ -34,7 +34,7 @@ type Capability struct {
 }
 
 // MaxNameBytes is the length of the longest name that is matched with a policy. A capability with a longer
-// one does not exist for the guard.
+// one, or with one that is not UTF-8, does not exist for the guard.
 const MaxNameBytes = 1024
 
 // LevelUnsatisfiable is a minimum level that no badge reaches. Adapters use it for an annotation that they
