@@ -135,7 +135,7 @@ func reasonOf(code Code) string {
 	case CodeApprovalRequired:
 		return "this needs an approval that the server has not been given"
 	case CodeRequestMalformed:
-		return "the request's credentials are malformed"
+		return "the request's credentials or arguments are malformed"
 	case CodeRequestRejected:
 		return "the request was rejected before the guard saw it"
 	case CodeMethodDenied:

@@ -17,9 +17,9 @@ import (
 
 // Options change what an [Adapter] does. The zero Options are the strict ones.
 type Options struct {
-	// AllowAuthorizationBeside lets a badge in X-Capiscio-Badge stand beside an Authorization: Bearer of
-	// another purpose, such as an access token that another layer verifies. By default both at once are
-	// refused, because either could be meant as the badge.
+	// AllowAuthorizationBeside leaves Authorization: Bearer to another layer, which verifies access tokens for
+	// example. A badge must then come in X-Capiscio-Badge or in _meta, and the token is neither verified nor
+	// recorded here. By default Authorization may carry the badge, and both at once are refused.
 	AllowAuthorizationBeside bool
 
 	// AllowDenialDetails answers a call to something that the caller may not use with the reason, instead of

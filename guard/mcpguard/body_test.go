@@ -1,12 +1,15 @@
 package mcpguard_test
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/touchmark-dev/touchmark/guard"
 	"github.com/touchmark-dev/touchmark/guard/guardtest"
@@ -69,6 +72,30 @@ func TestBrokenBody(t *testing.T) {
 		}
 		if d := last(t, w.Recorder.Decisions()); d.DenyCause != "HTTP_400" {
 			t.Errorf("recorded %+v", d)
+		}
+	}
+}
+
+// TestAmbiguousArguments: what a policy could read in one way and a tool in another is refused where no
+// adapter for HTTP has refused it before.
+func TestAmbiguousArguments(t *testing.T) {
+	for _, r := range rigs[:4] {
+		w := guardtest.New(t)
+		s := newServer(nil)
+		a := mcpguard.Protect(s, w.Guard(func(c *guard.Config) { c.Policy = guard.UnsafeAllowAll{} }))
+		session := r.connect(t, s, a, newClient(anonymous), r.version)
+		deep := strings.Repeat(`{"a":`, 40) + `1` + strings.Repeat(`}`, 40)
+		for _, text := range []string{`{"text":"a","text":"b"}`, `{"text":"a","o":{"b":1,"\u0062":2}}`, deep} {
+			_, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "x_shared", Arguments: json.RawMessage(text)})
+			if d := denialOf(t, err); d.ReasonCode != string(guard.CodeRequestMalformed) {
+				t.Errorf("%.40s: %v", text, err)
+			}
+			if d := last(t, w.Recorder.Decisions()); d.DenyCause != "PARAMS_MALFORMED" || d.Target != "x_shared" {
+				t.Errorf("recorded %+v", d)
+			}
+		}
+		if _, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "x_shared", Arguments: json.RawMessage(`{"text":"a"}`)}); err != nil {
+			t.Error(err)
 		}
 	}
 }

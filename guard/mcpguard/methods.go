@@ -2,6 +2,7 @@ package mcpguard
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"reflect"
 
@@ -9,6 +10,7 @@ import (
 
 	"github.com/touchmark-dev/touchmark/guard"
 	"github.com/touchmark-dev/touchmark/internal/mcpwire"
+	"github.com/touchmark-dev/touchmark/internal/strictjson"
 )
 
 // isOpen reports whether a method may be used by anybody and without a record: it concerns the connection,
@@ -54,6 +56,9 @@ func (a *Adapter) request(x *exchange) (*guard.Request, error) {
 	if err := describe(r, params); err != nil {
 		return r, err
 	}
+	if len(r.Arguments) > 0 && strictjson.Validate(r.Arguments) != nil { // over HTTP this has been seen to
+		return r, errArguments
+	}
 	var meta map[string]any
 	if params != nil {
 		meta = params.GetMeta()
@@ -77,6 +82,9 @@ func (a *Adapter) request(x *exchange) (*guard.Request, error) {
 	r.Badge, r.Proof, r.TxnID = presented.Badge, presented.Hop, presented.Txn
 	return r, nil
 }
+
+// errArguments refuses arguments that the policy could read in one way and the tool in another.
+var errArguments = errors.New("mcpguard: arguments are not JSON by strict rules")
 
 // tokenIdentity is the subject of an access token that the SDK's bearer middleware verified.
 type tokenIdentity string

@@ -19,13 +19,19 @@ const (
 	CodeUndetermined = mcpwire.CodeUndetermined // could not be told, and so refused; may be tried again later
 )
 
+// causeArguments is the cause of a refusal for the form of the arguments.
+const causeArguments = "PARAMS_MALFORMED"
+
 // refuse records a request that could not be checked because of err, and returns the error that answers it.
 func (a *Adapter) refuse(ctx context.Context, r *guard.Request, err error) error {
 	code, cause := guard.CodeGuardFailed, ""
 	var malformed *mcpwire.Error
-	if errors.As(err, &malformed) {
+	switch {
+	case errors.Is(err, errArguments):
+		code, cause = guard.CodeRequestMalformed, causeArguments
+	case errors.As(err, &malformed):
 		code, cause = guard.CodeRequestMalformed, malformed.Cause()
-	} else {
+	default:
 		a.log.Error("mcpguard: request", "method", r.Method, "error", err)
 	}
 	return a.wireError(r, a.guard.Refuse(ctx, r, code, cause))

@@ -42,8 +42,9 @@ func (e *Error) Cause() string {
 
 // Rules changes what Extract accepts. The zero value is the strict one.
 type Rules struct {
-	// AllowAuthorizationBeside lets X-Capiscio-Badge stand beside an
-	// Authorization: Bearer of another purpose, which is then not looked at.
+	// AllowAuthorizationBeside leaves Authorization to another layer: it may
+	// stand beside a badge, and is not looked at whether there is one or not. A
+	// badge must then come in X-Capiscio-Badge or in `_meta`.
 	AllowAuthorizationBeside bool
 }
 
@@ -94,7 +95,7 @@ func (r Rules) FromHeader(h http.Header) (Presented, error) {
 	if err != nil {
 		return Presented{}, err
 	}
-	if p.Badge != "" && r.AllowAuthorizationBeside {
+	if r.AllowAuthorizationBeside {
 		return p, nil
 	}
 	bearer, err := bearerToken(h)

@@ -100,9 +100,13 @@ func TestAllowAuthorizationBeside(t *testing.T) {
 	if err != nil || got.Badge != badgeA {
 		t.Fatalf("got %+v, %v", got, err)
 	}
-	h.Del(HeaderBadge)
-	if _, err := (Rules{AllowAuthorizationBeside: true}).Extract(h, nil); err == nil {
-		t.Fatal("a lone bearer token that is no badge was accepted")
+	h = header("Authorization", "Bearer "+badgeB) // a token of another layer, that only looks like a badge
+	if got, err := (Rules{AllowAuthorizationBeside: true}).Extract(h, nil); err != nil || got != (Presented{}) {
+		t.Errorf("a token of another layer was taken for %+v, %v", got, err)
+	}
+	got, err = Rules{AllowAuthorizationBeside: true}.Extract(h, map[string]any{MetaBadge: badgeA})
+	if err != nil || got.Badge != badgeA {
+		t.Errorf("beside a token of another layer the badge in _meta is %+v, %v", got, err)
 	}
 }
 
