@@ -38,6 +38,9 @@ func (l *Log) Checkpoint(ctx context.Context) (*translog.Checkpoint, error) {
 // and returns that checkpoint. A checkpoint that cannot be read now is read
 // again; the error is ctx's, or [ErrClosed], or the verdict that ended signing.
 func (l *Log) AwaitPublished(ctx context.Context, index uint64) (*translog.Checkpoint, error) {
+	if index >= translog.MaxTreeSize {
+		return nil, fmt.Errorf("tesseralog: no log can have an entry %d", index)
+	}
 	return l.watch.await(ctx, index+1)
 }
 

@@ -261,11 +261,15 @@ func TestHTTPSource(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(answer))
 			defer server.Close()
-			source, err := tlogclient.HTTP(&tlogclient.HTTPConfig{Prefix: server.URL})
+			prefix := strings.Replace(server.URL, "http://", "http://reader:hunter2@", 1)
+			source, err := tlogclient.HTTP(&tlogclient.HTTPConfig{Prefix: prefix})
 			if err != nil {
 				t.Fatal(err)
 			}
 			_, err = source.Checkpoint(t.Context())
+			if err != nil && strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("the password is in %q", err)
+			}
 			if err == nil || errors.Is(err, fs.ErrNotExist) != (name == "not found") {
 				t.Errorf("Checkpoint = %v", err)
 			}

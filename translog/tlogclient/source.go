@@ -2,6 +2,7 @@ package tlogclient
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -75,8 +76,11 @@ type HTTPConfig struct {
 // without TLS costs privacy and not truth.
 func HTTP(cfg *HTTPConfig) (Source, error) {
 	prefix, err := url.Parse(cfg.Prefix)
-	if err != nil || prefix.Scheme != "https" && prefix.Scheme != "http" || prefix.Host == "" || prefix.RawQuery != "" {
-		return nil, fmt.Errorf("tlogclient: %q is no http or https URL of a log", cfg.Prefix)
+	if err != nil {
+		return nil, errors.New("tlogclient: want the http or https URL of a log, and this is no URL")
+	}
+	if prefix.Scheme != "https" && prefix.Scheme != "http" || prefix.Host == "" || prefix.RawQuery != "" {
+		return nil, fmt.Errorf("tlogclient: %q is no http or https URL of a log", prefix.Redacted())
 	}
 	c := cfg.Client
 	if c == nil {
@@ -86,15 +90,16 @@ func HTTP(cfg *HTTPConfig) (Source, error) {
 		}
 	}
 	return fetcher(func(ctx context.Context, path string, limit int64) ([]byte, error) {
-		return get(ctx, c, prefix.JoinPath(path).String(), limit)
+		return get(ctx, c, prefix.JoinPath(path), limit)
 	}), nil
 }
 
-func get(ctx context.Context, c *http.Client, u string, limit int64) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
+func get(ctx context.Context, c *http.Client, u *url.URL, limit int64) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return nil, err
 	}
+	name := u.Redacted() // for errors: it may hold a password
 	res, err := c.Do(req)
 	if err != nil {
 		return nil, err
@@ -102,11 +107,11 @@ func get(ctx context.Context, c *http.Client, u string, limit int64) ([]byte, er
 	defer res.Body.Close()
 	switch res.StatusCode {
 	case http.StatusOK:
-		return readAll(res.Body, u, limit)
+		return readAll(res.Body, name, limit)
 	case http.StatusNotFound, http.StatusGone:
-		return nil, fmt.Errorf("get %q: %w", u, fs.ErrNotExist)
+		return nil, fmt.Errorf("get %q: %w", name, fs.ErrNotExist)
 	default:
-		return nil, fmt.Errorf("get %q: status %d", u, res.StatusCode)
+		return nil, fmt.Errorf("get %q: status %d", name, res.StatusCode)
 	}
 }
 

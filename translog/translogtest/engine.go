@@ -358,8 +358,10 @@ func (e *engineTest) awaitEndsWithContext() {
 	e.mustAppend(numbered(0, 1))
 	ctx, cancel := context.WithTimeout(e.ctx, 20*time.Millisecond)
 	defer cancel()
-	if _, err := e.AwaitPublished(ctx, 1); err == nil {
-		e.Error("AwaitPublished of an entry that nobody appended returned")
+	for _, index := range []uint64{1, 1<<63 - 1, 1<<64 - 1} {
+		if _, err := e.AwaitPublished(ctx, index); err == nil {
+			e.Errorf("AwaitPublished(%d), which nobody appended, returned", index)
+		}
 	}
 }
 
