@@ -25,6 +25,9 @@ func (v *Validator) DNS01(ctx context.Context, domain, want string) error {
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
 	records, err := v.resolver.LookupTXT(ctx, absolute(name))
+	if err == nil && len(records) == 0 {
+		err = notFound(name)
+	}
 	switch {
 	case err != nil:
 		return failure(ctx, err, CodeChallengeDNSFailed)

@@ -92,7 +92,7 @@ func TestDNS01Failures(t *testing.T) {
 		code         Code
 		undetermined bool
 	}{
-		{nil, nil, CodeChallengeMismatch, false},
+		{nil, nil, CodeChallengeDNSNotFound, false},
 		{slices.Repeat([]string{testContent}, maxRecords+1), nil, CodeChallengeTooLarge, false},
 		{nil, &net.DNSError{Err: "i/o timeout", IsTimeout: true}, CodeChallengeTimeout, true},
 		{nil, &net.DNSError{Err: "no such host", IsNotFound: true}, CodeChallengeDNSNotFound, false},

@@ -357,7 +357,7 @@ func TestHTTP01LookupFails(t *testing.T) {
 		{&net.DNSError{Err: "i/o timeout", Name: "x", IsTimeout: true}, CodeChallengeTimeout, true},
 		{context.DeadlineExceeded, CodeChallengeTimeout, true},
 		{errors.New("broken"), CodeChallengeConnectionFailed, true},
-		{nil, CodeChallengeConnectionFailed, true}, // no addresses
+		{nil, CodeChallengeDNSNotFound, false}, // no addresses
 	} {
 		v, err := New(&Config{Resolver: names{ip: func(string) ([]netip.Addr, error) { return nil, c.err }}})
 		if err != nil {

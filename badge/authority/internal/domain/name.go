@@ -53,7 +53,7 @@ func checkShape(s string) error {
 	switch {
 	case s == "":
 		return refuse(CodeDomainSyntax, "no domain given")
-	case len(s) > MaxDomainBytes+1:
+	case len(s) > MaxDomainBytes:
 		return refuse(CodeDomainTooLong, "a name of %d bytes: at most %d", len(s), MaxDomainBytes)
 	case strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 }):
 		return refuse(CodeDomainNotASCII, "%.80q is not ASCII: write it in A-labels (xn--)", s)
@@ -65,8 +65,6 @@ func checkShape(s string) error {
 		return refuse(CodeDomainWildcard, "%.80q is a wildcard: each name is validated for itself", s)
 	case strings.HasSuffix(s, "."):
 		return refuse(CodeDomainTrailingDot, "%.80q ends with a dot: leave it out", s)
-	case len(s) > MaxDomainBytes:
-		return refuse(CodeDomainTooLong, "a name of %d bytes: at most %d", len(s), MaxDomainBytes)
 	}
 	return nil
 }

@@ -85,7 +85,16 @@ func New(cfg *Config) (*Validator, error) {
 }
 
 func (v *Validator) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
-	return v.resolver.LookupNetIP(ctx, "ip", absolute(host))
+	addrs, err := v.resolver.LookupNetIP(ctx, "ip", absolute(host))
+	if err == nil && len(addrs) == 0 {
+		return nil, notFound(host)
+	}
+	return addrs, err
+}
+
+// notFound is the error of the standard library's resolver for an answer without records.
+func notFound(name string) error {
+	return &net.DNSError{Err: "no such record", Name: name, IsNotFound: true}
 }
 
 // absolute gives a name the final dot that keeps resolvers from completing it: in a cluster, the search list
