@@ -153,22 +153,6 @@ func (l *large) Close() error {
 	return l.File.Close()
 }
 
-// openFile opens a regular file below dir.
-func openFile(dir, path string) (f *os.File, size int64, err error) {
-	if f, err = os.OpenInRoot(dir, path); err != nil {
-		return nil, 0, err
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fs.ErrNotExist
-	}
-	if err != nil {
-		f.Close()
-		return nil, 0, err
-	}
-	return f, info.Size(), nil
-}
-
 func serve(w http.ResponseWriter, r *http.Request, content io.ReadSeeker, res resource) {
 	w.Header().Set("Content-Type", res.contentType)
 	w.Header().Set("Cache-Control", res.cache)

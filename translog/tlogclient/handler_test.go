@@ -3,13 +3,17 @@ package tlogclient_test
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/touchmark-dev/touchmark/translog/tlogclient"
 )
@@ -126,6 +130,34 @@ func TestHandlerCompressesEntries(t *testing.T) {
 	}
 	if res := request(h, http.MethodGet, "/tile/0/000", http.Header{"Accept-Encoding": {"gzip"}}); res.Header.Get("Content-Encoding") != "" {
 		t.Error("hashes, which cannot be compressed, were")
+	}
+}
+
+// TestNamedPipe: opening one waits for a writer, and no context ends that.
+func TestNamedPipe(t *testing.T) {
+	l := tiled(t, 3)
+	l.remove(t, "checkpoint")
+	pipe := filepath.Join(l.dir, "checkpoint")
+	if err := exec.Command("mkfifo", pipe).Run(); err != nil {
+		t.Skipf("no named pipes here: %v", err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if res := request(tlogclient.Handler(l.dir), http.MethodGet, "/checkpoint", nil); res.StatusCode != http.StatusNotFound {
+			t.Errorf("status %d", res.StatusCode)
+		}
+		if _, err := tlogclient.Dir(l.dir).Checkpoint(t.Context()); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("Checkpoint = %v", err)
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		if w, err := os.OpenFile(pipe, os.O_RDWR, 0); err == nil { // lets the goroutine go
+			defer w.Close()
+		}
+		t.Error("waits for a writer")
 	}
 }
 

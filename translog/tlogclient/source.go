@@ -48,19 +48,40 @@ func (f fetcher) Entries(ctx context.Context, index uint64, partial uint8) ([]by
 }
 
 // Dir reads a log from the directory in which an engine keeps it. It follows no
-// link out of the directory.
+// link out of the directory, and reads regular files alone.
 func Dir(dir string) Source {
 	return fetcher(func(ctx context.Context, path string, limit int64) ([]byte, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		f, err := os.OpenInRoot(dir, path)
+		f, _, err := openFile(dir, path)
 		if err != nil {
 			return nil, err
 		}
 		defer f.Close()
 		return readAll(f, path, limit)
 	})
+}
+
+// openFile opens a regular file below dir. It looks before it opens: nobody knows
+// when a named pipe, which came with somebody's log, would open.
+func openFile(dir, path string) (f *os.File, size int64, err error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer root.Close()
+	info, err := root.Stat(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, 0, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
+	}
+	if f, err = root.Open(path); err != nil {
+		return nil, 0, err
+	}
+	return f, info.Size(), nil
 }
 
 // HTTPConfig says where and how to read a log over HTTP.
