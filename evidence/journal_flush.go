@@ -3,6 +3,7 @@ package evidence
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 )
 
@@ -15,6 +16,9 @@ func (j *journal) run() {
 		}
 	}()
 	for {
+		// Whoever can run now adds to the batch first. A sync may hold a processor until it returns, so that many
+		// small batches starve those who make the next one; where nobody else can run, this is nothing.
+		runtime.Gosched()
 		c, more := j.take()
 		switch {
 		case c != nil:
