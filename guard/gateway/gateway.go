@@ -18,8 +18,14 @@ import (
 // Limits of a gateway.
 const (
 	// MaxInFlight is how many requests of the client are worked on at once.
-	// The gateway reads no further while there are as many.
 	MaxInFlight = 64
+
+	// maxHeld is how many further requests wait, so that the gateway still
+	// hears what is cancelled and that the client is gone. A long one counts
+	// for as many as it has heldUnits. With as many the gateway reads no
+	// further.
+	maxHeld  = 4096
+	heldUnit = 16 << 10
 
 	// drainTime is how long requests in flight may go on after the client's
 	// stream has ended, and how long they may take to end once they must.
@@ -51,7 +57,8 @@ type Gateway struct {
 	client   *stream
 	upstream *upstream
 	tools    *tools
-	slots    chan struct{}
+	slots    chan struct{} // one for each request that is worked on
+	held     chan struct{} // units of the requests that wait or are worked on
 
 	mu     sync.Mutex                    // guards calls and ended
 	calls  map[string]context.CancelFunc // requests in flight, by the client's id
@@ -66,7 +73,7 @@ func New(cfg *Config) (*Gateway, error) {
 	}
 	g := &Gateway{
 		guard: cfg.Guard, identity: cfg.Identity, log: cfg.Logger,
-		tools: newTools(), slots: make(chan struct{}, MaxInFlight),
+		tools: newTools(), slots: make(chan struct{}, MaxInFlight), held: make(chan struct{}, maxHeld),
 		calls: map[string]context.CancelFunc{},
 	}
 	if g.log == nil {
@@ -168,12 +175,15 @@ func (g *Gateway) refuseMalformed(ctx context.Context, err error) {
 	g.answerError(nil, &wireError{Code: codeInvalidRequest, Message: "malformed message", Data: refusalData(refusal)})
 }
 
-// startRequest works on a request in a goroutine of its own, when one is free.
+// startRequest works on a request in a goroutine of its own.
 func (g *Gateway) startRequest(ctx context.Context, m *message) error {
-	select {
-	case g.slots <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
+	units := 1 + len(m.Params)/heldUnit
+	for range units { // only the reader takes any, so that it cannot wait for itself
+		select {
+		case g.held <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	id := string(m.ID)
@@ -191,7 +201,11 @@ func (g *Gateway) startRequest(ctx context.Context, m *message) error {
 	g.mu.Unlock()
 	go func() {
 		defer g.nCalls.Done()
-		defer func() { <-g.slots }()
+		defer func() {
+			for range units {
+				<-g.held
+			}
+		}()
 		defer cancel()
 		if twice {
 			g.refuseRequest(ctx, m, causeDuplicateID)
@@ -202,9 +216,20 @@ func (g *Gateway) startRequest(ctx context.Context, m *message) error {
 			delete(g.calls, id)
 			g.mu.Unlock()
 		}()
-		g.serve(ctx, m)
+		g.await(ctx, m)
 	}()
 	return nil
+}
+
+// await works on a request when its turn comes.
+func (g *Gateway) await(ctx context.Context, m *message) {
+	select {
+	case g.slots <- struct{}{}:
+		defer func() { <-g.slots }()
+		g.serve(ctx, m)
+	case <-ctx.Done():
+		g.refuseRequest(ctx, m, causeCancelled)
+	}
 }
 
 // clientNotification passes on the little that an upstream has to hear. What is

@@ -20,6 +20,7 @@ const transportName = "stdio"
 const (
 	causeMalformed       = "MALFORMED"
 	causeDuplicateID     = "DUPLICATE_ID"
+	causeCancelled       = "CANCELLED" // before its turn came
 	causeParams          = "PARAMS_MALFORMED"
 	causeUpstreamCatalog = "UPSTREAM_CATALOG"
 	classToolError       = "tool_error"
@@ -67,9 +68,11 @@ func (g *Gateway) refuseRequest(ctx context.Context, m *message, cause string) {
 	err := g.guard.Refuse(ctx, &guard.Request{
 		Verb: guard.Invoke, Method: m.Method, RequestID: requestID(m), Transport: transportName,
 	}, guard.CodeRequestRejected, cause)
-	g.answerError(m.ID, &wireError{
-		Code: codeInvalidParams, Message: "the request's parameters are malformed", Data: refusalData(guard.RefusalOf(err)),
-	})
+	text := "the request's parameters are malformed"
+	if cause == causeCancelled {
+		text = "the request was cancelled"
+	}
+	g.answerError(m.ID, &wireError{Code: codeInvalidParams, Message: text, Data: refusalData(guard.RefusalOf(err))})
 }
 
 // refuseCredentials records and answers a request whose credentials cannot be read.

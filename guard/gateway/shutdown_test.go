@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/guard/guardtest"
 )
 
@@ -88,5 +89,50 @@ func TestClientThatDoesNotRead(t *testing.T) {
 		}
 	case <-time.After(40 * time.Second):
 		t.Fatal("the gateway does not end")
+	}
+}
+
+// An upstream that answers nothing does not keep the gateway from hearing its
+// client.
+func TestUpstreamThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	a := r.w.Agent(badge.LevelExtended)
+	r.listed(a)
+	r.server.answer = func(*message) *message { return nil }
+	const more = 5
+	for i := range MaxInFlight + more {
+		id := json.RawMessage(fmt.Sprint(1000 + i))
+		if err := r.client.write(&message{ID: id, Method: "tools/call", Params: json.RawMessage(`{"name":"hello"}`)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range MaxInFlight { // whose turn it was
+		<-r.server.seen
+	}
+	cancel := &message{Method: "notifications/cancelled", Params: json.RawMessage(fmt.Sprintf(`{"requestId":%d}`, 1000+MaxInFlight+more-1))}
+	if err := r.client.write(cancel); err != nil {
+		t.Fatal(err)
+	}
+	m, err := r.client.read()
+	if err != nil || len(m.Error) == 0 {
+		t.Errorf("answered %+v, %v", m, err)
+	}
+	go func() {
+		for {
+			if _, err := r.client.read(); err != nil {
+				return
+			}
+		}
+	}()
+	r.hangUp()
+	if err := <-r.done; err != nil {
+		t.Error(err)
+	}
+	if n := r.w.Recorder.Open(); n != 0 {
+		t.Errorf("%d calls without an outcome", n)
+	}
+	if n := len(r.w.Recorder.Decisions()); n != 1+MaxInFlight+more {
+		t.Errorf("%d decisions", n)
 	}
 }
