@@ -17,6 +17,7 @@ type verdict struct {
 	hidden bool
 	err    error // for operators
 
+	about    *Capability // that was refused, of several; nil for the first
 	rule     string
 	minLevel badge.Level
 	version  string

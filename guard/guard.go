@@ -177,6 +177,8 @@ func (g *Guard) judge(ctx context.Context, r *Request) (caller *Principal, v ver
 			Require: r.Require, Arguments: r.Arguments,
 		}
 		if v = g.decide(ctx, in, rights{isRule: r.RequireIsRule, missing: r.Missing}); !v.allowed() {
+			refused := c
+			v.about = &refused
 			return caller, v
 		}
 	}

@@ -442,6 +442,9 @@ func TestFurther(t *testing.T) {
 	if _, err := g.Check(t.Context(), r); err == nil {
 		t.Error("one that is denied among several")
 	}
+	if d := last(t, w.Recorder.Decisions()); d.Capability != string(guard.KindResource) || d.Target != "secret" {
+		t.Errorf("recorded %q, want the one that was denied", d.Target)
+	}
 }
 
 func TestLongName(t *testing.T) {

@@ -66,9 +66,13 @@ func (g *Guard) unkept(err error) error {
 
 func (g *Guard) draft(e *entry) *evidence.Draft {
 	r, v := e.request, e.verdict
+	about := &r.Capability
+	if v.about != nil {
+		about = v.about
+	}
 	d := &evidence.Decision{
 		Caller: e.caller.recorded(),
-		Method: r.Method, Capability: string(r.Capability.Kind), Target: r.Capability.Name,
+		Method: r.Method, Capability: string(about.Kind), Target: about.Name,
 		Kind: v.kind(), Rule: v.rule, PolicyVersion: v.version,
 		DenyReason: string(v.code), DenyCause: v.cause,
 		Shadow: g.shadow && !e.enforced, BearerUnsafe: g.bearer,
