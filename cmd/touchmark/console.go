@@ -52,7 +52,7 @@ func (con *console) begin(ctx *cli.Context) error {
 // note says something about the work, unless it is to be quiet.
 func (con *console) note(format string, args ...any) {
 	if !con.quiet {
-		fmt.Fprintf(con.err, format+"\n", args...)
+		fmt.Fprintln(con.err, remark(fmt.Sprintf(format, args...)))
 	}
 }
 
@@ -60,6 +60,9 @@ func (con *console) note(format string, args ...any) {
 func (con *console) result(v any, text string) error {
 	if con.json {
 		return con.line(v)
+	}
+	if isTerminal(con.out) {
+		text = printable(text)
 	}
 	_, err := fmt.Fprintln(con.out, strings.TrimSuffix(text, "\n"))
 	return err
@@ -93,9 +96,9 @@ func (con *console) finish(err error) exitCode {
 
 // explain says what went wrong and what to do next.
 func (con *console) explain(err error) {
-	fmt.Fprintf(con.err, "touchmark: %v\n", err)
+	fmt.Fprintf(con.err, "touchmark: %s\n", remark(err.Error()))
 	for _, step := range nextSteps(err) {
-		fmt.Fprintf(con.err, "  %s\n", step)
+		fmt.Fprintf(con.err, "  %s\n", remark(step))
 	}
 }
 
