@@ -83,7 +83,9 @@ func TestDNS01Failures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	dns.mu.Lock()
 	dns.rcode = 2 // SERVFAIL, which is also what a DNSSEC validator answers for a forged record
+	dns.mu.Unlock()
 	wantCode(t, v.DNS01(t.Context(), testDomain, testContent), CodeChallengeDNSFailed, true)
 
 	for _, c := range []struct {

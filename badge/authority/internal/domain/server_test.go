@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -77,7 +76,6 @@ type dnsServer struct {
 	mu      sync.Mutex
 	answers map[string][]answer // by "type name."
 	rcode   byte                // of every answer, when not 0
-	asked   atomic.Int32
 }
 
 // An answer is one resource record.
@@ -124,7 +122,6 @@ func (s *dnsServer) serve() {
 		if err != nil {
 			return
 		}
-		s.asked.Add(1)
 		if reply := s.reply(buf[:n]); reply != nil {
 			s.conn.WriteTo(reply, from)
 		}
