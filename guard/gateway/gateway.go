@@ -298,16 +298,28 @@ func (g *Gateway) answerUpstream(up *stream, m *message) {
 	}
 }
 
+// upstreamNotification passes on that the list of tools changed, and how calls
+// get on.
 func (g *Gateway) upstreamNotification(m *message) {
+	told := &message{Method: m.Method}
 	switch m.Method {
 	case "notifications/tools/list_changed":
 		g.tools.invalidate()
 	case "notifications/progress":
+		params, err := parseObject(m.Params)
+		if err == nil {
+			_, err = stripMeta(params)
+		}
+		if err != nil {
+			g.log.Warn("gateway: dropped a malformed notification of the upstream", "method", m.Method)
+			return
+		}
+		told.Params = params.encode()
 	default:
 		g.log.Info("gateway: dropped a notification of the upstream", "method", clip(m.Method))
 		return
 	}
-	if err := g.client.write(&message{Method: m.Method, Params: m.Params}); err != nil {
+	if err := g.client.write(told); err != nil {
 		g.log.Warn("gateway: writing to the client", "error", err)
 	}
 }

@@ -218,3 +218,38 @@ func lastDecision(r *rig) *evidence.Decision {
 	all := r.w.Recorder.Decisions()
 	return all[len(all)-1]
 }
+
+// A notification of the upstream says nothing under the gateway's names.
+func TestUpstreamNotifications(t *testing.T) {
+	r := newRig(t)
+	const lie = `"_meta":{"capiscio_server_did":"did:web:liar.example","dev.touchmark/evidence":{},"x":1}`
+	r.server.answer = func(*message) *message {
+		for _, m := range []*message{
+			{Method: "notifications/tools/list_changed", Params: json.RawMessage(`{"tools":[],` + lie + `}`)},
+			{Method: "notifications/progress", Params: json.RawMessage(`[1]`)},
+			{Method: "notifications/progress", Params: json.RawMessage(`{"progressToken":1,"progress":2,` + lie + `}`)},
+		} {
+			if err := r.server.in.write(m); err != nil {
+				t.Error(err)
+			}
+		}
+		return ok(`{}`)
+	}
+	if err := r.client.write(&message{ID: json.RawMessage("1"), Method: "ping"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []*message{
+		{Method: "notifications/tools/list_changed"},
+		{Method: "notifications/progress", Params: json.RawMessage(`{"_meta":{"x":1},"progress":2,"progressToken":1}`)},
+		{ID: json.RawMessage("1"), Result: json.RawMessage(`{}`)},
+	} {
+		m, err := r.client.read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Method != want.Method || string(m.Params) != string(want.Params) || string(m.ID) != string(want.ID) {
+			t.Errorf("got %s %s %s", m.ID, m.Method, m.Params)
+		}
+	}
+	r.end()
+}
