@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/touchmark-dev/touchmark/internal/strictjson"
@@ -58,7 +59,7 @@ func parseMessage(line []byte) (*message, error) {
 		return nil, err
 	}
 	if m.Version != "2.0" {
-		return nil, fmt.Errorf("member jsonrpc is %q, want \"2.0\"", m.Version)
+		return nil, errors.New("member jsonrpc is not \"2.0\"")
 	}
 	if len(m.ID) > 0 && !validID(m.ID) {
 		return nil, errors.New("member id is neither a string nor an integer")
@@ -106,7 +107,16 @@ type malformedError struct {
 	object bool // it was meant to be a message: it begins like a JSON object
 }
 
-func (e *malformedError) Error() string { return "malformed message: " + e.err.Error() }
+// Error says what is wrong, and nothing of what the message says: a JSON
+// decoder's error quotes names and values from there on.
+func (e *malformedError) Error() string {
+	reason := e.err.Error()
+	if i := strings.IndexAny(reason, "\"`"); i >= 0 {
+		reason = strings.TrimSpace(reason[:i])
+	}
+	return "malformed message: " + reason
+}
+
 func (e *malformedError) Unwrap() error { return e.err }
 
 // read returns the next message, a *malformedError for a line that is none, or

@@ -253,3 +253,19 @@ func TestUpstreamNotifications(t *testing.T) {
 	}
 	r.end()
 }
+
+// The error about a message that cannot be read goes into logs, so it quotes
+// nothing of the message.
+func TestMalformedSaysNothing(t *testing.T) {
+	for _, line := range []string{
+		`{"jsonrpc":"s3cret"}`, `{"jsonrpc":"2.0","id":1,"method":["s3cret"]}`, `{"s3cret":1}`,
+		`{"jsonrpc":"2.0","id":1,"method":"x","params":{"s3cret":1,"s3cret":2}}`,
+		`{"jsonrpc":"2.0","id":1,"method":"x","params":{"s3cret":{"a":1,"a":2}}}`,
+		`{"jsonrpc":"2.0","id":1,"method":"x","params":["s3cret\ud800"]}`,
+	} {
+		_, err := newStream(strings.NewReader(line), nil).read()
+		if err == nil || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
