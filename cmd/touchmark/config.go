@@ -34,7 +34,7 @@ func (con *console) configure(ctx *cli.Context, path []string) error {
 		if err := c.apply(ctx, path); err != nil {
 			return err
 		}
-		if dir, ok := c.values["home"]; ok && !ctx.IsSet("home") {
+		if dir, ok := c.values["home"]; ok && home == "" {
 			home, inherited = dir[0], c.inherited
 		}
 	}

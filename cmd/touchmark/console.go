@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/touchmark-dev/touchmark/serververify"
 )
 
 // A console is the program's side of its terminal. Results go to out, and with
@@ -107,6 +109,13 @@ type verdict struct {
 	Verdict string `json:"verdict"` // accepted, rejected, undetermined
 	Code    string `json:"code,omitempty"`
 	Reason  string `json:"reason,omitempty"`
+
+	// Of a server that was examined.
+	State   string `json:"state,omitempty"`
+	DID     string `json:"did,omitempty"`
+	Badge   string `json:"badge,omitempty"` // "valid" when it was verified before the refusal
+	BadgeID string `json:"badge_jti,omitempty"`
+	Level   string `json:"level,omitempty"`
 }
 
 // The verdicts.
@@ -120,6 +129,16 @@ func verdictOf(err error) verdict {
 	v := verdict{Verdict: verdictUndetermined, Code: reasonCode(err), Reason: err.Error()}
 	if codeOf(err) == exitRejected {
 		v.Verdict = verdictRejected
+	}
+	var untrusted *serververify.UntrustedError
+	if errors.As(err, &untrusted) {
+		v.State = string(untrusted.State)
+		if !untrusted.DID.IsZero() {
+			v.DID = untrusted.DID.String()
+		}
+		if untrusted.BadgeValid {
+			v.Badge, v.BadgeID, v.Level = "valid", untrusted.BadgeID, untrusted.Level.String()
+		}
 	}
 	return v
 }

@@ -58,7 +58,7 @@ func withEnvironment(flags []cli.Flag) []cli.Flag {
 func (con *console) noteIgnored(flags []cli.Flag) {
 	for _, f := range flags {
 		flag := f.Names()[0]
-		if _, ok := os.LookupEnv(environmentName(flag)); ok && weakens(flag) {
+		if os.Getenv(environmentName(flag)) != "" && weakens(flag) {
 			con.note("%s is ignored: --%s is not taken from the environment", environmentName(flag), flag)
 		}
 	}

@@ -8,16 +8,22 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/touchmark-dev/touchmark/internal/jwk"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"touchmark": func() { os.Exit(int(run(os.Args))) }})
+	testscript.Main(m, map[string]func(){
+		"touchmark": func() { os.Exit(int(run(os.Args))) },
+		"upstream":  upstream,
+	})
 }
 
 // The command as its users run it: testdata has one script for each command.
@@ -26,9 +32,13 @@ func TestScripts(t *testing.T) {
 		Dir:                "testdata",
 		RequireUniqueNames: true,
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits": exits,
-			"mode":  mode,
-			"json":  jsonCommand,
+			"exits":  exits,
+			"mode":   mode,
+			"json":   jsonCommand,
+			"jwks":   jwks,
+			"let":    let,
+			"listen": listen,
+			"start":  start,
 		},
 	})
 }
@@ -76,4 +86,33 @@ func jsonCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if members := slices.Sorted(maps.Keys(got)); slices.Equal(members, args) == neg {
 		ts.Fatalf("members %v, want %v", members, args)
 	}
+}
+
+// jwks makes the key set of a key: jwks ca.jwk jwks.json.
+func jwks(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: jwks KEY FILE")
+	}
+	key, err := jwk.ParsePrivate([]byte(ts.ReadFile(args[0])))
+	ts.Check(err)
+	set, err := jwk.MarshalSet([]*jwk.Public{{Key: key.Key.Public(), KeyID: key.KeyID}})
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), set, 0o600))
+}
+
+// let sets a variable to what a file says, or to what a regular expression's
+// group matches in it: let DID stdout, let ID stdout '"id":"([^"]*)"'.
+func let(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 && len(args) != 3 {
+		ts.Fatalf("usage: let VAR FILE [REGEXP]")
+	}
+	text := strings.TrimSpace(ts.ReadFile(args[1]))
+	if len(args) == 3 {
+		found := regexp.MustCompile(args[2]).FindStringSubmatch(text)
+		if len(found) != 2 {
+			ts.Fatalf("%q is not in %q", args[2], text)
+		}
+		text = found[1]
+	}
+	ts.Setenv(args[0], text)
 }
