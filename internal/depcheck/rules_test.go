@@ -141,6 +141,7 @@ var rules = map[string]rule{
 	"internal/vectorgen/callproof":   {forTests: true},
 	"internal/vectorgen/did":         {forTests: true},
 	"internal/vectorgen/evidence":    {forTests: true},
+	"internal/vectorgen/grant":       {forTests: true},
 	"internal/vectorgen/log":         {forTests: true},
 	"internal/vectorgen/serverproof": {forTests: true},
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/touchmark-dev/touchmark/internal/vectorgen/callproof"
 	"github.com/touchmark-dev/touchmark/internal/vectorgen/did"
 	"github.com/touchmark-dev/touchmark/internal/vectorgen/evidence"
+	"github.com/touchmark-dev/touchmark/internal/vectorgen/grant"
 	"github.com/touchmark-dev/touchmark/internal/vectorgen/log"
 	"github.com/touchmark-dev/touchmark/internal/vectorgen/serverproof"
 )
@@ -39,6 +40,7 @@ func areas() []area {
 		{"callproof", callproof.Generate},
 		{"did", did.Generate},
 		{"evidence", evidence.Generate},
+		{"grant", grant.Generate},
 		{"log", log.Generate},
 		{"serverproof", serverproof.Generate},
 	}
