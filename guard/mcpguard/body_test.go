@@ -86,15 +86,15 @@ func TestAmbiguousArguments(t *testing.T) {
 		session := r.connect(t, s, a, newClient(anonymous), r.version)
 		deep := strings.Repeat(`{"a":`, 40) + `1` + strings.Repeat(`}`, 40)
 		for _, text := range []string{`{"text":"a","text":"b"}`, `{"text":"a","o":{"b":1,"\u0062":2}}`, deep} {
-			_, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "x_shared", Arguments: json.RawMessage(text)})
+			_, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "d_bare", Arguments: json.RawMessage(text)})
 			if d := denialOf(t, err); d.ReasonCode != string(guard.CodeRequestMalformed) {
 				t.Errorf("%.40s: %v", text, err)
 			}
-			if d := last(t, w.Recorder.Decisions()); d.DenyCause != "PARAMS_MALFORMED" || d.Target != "x_shared" {
+			if d := last(t, w.Recorder.Decisions()); d.DenyCause != "PARAMS_MALFORMED" || d.Target != "d_bare" {
 				t.Errorf("recorded %+v", d)
 			}
 		}
-		if _, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "x_shared", Arguments: json.RawMessage(`{"text":"a"}`)}); err != nil {
+		if _, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "d_bare", Arguments: json.RawMessage(`{"text":"a"}`)}); err != nil {
 			t.Error(err)
 		}
 	}
