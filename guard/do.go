@@ -18,21 +18,18 @@ func (e *PanicError) Error() string {
 }
 
 // Do runs fn if the guard allows the request, and records how it ended. The result is committed to in its
-// JSON form; a result that has none is recorded without one. A panic in fn is recorded and returned as a
-// *[PanicError].
+// JSON form; a result that has none is recorded without one. A panic in fn, or in making that form, is recorded
+// and returned as a *[PanicError].
 func Do[T any](ctx context.Context, g *Guard, r *Request, fn func(context.Context) (T, error)) (result T, err error) {
 	grant, err := g.Check(ctx, r)
 	if err != nil {
 		return result, err
 	}
-	class := ClassExit
+	o := Outcome{ErrorClass: ClassExit}
 	defer func() {
 		if p := recover(); p != nil {
-			class, err = ClassPanic, &PanicError{p}
-		}
-		o := Outcome{ErrorClass: class}
-		if err == nil && class == "" {
-			o.Result, _ = json.Marshal(result) //nolint:errcheck // without a JSON form there is nothing to commit to
+			var none T
+			result, err, o = none, &PanicError{p}, Outcome{ErrorClass: ClassPanic}
 		}
 		if lost := grant.Finish(ctx, o); lost != nil {
 			var none T
@@ -40,7 +37,11 @@ func Do[T any](ctx context.Context, g *Guard, r *Request, fn func(context.Contex
 		}
 	}()
 	result, err = fn(ctx)
-	class = ClassOf(ctx, err)
+	ended := Outcome{ErrorClass: ClassOf(ctx, err)}
+	if err == nil {
+		ended.Result, _ = json.Marshal(result) //nolint:errcheck // without a JSON form there is nothing to commit to
+	}
+	o = ended
 	return result, err
 }
 
@@ -61,19 +62,19 @@ type Credentials struct {
 const MethodCall = "call"
 
 // Wrap puts a guard in front of fn. The argument is committed to, and covered by the call proof, as the JSON
-// that encoding/json makes of it.
+// that encoding/json makes of it; where it makes none, the call is refused.
 func Wrap[In, Out any](g *Guard, f Function, fn func(context.Context, In) (Out, error)) func(context.Context, Credentials, In) (Out, error) {
 	return func(ctx context.Context, c Credentials, in In) (Out, error) {
+		r := &Request{
+			Verb: Invoke, Method: MethodCall, Capability: Capability{Kind: KindTool, Name: f.Name},
+			Require: f.Level, RequireIsRule: true, Badge: c.Badge, Proof: c.Proof, TxnID: c.TxnID,
+		}
 		args, err := json.Marshal(in)
 		if err != nil {
 			var none Out
-			return none, fmt.Errorf("guard: argument of %q: %v", f.Name, err)
+			return none, g.Refuse(ctx, r, CodeRequestMalformed, CauseParamsMalformed)
 		}
-		r := &Request{
-			Verb: Invoke, Method: MethodCall, Capability: Capability{Kind: KindTool, Name: f.Name},
-			Require: f.Level, RequireIsRule: true, Arguments: args,
-			Badge: c.Badge, Proof: c.Proof, TxnID: c.TxnID,
-		}
+		r.Arguments = args
 		return Do(ctx, g, r, func(ctx context.Context) (Out, error) { return fn(ctx, in) })
 	}
 }

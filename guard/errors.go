@@ -44,6 +44,7 @@ const (
 	CausePolicyError            = "POLICY_ERROR"
 	CauseBadgesNotAccepted      = "BADGES_NOT_ACCEPTED"
 	CauseProofWithoutBadge      = "PROOF_WITHOUT_BADGE"
+	CauseParamsMalformed        = "PARAMS_MALFORMED"
 )
 
 // A Refusal is what a refused caller may be told. None of it says more than the caller already knew, except

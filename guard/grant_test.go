@@ -157,8 +157,29 @@ func TestWrap(t *testing.T) {
 		t.Errorf("other amount: %v", err)
 	}
 	broken := guard.Wrap(g, guard.Function{Name: "broken"}, func(context.Context, func()) (int, error) { return 0, nil })
-	if _, err := broken(t.Context(), guard.Credentials{}, func() {}); err == nil {
-		t.Error("an argument that has no JSON form")
+	if _, err := broken(t.Context(), guard.Credentials{}, func() {}); guard.RefusalOf(err).Code != guard.CodeRequestMalformed {
+		t.Errorf("an argument that has no JSON form: %v", err)
+	}
+	if d := last(t, w.Recorder.Decisions()); d.Target != "broken" || d.DenyCause != guard.CauseParamsMalformed {
+		t.Errorf("recorded %+v", d)
+	}
+}
+
+// hostile is a result that cannot be encoded without a panic.
+type hostile struct{}
+
+func (hostile) MarshalJSON() ([]byte, error) { panic("hunter2") }
+
+func TestResultThatPanics(t *testing.T) {
+	w := guardtest.New(t)
+	g := w.Guard(withPolicy(guard.UnsafeAllowAll{}))
+	_, err := guard.Do(t.Context(), g, guardtest.Call("a", "{}"), func(context.Context) (hostile, error) { return hostile{}, nil })
+	var panicked *guard.PanicError
+	if !errors.As(err, &panicked) {
+		t.Errorf("got %v", err)
+	}
+	if o := last(t, w.Recorder.Outcomes()); o.ErrorClass != guard.ClassPanic || w.Recorder.Open() != 0 {
+		t.Errorf("recorded %+v", o)
 	}
 }
 

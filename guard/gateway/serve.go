@@ -21,7 +21,6 @@ const (
 	causeMalformed       = "MALFORMED"
 	causeDuplicateID     = "DUPLICATE_ID"
 	causeCancelled       = "CANCELLED" // before its turn came
-	causeParams          = "PARAMS_MALFORMED"
 	causeUpstreamCatalog = "UPSTREAM_CATALOG"
 	classToolError       = "tool_error"
 	classUpstream        = "upstream_error"
@@ -39,12 +38,12 @@ func (g *Gateway) serve(ctx context.Context, m *message) {
 	}()
 	params, err := parseObject(m.Params)
 	if err != nil {
-		g.refuseRequest(ctx, m, causeParams)
+		g.refuseRequest(ctx, m, guard.CauseParamsMalformed)
 		return
 	}
 	meta, err := stripMeta(params)
 	if err != nil {
-		g.refuseRequest(ctx, m, causeParams)
+		g.refuseRequest(ctx, m, guard.CauseParamsMalformed)
 		return
 	}
 	switch m.Method {
@@ -79,7 +78,7 @@ func (g *Gateway) refuseRequest(ctx context.Context, m *message, cause string) {
 func (g *Gateway) refuseCredentials(ctx context.Context, m *message, err error) {
 	var malformed *mcpwire.Error
 	if !errors.As(err, &malformed) {
-		g.refuseRequest(ctx, m, causeParams)
+		g.refuseRequest(ctx, m, guard.CauseParamsMalformed)
 		return
 	}
 	err = g.guard.Refuse(ctx, &guard.Request{
@@ -101,11 +100,11 @@ func (g *Gateway) ping(ctx context.Context, m *message) {
 // answerable to anybody: who calls must be able to learn who answers.
 func (g *Gateway) handshake(ctx context.Context, m *message, params, meta object) {
 	if err := narrowClient(params); err != nil {
-		g.refuseRequest(ctx, m, causeParams)
+		g.refuseRequest(ctx, m, guard.CauseParamsMalformed)
 		return
 	}
 	if _, err := presentedIn(meta); err != nil {
-		g.refuseRequest(ctx, m, causeParams)
+		g.refuseRequest(ctx, m, guard.CauseParamsMalformed)
 		return
 	}
 	raw, err := g.upstream.call(ctx, m.Method, params.encode(), nil)
@@ -153,7 +152,7 @@ func (g *Gateway) identify(ctx context.Context, m *message) {
 	}
 	result, err := mcpverify.IdentifyRaw(ctx, g.identity, m.Params)
 	if err != nil {
-		g.refuseRequest(ctx, m, causeParams)
+		g.refuseRequest(ctx, m, guard.CauseParamsMalformed)
 		return
 	}
 	g.answer(m, result)
@@ -225,7 +224,7 @@ func (g *Gateway) listTools(ctx context.Context, m *message, params, meta object
 		return
 	}
 	if _, ok := params["cursor"]; ok { // the gateway gives none out: it answers with one page
-		g.refuseRequest(ctx, m, causeParams)
+		g.refuseRequest(ctx, m, guard.CauseParamsMalformed)
 		return
 	}
 	r.Verb, r.Capability, r.Arguments, r.InputResponses = guard.Discover, guard.Capability{}, nil, nil
@@ -301,12 +300,12 @@ func (g *Gateway) callTool(ctx context.Context, m *message, params, meta object)
 	}
 	name, err := params.str("name")
 	if err != nil || name == "" || narrowClient(params) != nil {
-		g.refuseRequest(ctx, m, causeParams)
+		g.refuseRequest(ctx, m, guard.CauseParamsMalformed)
 		return
 	}
 	for member := range params {
 		if !callMembers[member] {
-			g.refuseRequest(ctx, m, causeParams)
+			g.refuseRequest(ctx, m, guard.CauseParamsMalformed)
 			return
 		}
 	}

@@ -19,16 +19,13 @@ const (
 	CodeUndetermined = mcpwire.CodeUndetermined // could not be told, and so refused; may be tried again later
 )
 
-// causeArguments is the cause of a refusal for the form of the arguments.
-const causeArguments = "PARAMS_MALFORMED"
-
 // refuse records a request that could not be checked because of err, and returns the error that answers it.
 func (a *Adapter) refuse(ctx context.Context, r *guard.Request, err error) error {
 	code, cause := guard.CodeGuardFailed, ""
 	var malformed *mcpwire.Error
 	switch {
 	case errors.Is(err, errArguments):
-		code, cause = guard.CodeRequestMalformed, causeArguments
+		code, cause = guard.CodeRequestMalformed, guard.CauseParamsMalformed
 	case errors.As(err, &malformed):
 		code, cause = guard.CodeRequestMalformed, malformed.Cause()
 	default:
