@@ -24,7 +24,8 @@ func document(data []byte) (root *yaml.Node, err error) {
 	case bytes.HasPrefix(data, []byte("\ufeff")):
 		return nil, &Error{Line: 1, Column: 1, Reason: "the file begins with a byte order mark; remove it"}
 	}
-	if err := lines(data); err != nil {
+	marks, err := lines(data)
+	if err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -47,28 +48,34 @@ func document(data []byte) (root *yaml.Node, err error) {
 	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 {
 		return nil, &Error{Reason: "the file is empty"}
 	}
-	return doc.Content[0], plain(doc.Content[0], strings.Split(string(data), "\n"))
+	return doc.Content[0], plain(doc.Content[0], marks)
 }
+
+// A place is a line and a column of a file, from 1.
+type place struct{ line, column int }
 
 // lines refuses what would let a reader of the file see other lines than the parser: line breaks of YAML 1.1
 // and old terminals, with which a comment can end in the middle of what an editor shows as one, characters that
-// change the order in which others are shown, and directives.
-func lines(data []byte) error {
+// change the order in which others are shown, and directives. It returns where there are exclamation marks.
+func lines(data []byte) (marks map[place]bool, err error) {
+	marks = make(map[place]bool)
 	line, column := 1, 0
 	for i, c := range string(data) {
 		column++
 		switch {
 		case c == '\n':
 			line, column = line+1, 0
+		case c == '!':
+			marks[place{line, column}] = true
 		case c == '\r' && (i+1 == len(data) || data[i+1] != '\n'):
-			return &Error{line, column, "a carriage return without a line feed"}
+			return nil, &Error{line, column, "a carriage return without a line feed"}
 		case c == '%' && column == 1:
-			return &Error{line, column, "a line begins with '%'; want no directives"}
+			return nil, &Error{line, column, "a line begins with '%'; want no directives"}
 		case c == 0x85 || c == 0x2028 || c == 0x2029 || unicode.Is(unicode.Bidi_Control, c):
-			return &Error{line, column, fmt.Sprintf("the character %U, which changes how lines are read or shown", c)}
+			return nil, &Error{line, column, fmt.Sprintf("the character %U, which changes how lines are read or shown", c)}
 		}
 	}
-	return nil
+	return marks, nil
 }
 
 // syntaxError gives the parser's error our form: it names the line in its text.
@@ -87,35 +94,21 @@ func syntaxError(err error) error {
 
 // plain refuses what nodes can be beside their values. The parser forgets the tag "!", so that it has to be
 // looked for where the node begins.
-func plain(n *yaml.Node, text []string) error {
+func plain(n *yaml.Node, marks map[place]bool) error {
 	switch {
 	case n.Kind == yaml.AliasNode:
 		return at(n, "an alias; write the value out")
 	case n.Anchor != "":
 		return at(n, "an anchor; nothing can refer to it")
-	case n.Style&yaml.TaggedStyle != 0 || begins(n, text) == '!':
+	case n.Style&yaml.TaggedStyle != 0 || marks[place{n.Line, n.Column}]:
 		return at(n, "a tag; values have the types that this format gives them")
 	}
 	for _, c := range n.Content {
-		if err := plain(c, text); err != nil {
+		if err := plain(c, marks); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// begins returns the character at which a node begins, 0 where the file has none.
-func begins(n *yaml.Node, text []string) rune {
-	if n.Line < 1 || n.Line > len(text) {
-		return 0
-	}
-	column := 0
-	for _, c := range text[n.Line-1] {
-		if column++; column == n.Column {
-			return c
-		}
-	}
-	return 0
 }
 
 // mapping walks the members of n, each once and each known to field, which returns false for a name that it
