@@ -75,7 +75,7 @@ func (l *commandLine) rest(current *cli.Command, args []string) {
 // flag takes in the flag that args begins with, and returns how many of args it
 // is: with its value, two.
 func (l *commandLine) flag(app *cli.App, current *cli.Command, args []string) (int, error) {
-	name, _, hasValue := strings.Cut(strings.TrimLeft(args[0], "-"), "=")
+	name, value, hasValue := strings.Cut(strings.TrimLeft(args[0], "-"), "=")
 	into, f := &l.flags, cli.Flag(nil)
 	if current != nil {
 		f = findFlag(current.Flags, name)
@@ -84,7 +84,7 @@ func (l *commandLine) flag(app *cli.App, current *cli.Command, args []string) (i
 		into, f = &l.globals, findFlag(app.Flags, name)
 	}
 	if f == nil {
-		return 0, l.unknownFlag(app, current, name)
+		return 0, l.unknownFlag(app, current, strings.TrimSuffix(args[0], "="+value))
 	}
 	n := 1
 	if takesAValue(f) && !hasValue {
@@ -102,7 +102,8 @@ func (l *commandLine) commandName(app *cli.App) string {
 }
 
 // unknownFlag says where a flag belongs, or which one is like it.
-func (l *commandLine) unknownFlag(app *cli.App, current *cli.Command, name string) error {
+func (l *commandLine) unknownFlag(app *cli.App, current *cli.Command, flag string) error {
+	name := strings.TrimLeft(flag, "-")
 	commands, among := app.Commands, app.Flags
 	if current != nil {
 		commands, among = current.Subcommands, append(slices.Clone(current.Flags), app.Flags...)
@@ -114,9 +115,9 @@ func (l *commandLine) unknownFlag(app *cli.App, current *cli.Command, name strin
 		}
 	})
 	if elsewhere != "" {
-		return hint(usagef("--%s stands before the command that it belongs to", name), "put it behind, as in: %s --%s ...", elsewhere, name)
+		return hint(usagef("%s stands before the command that it belongs to", flag), "put it behind, as in: %s --%s ...", elsewhere, name)
 	}
-	err := usagef("%s has no flag --%s", l.commandName(app), name)
+	err := usagef("%s has no flag %s", l.commandName(app), flag)
 	for _, f := range among {
 		if near(name, f.Names()[0]) {
 			return hint(err, "did you mean: --%s", f.Names()[0])

@@ -83,7 +83,7 @@ func (c *configFile) apply(ctx *cli.Context, path []string) error {
 	}
 	for _, flag := range slices.Sorted(maps.Keys(c.values)) {
 		f := findFlag(ctx.Command.Flags, flag)
-		if f == nil || ctx.IsSet(flag) || f.Names()[0] != flag && c.depth[flag] == 0 { // at the top an alias has another meaning
+		if f == nil || ctx.IsSet(f.Names()[0]) || f.Names()[0] != flag && c.depth[flag] == 0 { // at the top an alias has another meaning
 			continue
 		}
 		if err := c.set(ctx, f, flag); err != nil {
@@ -124,7 +124,7 @@ func (c *configFile) set(ctx *cli.Context, f cli.Flag, flag string) error {
 		return c.errorf(at, "%s: want one value", flag)
 	}
 	for _, v := range values {
-		if err := ctx.Set(flag, c.locate(flag, v)); err != nil {
+		if err := ctx.Set(f.Names()[0], c.locate(flag, v)); err != nil {
 			return c.errorf(at, "%s: %v", flag, err)
 		}
 	}

@@ -133,12 +133,31 @@ func showHelp(w io.Writer, ctx *cli.Context) error {
 	return nil
 }
 
+// The completion scripts ask the program itself, with the words up to the cursor;
+// the word at the cursor goes along when it begins a flag.
+const (
+	bashCompletion = `_touchmark() {
+  local cur="${COMP_WORDS[COMP_CWORD]}" words=("${COMP_WORDS[@]:0:$COMP_CWORD}")
+  if [[ "$cur" == -* ]]; then words+=("$cur"); fi
+  COMPREPLY=( $(compgen -W "$("${words[@]}" ` + completionFlag + ` 2>/dev/null)" -- "$cur") )
+}
+complete -o default -F _touchmark touchmark
+`
+	zshCompletion = `#compdef touchmark
+_touchmark() {
+  local -a line found
+  line=("${(@)words[1,CURRENT-1]}")
+  if [[ "${words[CURRENT]}" == -* ]]; then line+=("${words[CURRENT]}"); fi
+  found=("${(@f)$("${line[@]}" ` + completionFlag + ` 2>/dev/null)}")
+  if [[ -n "${found[*]}" ]]; then compadd -a found; else _files; fi
+}
+compdef _touchmark touchmark
+`
+)
+
 // completionCommand prints what a shell needs for completion.
-func completionCommand(app *cli.App) *cli.Command {
-	scripts := map[string]string{
-		"bash": "_touchmark() { COMPREPLY=( $(compgen -W \"$(\"${COMP_WORDS[@]:0:$COMP_CWORD}\" " + completionFlag + " 2>/dev/null)\" -- \"${COMP_WORDS[COMP_CWORD]}\") ); }\ncomplete -o default -F _touchmark " + app.Name + "\n",
-		"zsh":  "#compdef " + app.Name + "\n_touchmark() { local -a words_; words_=(${(f)\"$(${words[@]:0:$#words-1} " + completionFlag + " 2>/dev/null)\"}); _describe 'command' words_ || _files; }\ncompdef _touchmark " + app.Name + "\n",
-	}
+func completionCommand() *cli.Command {
+	scripts := map[string]string{"bash": bashCompletion, "zsh": zshCompletion}
 	return &cli.Command{
 		Name: "completion", Usage: "print a completion script for a shell", ArgsUsage: "bash|zsh",
 		Description: "EXAMPLE\n  source <(touchmark completion bash)",

@@ -28,12 +28,15 @@ func run(args []string) (code exitCode) {
 	}()
 	app := newApp(con)
 	if n := len(args); n > 1 && args[n-1] == completionFlag {
-		return con.finish(app.RunContext(ctx, args))
+		if args = completed(args[:n-1]); args == nil {
+			return exitOK
+		}
+		return con.finish(app.RunContext(ctx, append(args, completionFlag)))
 	}
 	line, err := arrange(app, args)
 	con.globals = line.globals
 	if err != nil {
-		con.json = con.isTyped("json")
+		con.json = asksForJSON(args)
 		return con.finish(err)
 	}
 	if line.help {
@@ -41,6 +44,33 @@ func run(args []string) (code exitCode) {
 	}
 	con.path, con.child = line.path, line.child
 	return con.finish(app.RunContext(ctx, line.argv()))
+}
+
+// completed is a command line up to the cursor in the form that is completed,
+// nil when nothing can be: behind "--" stand arguments, which would be run.
+func completed(args []string) []string {
+	at := slices.Index(args, "--")
+	switch {
+	case at < 0:
+		return slices.Clone(args)
+	case at == len(args)-1: // the beginning of any flag
+		return append(slices.Clone(args[:at]), "-")
+	}
+	return nil
+}
+
+// asksForJSON reads from a command line that cannot be sorted how its error is to
+// be told.
+func asksForJSON(args []string) bool {
+	for _, arg := range args {
+		switch arg {
+		case "--":
+			return false
+		case "--json", "-json", "--json=true", "-json=true":
+			return true
+		}
+	}
+	return false
 }
 
 // newApp builds the tree of commands around a console.
@@ -65,7 +95,7 @@ func newApp(con *console) *cli.App {
 		Before:                    con.begin,
 		Action:                    withoutCommand,
 	}
-	app.Commands = append(app.Commands, helpCommand(app), completionCommand(app))
+	app.Commands = append(app.Commands, helpCommand(app), completionCommand())
 	walk(app.Commands, nil, func(c *cli.Command, path []string) { prepare(con, c, path) })
 	return app
 }
