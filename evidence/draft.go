@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 )
 
@@ -70,7 +69,8 @@ func keepToken(token string) (Hash, string) {
 	if token == "" {
 		return Hash{}, ""
 	}
-	hash := Hash(sha256.Sum256([]byte(token)))
+	var room [2048]byte // most tokens are shorter, and are hashed without a copy on the heap
+	hash := Hash(sha256.Sum256(append(room[:0], token...)))
 	if len(token) > MaxTokenBytes {
 		token = ""
 	}
@@ -94,5 +94,9 @@ func newRecordID() string {
 	rand.Read(b[:]) //nolint:errcheck // never fails, see crypto/rand
 	b[6] = b[6]&0x0f | 0x40
 	b[8] = b[8]&0x3f | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+	text := appendHex(make([]byte, 0, 36), b[:4])
+	for _, part := range [][]byte{b[4:6], b[6:8], b[8:10], b[10:]} {
+		text = appendHex(append(text, '-'), part)
+	}
+	return string(text)
 }

@@ -105,10 +105,12 @@ func (l *Ledger) seal(s *slot) (err error) {
 			err = panicked(p)
 		}
 	}()
-	entry, err := s.message.Seal(l.cfg.KeyID, l.cfg.Key)
+	// The payload is made in place: its prefix, the entry, the private part.
+	payload, err := s.message.appendSealed(make([]byte, framePrefix, s.payloadBytes()), l.cfg.KeyID, l.cfg.Key)
 	if err != nil {
 		return err
 	}
+	entry := payload[framePrefix:]
 	if _, ours := l.cfg.Key.(ed25519.PrivateKey); !ours {
 		if err := l.checkSeal(entry); err != nil {
 			return err
@@ -120,7 +122,8 @@ func (l *Ledger) seal(s *slot) (err error) {
 	if f.closes {
 		f.reference = s.record.Outcome.DecisionSequence
 	}
-	s.payload, err = s.private.AppendBinary(f.append(make([]byte, 0, s.payloadBytes())))
+	f.appendPrefix(payload[:0])
+	s.payload, err = s.private.AppendBinary(payload)
 	return err
 }
 

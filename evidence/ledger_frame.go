@@ -30,6 +30,11 @@ const (
 
 // append appends the frame to b, which must be empty.
 func (f *frame) append(b []byte) []byte {
+	return append(append(f.appendPrefix(b), f.entry...), f.private...)
+}
+
+// appendPrefix appends what stands before the entry, framePrefix bytes.
+func (f *frame) appendPrefix(b []byte) []byte {
 	flags := byte(0)
 	if f.opens {
 		flags |= flagOpens
@@ -41,8 +46,7 @@ func (f *frame) append(b []byte) []byte {
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(f.entry))) //nolint:gosec // at most MaxEntryBytes
 	b = binary.LittleEndian.AppendUint64(b, f.oldestOpen)
 	b = binary.LittleEndian.AppendUint64(b, f.reference)
-	b = binary.LittleEndian.AppendUint64(b, uint64(f.time.UnixNano())) //nolint:gosec // the bits of an int64
-	return append(append(b, f.entry...), f.private...)
+	return binary.LittleEndian.AppendUint64(b, uint64(f.time.UnixNano())) //nolint:gosec // the bits of an int64
 }
 
 // parseFrame reads what append wrote. The slices are parts of b.

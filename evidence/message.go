@@ -37,6 +37,11 @@ func (m Message) Hash() Hash { return sha256.Sum256(m) }
 // Seal signs m and returns the bytes of the entry. keyID is the DID URL of the server's verification method
 // that key, an Ed25519 key, belongs to; Seal does not parse it, readers do.
 func (m Message) Seal(keyID string, key crypto.Signer) ([]byte, error) {
+	return m.appendSealed(make([]byte, 0, len(m)+len(keyID)+128), keyID, key)
+}
+
+// appendSealed is Seal, into a buffer.
+func (m Message) appendSealed(b []byte, keyID string, key crypto.Signer) ([]byte, error) {
 	if _, ok := key.Public().(ed25519.PublicKey); !ok {
 		return nil, fmt.Errorf("evidence: entries are signed with Ed25519, not with a key of type %T", key.Public())
 	}
@@ -47,10 +52,10 @@ func (m Message) Seal(keyID string, key crypto.Signer) ([]byte, error) {
 	if len(sig) != ed25519.SignatureSize {
 		return nil, fmt.Errorf("evidence: the key made a signature of %d bytes", len(sig))
 	}
-	b := make([]byte, 0, len(m)+len(keyID)+128)
+	start := len(b)
 	b = appendEntry(b, keyID, m.Record(), sig)
-	if len(b) > MaxEntryBytes {
-		return nil, reject(CodeTooLarge, "entry of %d bytes, the limit is %d", len(b), MaxEntryBytes)
+	if n := len(b) - start; n > MaxEntryBytes {
+		return nil, reject(CodeTooLarge, "entry of %d bytes, the limit is %d", n, MaxEntryBytes)
 	}
 	return b, nil
 }
