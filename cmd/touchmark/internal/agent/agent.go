@@ -61,13 +61,12 @@ type Session struct {
 // Connect verifies the target and begins a session. Until the verdict is yes,
 // nothing but the handshake is sent.
 func Connect(ctx context.Context, cfg *Config) (*Session, error) {
-	client := mcp.NewClient(&mcp.Implementation{Name: "touchmark", Version: cfg.Version}, nil)
-	connector := mcpverify.NewClient(client, cfg.Verifier)
-	if cfg.Badge != "" {
-		connector.Caller = &mcpverify.Caller{
-			Badge: func(context.Context) (string, error) { return cfg.Badge, nil }, Key: cfg.Key, OnSign: keepProof,
-		}
+	caller := &mcpverify.Caller{
+		Badge: func(context.Context) (string, error) { return cfg.Badge, nil }, Key: cfg.Key,
 	}
+	client := mcp.NewClient(&mcp.Implementation{Name: "touchmark", Version: cfg.Version}, nil)
+	client.AddSendingMiddleware(keepProof) // before the one that signs: it stands behind it
+	connector := mcpverify.NewClient(client, cfg.Verifier)
 	var session *mcp.ClientSession
 	var srv *serververify.Server
 	var err error
@@ -78,6 +77,12 @@ func Connect(ctx context.Context, cfg *Config) (*Session, error) {
 	}
 	if err != nil {
 		return nil, sessionError(&cfg.Target, err)
+	}
+	if cfg.Badge != "" {
+		caller.Server = srv.DID
+		if err := caller.Sign(client); err != nil {
+			return nil, errors.Join(err, session.Close())
+		}
 	}
 	return &Session{Server: srv, session: session, resolver: cfg.Resolver}, nil
 }
@@ -205,10 +210,10 @@ func (e *RefusedError) Error() string {
 func (e *RefusedError) Undetermined() bool { return e.RPCCode == mcpwire.CodeUndetermined }
 
 // refused makes a RefusedError of an answer that is an error, and leaves every
-// other error as it is. The SDK reports a call that was not signed in both ways.
+// other error as it is.
 func refused(err error) error {
 	var wire *jsonrpc.Error
-	if is[*mcpverify.SignError](err) || !errors.As(err, &wire) {
+	if !errors.As(err, &wire) {
 		return err
 	}
 	var d mcpwire.Denial

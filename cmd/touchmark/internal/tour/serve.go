@@ -159,9 +159,7 @@ func verifyServer(ctx context.Context, w *world) error {
 // An agent is a connected party.
 type agent struct {
 	session *mcp.ClientSession
-
-	mu   sync.Mutex
-	sent []mcp.Meta // what it showed with its calls, for the thief
+	sent    []map[string]any // _meta of the calls that it sent, for the thief
 }
 
 // connect verifies the server as p and begins a session, of the newest protocol
@@ -173,20 +171,32 @@ func (w *world) connect(ctx context.Context, p *party) (*agent, error) {
 	}
 	a := &agent{}
 	client := mcp.NewClient(&mcp.Implementation{Name: "demo-" + p.name, Version: "0"}, nil)
+	client.AddSendingMiddleware(a.overhear)
 	connector := mcpverify.NewClient(client, v)
-	connector.Caller = &mcpverify.Caller{
+	caller := &mcpverify.Caller{
 		Badge: func(context.Context) (string, error) { return p.badge, nil }, Key: p.key, Server: w.server.did,
-		OnSign: a.overhear,
 	}
-	a.session, _, err = connector.ConnectHTTP(ctx, w.endpoint(), nil)
-	return a, err
+	if err := caller.Sign(client); err != nil {
+		return nil, err
+	}
+	session, srv, err := connector.ConnectHTTP(ctx, w.endpoint(), nil)
+	if err != nil {
+		return nil, err
+	}
+	if srv.DID != w.server.did {
+		session.Close()
+		return nil, fmt.Errorf("connected to %s", srv.DID)
+	}
+	a.session = session
+	return a, nil
 }
 
 // overhear keeps what goes over the wire with a call.
-func (a *agent) overhear(_ context.Context, s mcpverify.Signed) {
-	if s.Method == "tools/call" {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.sent = append(a.sent, mcp.Meta{mcpwire.MetaBadge: s.Badge, mcpwire.MetaHop: s.Proof, mcpwire.MetaTxn: s.TxnID})
+func (a *agent) overhear(next mcp.MethodHandler) mcp.MethodHandler {
+	return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
+		if p, ok := req.GetParams().(*mcp.CallToolParams); ok && p != nil {
+			a.sent = append(a.sent, p.GetMeta())
+		}
+		return next(ctx, method, req)
 	}
 }
