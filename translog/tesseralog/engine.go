@@ -43,8 +43,10 @@ func (l *Log) start(ctx context.Context, c *Config) (err error) {
 		return fmt.Errorf("tesseralog: %w", err)
 	}
 	if l.guard.trusted.Size() == 0 {
-		// A new directory gets its first checkpoint within NewAppender.
-		l.guard.open = true
+		// A new directory gets its first checkpoint within NewAppender. Any other
+		// is judged first: its tree would become the trusted one.
+		_, err := l.client.Checkpoint(ctx)
+		l.guard.open = errors.Is(err, fs.ErrNotExist)
 	}
 	engine, shutdown, reader, err := tessera.NewAppender(background, driver, tessera.NewAppendOptions().
 		WithCheckpointSigner(l.guard).
@@ -103,8 +105,27 @@ func (l *Log) admit(ctx context.Context) (size uint64, err error) {
 			Older:      trusted.Note(),
 			Checkpoint: published.Note(),
 		}
+	case 0 < published.Size() && published.Size() < trusted.Size():
+		return size, l.continues(ctx, published, tree)
 	}
 	return size, nil
+}
+
+// continues checks that the tree in the tiles begins with the published one too,
+// which is older than the trusted one after a crash. If it does not, the key
+// signed two histories, and this checkpoint, which the next one would replace,
+// shows it.
+func (l *Log) continues(ctx context.Context, published *translog.Checkpoint, tree translog.Tree) error {
+	hashes, err := l.client.ConsistencyHashes(ctx, published.Size(), tree.Size)
+	if err != nil {
+		return err
+	}
+	err = translog.CheckConsistency(published.Tree(), tree, hashes)
+	var rejected *translog.RejectedError
+	if errors.As(err, &rejected) {
+		rejected.Older, rejected.Checkpoint = published.Note(), l.guard.trusted.Note()
+	}
+	return err
 }
 
 func (l *Log) integratedSize(ctx context.Context) (uint64, error) {

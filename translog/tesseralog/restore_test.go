@@ -183,6 +183,53 @@ func bareAppend(t *testing.T, cfg *tesseralog.Config, n int) {
 	}
 }
 
+// TestPublishedFork: a checkpoint of another history, which the log's key signed
+// somewhere else, is shown and not overwritten.
+func TestPublishedFork(t *testing.T) {
+	cfg := newConfig(t)
+	create(t, cfg)
+	older := grow(t, cfg, 5)
+	grow(t, cfg, 300)
+	publish := func(raw []byte) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(cfg.Dir, "checkpoint"), raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fork := translogtest.NewLogFor(cfg.Signer)
+	if _, err := fork.Append(t.Context(), [][]byte{[]byte("another"), []byte("history")}); err != nil {
+		t.Fatal(err)
+	}
+	forked, err := fork.Checkpoint(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish(forked.Note())
+	rejected := refused(t, cfg, translog.CodeConsistencyInvalid)
+	if string(rejected.Older) != string(forked.Note()) || string(rejected.Checkpoint) != read(t, cfg.StatePath) {
+		t.Errorf("the evidence is %q and %q", rejected.Older, rejected.Checkpoint)
+	}
+	publish(older.Note()) // as a crash between state and publication leaves it
+	if cp := grow(t, cfg, 1); cp.Size() != 306 {
+		t.Errorf("a checkpoint of %d entries", cp.Size())
+	}
+}
+
+// TestRestoredEmptyState: the state of a new log, beside a log that is not new,
+// never becomes that of what lies there, however often the log is opened.
+func TestRestoredEmptyState(t *testing.T) {
+	cfg := newConfig(t)
+	create(t, cfg)
+	empty := read(t, cfg.StatePath)
+	grow(t, cfg, 5)
+	if err := os.WriteFile(cfg.StatePath, []byte(empty), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		refused(t, cfg, translog.CodeRolledBack)
+	}
+}
+
 func TestLostDirectory(t *testing.T) {
 	for name, lose := range map[string]func(dir string) error{
 		"missing":           os.RemoveAll,
