@@ -13,6 +13,6 @@
 // # Durability
 //
 // SQLite runs in WAL mode with synchronous=FULL: each commit is synced. One connection of a process writes and
-// several read; processes on one machine can share the file, on a local file system. PostgreSQL must run with fsync=on
+// several read; transactions that wait for the writer are committed together, with one sync. Processes on one machine can share the file, on a local file system. PostgreSQL must run with fsync=on
 // and synchronous_commit other than off. Open asks the database what is in force, and refuses what is not enough.
 package sqlstore

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"context"
 	"database/sql"
 	"os"
 	"path/filepath"
@@ -36,7 +37,9 @@ func TestSQLiteSettings(t *testing.T) {
 			"query_only":     {"0", "1"},
 			"trusted_schema": {"0", "0"},
 		} {
-			for i, pool := range []*sql.DB{db.write, db.read} {
+			for i, pool := range []interface {
+				QueryRowContext(context.Context, string, ...any) *sql.Row
+			}{db.writer.conn, db.read} {
 				var got string
 				if err := pool.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got); err != nil {
 					t.Fatal(err)

@@ -23,6 +23,7 @@ type DB struct {
 	dialect Dialect
 	write   *sql.DB
 	read    *sql.DB  // PostgreSQL: the same as write
+	writer  *writer  // SQLite: has the one connection of write
 	queries sync.Map // from a query to its text in the dialect; as many as the program has
 }
 
@@ -40,6 +41,11 @@ func Open(ctx context.Context, url string, migrations fs.FS) (*DB, error) {
 	}
 	if err := db.migrate(ctx, migrations); err != nil {
 		return nil, errors.Join(err, db.Close())
+	}
+	if db.dialect == SQLite {
+		if db.writer, err = newWriter(ctx, db.write); err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
 	}
 	return db, nil
 }
@@ -61,10 +67,14 @@ func (db *DB) Dialect() Dialect { return db.dialect }
 // Ping returns nil when the database answers.
 func (db *DB) Ping(ctx context.Context) error { return db.read.PingContext(ctx) }
 
-// Close releases the connections, after the transactions under way have ended.
+// Close releases the connections. It must be called once, when no transaction is under way.
 func (db *DB) Close() error {
 	if db.read == db.write {
 		return db.write.Close()
 	}
-	return errors.Join(db.read.Close(), db.write.Close())
+	var err error
+	if db.writer != nil {
+		err = db.writer.close()
+	}
+	return errors.Join(err, db.read.Close(), db.write.Close())
 }

@@ -18,16 +18,28 @@ const maxTries = 8
 
 // A Tx is a transaction under way.
 type Tx struct {
-	tx *sql.Tx
-	db *DB
+	run runner
+	db  *DB
+}
+
+// runner is what runs the statements of a transaction.
+type runner interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
 // Tx runs f in a transaction that may write, and commits it when f returns nil. On PostgreSQL it sees what others
 // commit while it runs: read with FOR UPDATE or FOR SHARE what must stay as it is, always in the same order. If other
 // transactions got in the way (a deadlock, a busy database), it is rolled back and run again a few times, so f must
-// change nothing else. After an error of f nothing has happened; after one of the commit that is not known.
+// change nothing else; it may be run by another goroutine. After an error of f nothing has happened; after one of the commit that is not known.
 func (db *DB) Tx(ctx context.Context, f func(*Tx) error) error {
-	return db.retry(ctx, func() error { return db.run(ctx, db.write, nil, f) })
+	return db.retry(ctx, func() error {
+		if db.writer != nil {
+			return db.writer.do(ctx, db, f)
+		}
+		return db.run(ctx, db.write, nil, f)
+	})
 }
 
 // View runs f in a transaction that only reads, all of it from one state of the database.
@@ -56,7 +68,7 @@ func (db *DB) run(ctx context.Context, pool *sql.DB, options *sql.TxOptions, f f
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // also when f panics; after Commit it does nothing
-	if err := f(&Tx{tx: tx, db: db}); err != nil {
+	if err := f(&Tx{run: tx, db: db}); err != nil {
 		return err
 	}
 	return tx.Commit()
@@ -89,7 +101,7 @@ func IsUnique(err error) bool {
 
 // Exec runs a statement and returns how many rows it changed.
 func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
-	result, err := tx.tx.ExecContext(ctx, tx.db.text(query), args...)
+	result, err := tx.run.ExecContext(ctx, tx.db.text(query), args...)
 	if err != nil {
 		return 0, err
 	}
@@ -98,12 +110,12 @@ func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error
 
 // Row runs a query for one row.
 func (tx *Tx) Row(ctx context.Context, query string, args ...any) *sql.Row {
-	return tx.tx.QueryRowContext(ctx, tx.db.text(query), args...)
+	return tx.run.QueryRowContext(ctx, tx.db.text(query), args...)
 }
 
 // Rows runs a query. Read all its rows before the next: a transaction has one connection.
 func (tx *Tx) Rows(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return tx.tx.QueryContext(ctx, tx.db.text(query), args...)
+	return tx.run.QueryContext(ctx, tx.db.text(query), args...)
 }
 
 // Lock lets this transaction alone have a name until its end, and waits for the others that have it. Unlike a row,

@@ -20,16 +20,16 @@ func BenchmarkIssue(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/%d", engine, clients), func(b *testing.B) {
 				s := open(b, url(b))
 				fill(b, s)
-				agents := make([]string, clients)
+				agents := make([]string, 500) // so that the badges that are counted for one stay few
 				for i := range agents {
 					agents[i] = fmt.Sprintf("did:web:b%d", i)
 					must(b, s.AddAgent(context.Background(), newAgent(agents[i]), testAct()))
 				}
 				b.Run("two commits", func(b *testing.B) {
-					parallel(b, clients, func(_, n int) error { return twoCommits(s, n) })
+					parallel(b, clients, func(n int) error { return twoCommits(s, n) })
 				})
 				b.Run("issue", func(b *testing.B) {
-					parallel(b, clients, func(client, n int) error { return issueOne(s, agents[client], n) })
+					parallel(b, clients, func(n int) error { return issueOne(s, agents[n%len(agents)], n) })
 				})
 			})
 		}
@@ -37,11 +37,11 @@ func BenchmarkIssue(b *testing.B) {
 }
 
 // parallel runs f b.N times in all, from as many clients.
-func parallel(b *testing.B, clients int, f func(client, n int) error) {
+func parallel(b *testing.B, clients int, f func(n int) error) {
 	var next atomic.Int64
 	done := make(chan error, clients)
 	b.ResetTimer()
-	for client := range clients {
+	for range clients {
 		go func() {
 			for {
 				n := int(next.Add(1))
@@ -49,7 +49,7 @@ func parallel(b *testing.B, clients int, f func(client, n int) error) {
 					done <- nil
 					return
 				}
-				if err := f(client, n+b.N*1000000); err != nil {
+				if err := f(n + b.N*1000000); err != nil {
 					done <- err
 					return
 				}
@@ -85,7 +85,6 @@ func issueOne(s *Store, agent string, n int) error {
 		return err
 	}
 	i := issuance(badgeID(n))
-	// Never two badges within an hour of the same agent, so that what is counted stays small.
 	i.Badge.Subject, i.Badge.ChallengeID, i.Badge.Assurance = agent, c.ID, "1"
 	i.Limits = Limits{PerAgent: 1 << 30, PerAccount: 1 << 30}
 	return s.Issue(ctx, i)

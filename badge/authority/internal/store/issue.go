@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -35,7 +36,7 @@ func (s *Store) Issue(ctx context.Context, i *Issuance) error {
 	if err := i.check(); err != nil {
 		return err
 	}
-	// Locks are taken in this order everywhere: challenge or grant, subject, account, signing key.
+	// Locks are taken in this order everywhere: challenge or grant, subject, account, signing key, count.
 	return s.db.Tx(ctx, func(tx *sqlstore.Tx) error {
 		if err := i.entitle(ctx, tx); err != nil {
 			return err
@@ -47,6 +48,9 @@ func (s *Store) Issue(ctx context.Context, i *Issuance) error {
 			return err
 		}
 		if err := insertBadge(ctx, tx, &i.Badge); err != nil {
+			return err
+		}
+		if err := countIssued(ctx, tx, &i.Badge); err != nil {
 			return err
 		}
 		return post(ctx, tx, i.Act, i.Badge.ID)
@@ -144,7 +148,6 @@ func (e *entitlement) check(ctx context.Context, tx *sqlstore.Tx, lock string) e
 
 // limit counts the badges of the hour before, and holds the account.
 func (i *Issuance) limit(ctx context.Context, tx *sqlstore.Tx) error {
-	b := &i.Badge
 	perAgent, perAccount := i.Limits.PerAgent, i.Limits.PerAccount
 	if perAgent == 0 {
 		perAgent = DefaultPerAgent
@@ -152,40 +155,71 @@ func (i *Issuance) limit(ctx context.Context, tx *sqlstore.Tx) error {
 	if perAccount == 0 {
 		perAccount = DefaultPerAccount
 	}
-	badges := tally{"agent", b.Subject, `SELECT issued_at FROM badges WHERE subject = ? AND issued_at > ?`}
-	if _, err := badges.count(ctx, tx, perAgent, b.IssuedAt); err != nil {
+	if err := i.limitAgent(ctx, tx, perAgent); err != nil {
 		return err
 	}
-	if b.AccountID == "" {
+	account := i.Badge.AccountID
+	if account == "" {
 		return nil
 	}
-	badges = tally{"account", b.AccountID, `SELECT issued_at FROM badges WHERE account_id = ? AND issued_at > ?`}
-	n, err := badges.count(ctx, tx, perAccount, b.IssuedAt)
+	n, err := i.limitAccount(ctx, tx, perAccount)
 	if err != nil {
 		return err
 	}
 	if n+limitSlack <= perAccount {
-		return holdAccount(ctx, tx, b.AccountID)
+		return holdAccount(ctx, tx, account)
 	}
-	if err := lockAccount(ctx, tx, b.AccountID); err != nil {
+	if err := lockAccount(ctx, tx, account); err != nil {
 		return err
 	}
-	_, err = badges.count(ctx, tx, perAccount, b.IssuedAt)
+	_, err = i.limitAccount(ctx, tx, perAccount)
 	return err
 }
 
-// A tally counts badges: rows is the query for the times of those of id after a time.
-type tally struct{ what, id, rows string }
-
-// count returns how many there are in the hour before now, or a *LimitError if that is most already.
-func (t tally) count(ctx context.Context, tx *sqlstore.Tx, most int, now time.Time) (n int, err error) {
+// limitAgent refuses the badge if its subject has had as many as it may in the hour before.
+func (i *Issuance) limitAgent(ctx context.Context, tx *sqlstore.Tx, most int) error {
+	b := &i.Badge
+	var n int
 	var oldest time.Time
-	err = tx.Row(ctx, `SELECT count(*), min(issued_at) FROM (`+t.rows+` ORDER BY issued_at DESC LIMIT ?) AS latest`,
-		t.id, sqlstore.Micros(now.Add(-limitWindow)), most).Scan(&n, sqlstore.Time(&oldest))
+	err := tx.Row(ctx, `SELECT count(*), min(issued_at) FROM (SELECT issued_at FROM badges
+		WHERE subject = ? AND issued_at > ? ORDER BY issued_at DESC LIMIT ?) AS latest`,
+		b.Subject, sqlstore.Micros(b.IssuedAt.Add(-limitWindow)), most).Scan(&n, sqlstore.Time(&oldest))
 	if err == nil && n >= most {
-		return n, limited(t.what, t.id, most, oldest.Add(limitWindow).Sub(now))
+		return limited("agent", b.Subject, most, oldest.Add(limitWindow).Sub(b.IssuedAt))
+	}
+	return err
+}
+
+// limitAccount returns how many badges an account has had in the hour before, and in the rest of the minute in which
+// that begins; or a *LimitError if it may have no more.
+func (i *Issuance) limitAccount(ctx context.Context, tx *sqlstore.Tx, most int) (n int, err error) {
+	b := &i.Badge
+	var oldest int64
+	err = tx.Row(ctx, `SELECT coalesce(sum(number), 0), coalesce(min(minute), 0) FROM issued
+		WHERE account_id = ? AND minute >= ?`, b.AccountID, minute(b.IssuedAt.Add(-limitWindow))).Scan(&n, &oldest)
+	if err == nil && n >= most {
+		until := time.Unix(60*(oldest+1), 0).Add(limitWindow)
+		return n, limited("account", b.AccountID, most, until.Sub(b.IssuedAt))
 	}
 	return n, err
+}
+
+// minute returns in which minute a time is.
+func minute(t time.Time) int64 { return t.Unix() / 60 }
+
+// issuedParts is over how many rows the badges of an account and a minute are spread.
+const issuedParts = 16
+
+// countIssued counts the badge for its account. It comes late in the transaction, because others wait for its row.
+func countIssued(ctx context.Context, tx *sqlstore.Tx, b *Badge) error {
+	if b.AccountID == "" {
+		return nil
+	}
+	hash := sha256.Sum256([]byte(b.Subject))
+	_, err := tx.Exec(ctx, `INSERT INTO issued (account_id, minute, part, number) VALUES (?, ?, ?, 1)
+		ON CONFLICT (account_id, minute, part) DO UPDATE SET number = issued.number + 1`,
+		b.AccountID, minute(b.IssuedAt), int(hash[0])%issuedParts)
+	return err
 }
 
 func limited(what, id string, most int, after time.Duration) error {

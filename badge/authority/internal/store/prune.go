@@ -46,6 +46,7 @@ func (s *Store) Prune(ctx context.Context, p *Prune) (removed int64, err error) 
 		{"orders", "id", `expires_at < ?`, []any{now.Add(-orderMemory).UnixMicro()}},
 		{"replays", "replay_key", `expires_at < ?`, []any{now.UnixMicro()}},
 		{"attempts", "id", `expires_at < ?`, []any{now.UnixMicro()}},
+		{"issued", "minute", `minute < ?`, []any{minute(now.Add(-2 * limitWindow))}},
 		{"badges", "id", `expires_at < ?` + logged, []any{now.Add(-memory).UnixMicro()}},
 		{"outbox", "sequence", shipped, []any{now.Add(-memory).UnixMicro(), p.Shipped}},
 	} {

@@ -31,6 +31,7 @@ func TestPrune(t *testing.T) {
 			{"proof and attempt", minute + 1000, 0, 2},
 			{"challenge at its end and an hour", time.Hour + 5*minute, 0, 0},
 			{"challenge", time.Hour + 5*minute + 1000, 0, 1},
+			{"count of the account", 3 * time.Hour, 0, 1},
 			{"badges live longer", day + 5*minute + 1000, 2 * day, 0},
 			{"badge that has a position", day + 5*minute + 1000, 0, 1},
 			{"order", day + 10*minute + 1000, 2 * day, 1},

@@ -241,7 +241,8 @@ type Outboxed struct {
 type Limits struct {
 	// PerAgent bounds the badges of one subject; 0 means DefaultPerAgent.
 	PerAgent int
-	// PerAccount bounds the badges of all subjects of one account; 0 means DefaultPerAccount.
+	// PerAccount bounds the badges of all subjects of one account; 0 means DefaultPerAccount. They are counted by
+	// minutes: the hour begins with a whole one.
 	PerAccount int
 }
 

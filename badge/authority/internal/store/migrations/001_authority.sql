@@ -105,9 +105,19 @@ CREATE TABLE badges (
   log_position BIGINT
 );
 CREATE INDEX badges_subject ON badges (subject, issued_at);
-CREATE INDEX badges_account ON badges (account_id, issued_at);
 CREATE INDEX badges_key ON badges (key_id, expires_at);
 CREATE INDEX badges_expiry ON badges (expires_at);
+
+-- How many badges an account was issued in each minute. The part spreads what is issued at once over several rows, which
+-- one transaction has for itself until it ends.
+CREATE TABLE issued (
+  account_id TEXT NOT NULL,
+  minute BIGINT NOT NULL,
+  part BIGINT NOT NULL,
+  number BIGINT NOT NULL,
+  PRIMARY KEY (account_id, minute, part)
+);
+CREATE INDEX issued_minute ON issued (minute);
 
 -- Revocations outlive the badges: the chain is kept for ever.
 CREATE TABLE revocations (
