@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -166,7 +167,7 @@ func (t *trust) issuers(cfg *badge.Config) error {
 	if len(online) == 0 {
 		keys, err := client.FileKeys(files)
 		if err != nil {
-			return hint(malformed(err), "--issuer takes URL=FILE with a JSON Web Key Set in FILE")
+			return hint(keySetError(err), "--issuer takes URL=FILE with a JSON Web Key Set in FILE")
 		}
 		cfg.Keys = keys
 	} else if err := t.makeClient(cfg, online, files); err != nil {
@@ -175,12 +176,20 @@ func (t *trust) issuers(cfg *badge.Config) error {
 	return t.status(cfg)
 }
 
+// keySetError tells a key set that is not there from one that is malformed.
+func keySetError(err error) error {
+	if is[*fs.PathError](err) {
+		return err
+	}
+	return malformed(err)
+}
+
 func (t *trust) makeClient(cfg *badge.Config, online []string, files map[string]string) error {
 	c, err := client.New(&client.Config{
 		Issuers: online, KeyFiles: files, UnsafeAllowLoopback: t.ctx.Bool("insecure-loopback"), RootCAs: t.roots,
 	})
 	if err != nil {
-		return malformed(err)
+		return keySetError(err)
 	}
 	t.client = c
 	cfg.Keys = c
