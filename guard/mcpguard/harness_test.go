@@ -141,38 +141,49 @@ func newClient(present credentials) *mcp.Client {
 type rig struct {
 	name    string
 	version string
-	connect func(t *testing.T, s *mcp.Server, a *mcpguard.Adapter, c *mcp.Client, version string) *mcp.ClientSession
+	reach   func(t *testing.T, s *mcp.Server, a *mcpguard.Adapter) mcp.Transport
+}
+
+func (r rig) connect(t *testing.T, s *mcp.Server, a *mcpguard.Adapter, c *mcp.Client, version string) *mcp.ClientSession {
+	t.Helper()
+	return dial(t, c, r.reach(t, s, a), version)
 }
 
 var rigs = []rig{
-	{"memory", withSessions, overMemory},
-	{"memory", withoutSessions, overMemory},
-	{"pipe", withSessions, overPipe},
-	{"pipe", withoutSessions, overPipe},
-	{"stateful HTTP", withSessions, overHTTP(&mcp.StreamableHTTPOptions{JSONResponse: true})},
-	{"stateful SSE", withSessions, overHTTP(&mcp.StreamableHTTPOptions{})},
-	{"stateless HTTP", withSessions, overHTTP(&mcp.StreamableHTTPOptions{Stateless: true, JSONResponse: true})},
-	{"stateless HTTP", withoutSessions, overHTTP(&mcp.StreamableHTTPOptions{Stateless: true, JSONResponse: true})},
-	{"stateless SSE", withoutSessions, overHTTP(&mcp.StreamableHTTPOptions{Stateless: true})},
+	{"memory", withSessions, toMemory},
+	{"memory", withoutSessions, toMemory},
+	{"pipe", withSessions, toPipe},
+	{"pipe", withoutSessions, toPipe},
+	{"stateful HTTP", withSessions, toHTTP(&mcp.StreamableHTTPOptions{JSONResponse: true})},
+	{"stateful SSE", withSessions, toHTTP(&mcp.StreamableHTTPOptions{})},
+	{"stateless HTTP", withSessions, toHTTP(&mcp.StreamableHTTPOptions{Stateless: true, JSONResponse: true})},
+	{"stateless HTTP", withoutSessions, toHTTP(&mcp.StreamableHTTPOptions{Stateless: true, JSONResponse: true})},
+	{"stateless SSE", withoutSessions, toHTTP(&mcp.StreamableHTTPOptions{Stateless: true})},
 }
 
-func overMemory(t *testing.T, s *mcp.Server, _ *mcpguard.Adapter, c *mcp.Client, version string) *mcp.ClientSession {
+func overMemory(t *testing.T, s *mcp.Server, a *mcpguard.Adapter, c *mcp.Client, version string) *mcp.ClientSession {
+	t.Helper()
+	return dial(t, c, toMemory(t, s, a), version)
+}
+
+func toMemory(t *testing.T, s *mcp.Server, _ *mcpguard.Adapter) mcp.Transport {
 	ours, theirs := mcp.NewInMemoryTransports()
-	return join(t, s, ours, c, theirs, version)
+	attach(t, s, ours)
+	return theirs
 }
 
-func overPipe(t *testing.T, s *mcp.Server, _ *mcpguard.Adapter, c *mcp.Client, version string) *mcp.ClientSession {
+func toPipe(t *testing.T, s *mcp.Server, _ *mcpguard.Adapter) mcp.Transport {
 	r1, w1 := io.Pipe()
 	r2, w2 := io.Pipe()
-	return join(t, s, &mcp.IOTransport{Reader: r1, Writer: w2}, c, &mcp.IOTransport{Reader: r2, Writer: w1}, version)
+	attach(t, s, &mcp.IOTransport{Reader: r1, Writer: w2})
+	return &mcp.IOTransport{Reader: r2, Writer: w1}
 }
 
-func join(t *testing.T, s *mcp.Server, ours mcp.Transport, c *mcp.Client, theirs mcp.Transport, version string) *mcp.ClientSession {
+func attach(t *testing.T, s *mcp.Server, ours mcp.Transport) {
 	t.Helper()
 	if _, err := s.Connect(t.Context(), ours, nil); err != nil {
 		t.Fatal(err)
 	}
-	return dial(t, c, theirs, version)
 }
 
 func dial(t *testing.T, c *mcp.Client, transport mcp.Transport, version string) *mcp.ClientSession {
@@ -188,10 +199,9 @@ func dial(t *testing.T, c *mcp.Client, transport mcp.Transport, version string) 
 	return session
 }
 
-func overHTTP(opts *mcp.StreamableHTTPOptions) func(*testing.T, *mcp.Server, *mcpguard.Adapter, *mcp.Client, string) *mcp.ClientSession {
-	return func(t *testing.T, s *mcp.Server, a *mcpguard.Adapter, c *mcp.Client, version string) *mcp.ClientSession {
-		url := serve(t, s, a, opts)
-		return dial(t, c, &mcp.StreamableClientTransport{Endpoint: url, DisableStandaloneSSE: true}, version)
+func toHTTP(opts *mcp.StreamableHTTPOptions) func(*testing.T, *mcp.Server, *mcpguard.Adapter) mcp.Transport {
+	return func(t *testing.T, s *mcp.Server, a *mcpguard.Adapter) mcp.Transport {
+		return &mcp.StreamableClientTransport{Endpoint: serve(t, s, a, opts), DisableStandaloneSSE: true}
 	}
 }
 

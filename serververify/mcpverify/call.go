@@ -2,8 +2,8 @@ package mcpverify
 
 import (
 	"encoding/json"
-
-	"github.com/modelcontextprotocol/go-sdk/mcp"
+	"fmt"
+	"maps"
 
 	"github.com/touchmark-dev/touchmark/badge/pop"
 )
@@ -25,26 +25,40 @@ type callParams struct {
 	Notifications json.RawMessage `json:"notifications"`
 }
 
-// callOf reads off params what a call proof is about, by the table of
-// spec/call-proof.md section 3.1: the server takes the same from what it
-// executes.
-func callOf(method string, params mcp.Params) (*pop.Call, error) {
-	text, err := json.Marshal(params)
-	if err != nil {
-		return nil, err
+// callMembers returns the members of a request's params and of their `_meta`, as
+// they are: how deep they may be is for the call's canonical form to say.
+func callMembers(params json.RawMessage) (members, meta map[string]json.RawMessage, err error) {
+	if len(params) > 0 {
+		if err := json.Unmarshal(params, &members); err != nil {
+			return nil, nil, err
+		}
 	}
-	call, err := readCall(method, text)
-	if tool, ok := params.(*mcp.CallToolParams); ok && err == nil {
-		tool.Arguments = call.Arguments // the very text that was signed
+	if raw, ok := members["_meta"]; ok {
+		if err := json.Unmarshal(raw, &meta); err != nil {
+			return nil, nil, fmt.Errorf("_meta: %w", err)
+		}
 	}
-	return call, err
+	if members == nil {
+		members = make(map[string]json.RawMessage)
+	}
+	if meta == nil {
+		meta = make(map[string]json.RawMessage)
+	}
+	return members, meta, nil
 }
 
-func readCall(method string, text []byte) (*pop.Call, error) {
+// callOf reads off the members of params what a call proof is about, by the table
+// of spec/call-proof.md section 3.1: the server takes the same from what it
+// executes.
+func callOf(method string, members map[string]json.RawMessage) (*pop.Call, error) {
 	call := &pop.Call{Method: method}
 	if !known(method) {
 		call.Target = method
-		return call, other(call, text)
+		return call, other(call, members)
+	}
+	text, err := marshal(members)
+	if err != nil {
+		return nil, err
 	}
 	var p callParams
 	if err := json.Unmarshal(text, &p); err != nil {
@@ -103,14 +117,11 @@ func (p *callParams) listen(call *pop.Call) error {
 }
 
 // other takes everything but `_meta` for the arguments.
-func other(call *pop.Call, text []byte) (err error) {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(text, &members); err != nil {
-		return err
-	}
+func other(call *pop.Call, members map[string]json.RawMessage) (err error) {
+	members = maps.Clone(members)
 	delete(members, "_meta")
 	if len(members) > 0 {
-		call.Arguments, err = json.Marshal(members)
+		call.Arguments, err = marshal(members)
 	}
 	return err
 }

@@ -12,6 +12,14 @@ import (
 	"github.com/touchmark-dev/touchmark/badge/pop"
 )
 
+func readCall(method string, params []byte) (*pop.Call, error) {
+	members, _, err := callMembers(params)
+	if err != nil {
+		return nil, err
+	}
+	return callOf(method, members)
+}
+
 // The table of spec/call-proof.md section 3.1.
 func TestCallOf(t *testing.T) {
 	raw := func(text string) json.RawMessage { return json.RawMessage(text) }
@@ -42,7 +50,11 @@ func TestCallOf(t *testing.T) {
 		{"subscriptions/listen", &mcp.SubscriptionsListenParams{Meta: meta}, pop.Call{Target: "subscriptions/listen"}},
 		{"logging/setLevel", &mcp.SetLoggingLevelParams{Meta: meta, Level: "debug"}, pop.Call{Target: "logging/setLevel", Arguments: raw(`{"level":"debug"}`)}},
 	} {
-		got, err := callOf(test.method, test.params)
+		text, err := json.Marshal(test.params)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := readCall(test.method, text)
 		if err != nil {
 			t.Fatalf("%s: %v", test.method, err)
 		}

@@ -3,23 +3,28 @@ package mcpverify
 import (
 	"context"
 	"crypto"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"reflect"
-	"sync/atomic"
+	"strings"
 
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/badge/pop"
 	"github.com/touchmark-dev/touchmark/did"
 	"github.com/touchmark-dev/touchmark/internal/mcpwire"
+	"github.com/touchmark-dev/touchmark/serververify"
 )
 
 // A Caller is an agent's side of a call: the badge it presents and the key with
-// which it signs each request (spec/call-proof.md). It says both to one
-// verified server only. The zero Caller is refused.
+// which it signs (spec/call-proof.md). Set it in a [Client], which shows it to
+// the servers that it has verified. Every request is signed as it leaves, but the
+// handshake's, which are answered to anybody: a request that the SDK makes of its
+// own accord, such as the next round when a server asks for input, has its own
+// proof. The zero Caller is refused. It is safe for concurrent use, and must not
+// be changed once it is in use.
 type Caller struct {
 	// Badge returns the current badge. It is asked for every request, so it
 	// answers from memory. Required.
@@ -28,103 +33,148 @@ type Caller struct {
 	// Key is the badge's key, Ed25519. Required.
 	Key crypto.Signer
 
-	// Server is who is called, as it was verified. Required.
+	// Server is the only server that is called. The zero DID stands for the one
+	// that the [Client] has verified, whichever it is.
 	Server did.DID
 
 	// Audience is the name by which the server is known to call proofs. Empty
 	// stands for the origin of a did:web server, and else for its DID.
 	Audience string
 
-	// Session is the session with Server. Nil stands for the first session of
-	// the client that makes a request after Sign. Requests of other sessions go
-	// out as they are, without the badge.
-	Session *mcp.ClientSession
-
 	// TxnID is the transaction that the calls belong to. Empty makes every
 	// request a transaction of its own.
 	TxnID string
+
+	// OnSign, if not nil, is told what a request is sent with, before it is sent.
+	// The context is the call's. It may be called concurrently.
+	OnSign func(ctx context.Context, s Signed)
 }
 
-// Sign makes client present the badge and sign every request of one session but
-// the handshake's, which are answered to anybody. Call it before other sending
-// middleware is added: one that was there before sees the signed request, and
-// what it changes is not what was signed. For the same reason set
-// mcp.MultiRoundTripOptions.Disabled where servers ask for input, and make the
-// second call with the session: the SDK's own would carry the first one's proof,
-// and be refused.
-func (c *Caller) Sign(client *mcp.Client) error {
-	switch {
-	case c.Badge == nil || c.Key == nil:
+// Signed is what a request presents: its badge and the proof for it. Both are as
+// good as the request itself until the proof was used: do not log them.
+type Signed struct {
+	Method string
+	Badge  string
+	Proof  string
+	TxnID  string
+}
+
+// A SignError says that a request was not sent, since it could not be signed. The
+// session goes on.
+type SignError struct {
+	Method string
+	err    error
+}
+
+func (e *SignError) Error() string { return fmt.Sprintf("signing %q: %v", e.Method, e.err) }
+
+// Unwrap returns the cause.
+func (e *SignError) Unwrap() error { return e.err }
+
+// codeNotSent is the code of the SDK's error for a message that a transport
+// declined: any other error of a transport ends the connection.
+const codeNotSent = -32005
+
+// Is reports whether target is the SDK's error for a message that was not sent.
+func (e *SignError) Is(target error) bool {
+	w, ok := target.(*jsonrpc.Error)
+	return ok && w != nil && w.Code == codeNotSent
+}
+
+func (c *Caller) check() error {
+	if c.Badge == nil || c.Key == nil {
 		return errors.New("mcpverify: a Caller needs a Badge and its Key")
-	case c.Server.IsZero():
-		return errors.New("mcpverify: a Caller needs the verified Server: a badge is shown to nobody else")
 	}
-	one := new(atomic.Pointer[mcp.ClientSession])
-	one.Store(c.Session)
-	client.AddSendingMiddleware(func(next mcp.MethodHandler) mcp.MethodHandler { return c.middleware(one, next) })
 	return nil
 }
 
-// middleware signs the requests of the session one, which is that of the first
-// request while it is nil.
-func (c *Caller) middleware(one *atomic.Pointer[mcp.ClientSession], next mcp.MethodHandler) mcp.MethodHandler {
-	return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
-		session, ok := req.GetSession().(*mcp.ClientSession)
-		if !ok || isHandshake(method) {
-			return next(ctx, method, req)
-		}
-		one.CompareAndSwap(nil, session)
-		if one.Load() != session {
-			return next(ctx, method, req)
-		}
-		params, err := c.sign(ctx, method, req.GetParams())
-		if err != nil {
-			return nil, fmt.Errorf("signing %s: %w", method, err)
-		}
-		return next(ctx, method, &mcp.ClientRequest[mcp.Params]{Session: session, Params: params})
+// checkFor refuses a server, which was verified, that is not the one to call.
+func (c *Caller) checkFor(srv *serververify.Server) error {
+	if err := c.check(); err != nil {
+		return err
 	}
+	if !c.Server.IsZero() && c.Server != srv.DID {
+		return anotherServer(srv, fmt.Sprintf("the caller signs for %q", c.Server))
+	}
+	return nil
+}
+
+// Transport returns a transport that leads where t does, and on which every
+// request is signed for c.Server. It is for whoever knows by other means than a
+// [Client] that t leads to that server and to no other. Redirects are not
+// followed. Sessions on other transports show nothing of c.
+func (c *Caller) Transport(t mcp.Transport) (mcp.Transport, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	if c.Server.IsZero() {
+		return nil, errors.New("mcpverify: a Caller needs the verified Server: a badge is shown to nobody else")
+	}
+	switch t := t.(type) {
+	case *Transport:
+		return nil, errors.New("mcpverify: a Transport that verifies its server signs by its own Caller: set it there")
+	case *mcp.StreamableClientTransport:
+		signed := *t
+		signed.HTTPClient = c.httpClient(t.HTTPClient, c.Server)
+		return &signed, nil
+	}
+	return &signedTransport{t, c}, nil
 }
 
 // isHandshake reports whether a request is open to anybody, and so sent without
 // a badge.
 func isHandshake(method string) bool {
 	switch method {
-	case "initialize", "server/discover", "ping":
+	case methodInitialize, methodDiscover, "ping":
 		return true
 	}
-	const notification = "notifications/"
-	return len(method) > len(notification) && method[:len(notification)] == notification
+	return strings.HasPrefix(method, "notifications/")
 }
 
-// sign returns a copy of params with the badge and a proof for it.
-func (c *Caller) sign(ctx context.Context, method string, params mcp.Params) (mcp.Params, error) {
-	params, err := copyParams(params)
+// sign returns msg with the badge and a proof for it, if it is a request that
+// needs them. The error is a [*SignError].
+func (c *Caller) sign(ctx context.Context, server did.DID, msg jsonrpc.Message) (jsonrpc.Message, error) {
+	req, ok := msg.(*jsonrpc.Request)
+	if !ok || isHandshake(req.Method) {
+		return msg, nil
+	}
+	params, err := c.signParams(ctx, server, req)
+	if err != nil {
+		return nil, &SignError{Method: req.Method, err: err}
+	}
+	signed := *req
+	signed.Params = params
+	return &signed, nil
+}
+
+func (c *Caller) signParams(ctx context.Context, server did.DID, req *jsonrpc.Request) (json.RawMessage, error) {
+	members, meta, err := callMembers(req.Params)
 	if err != nil {
 		return nil, err
 	}
-	call, err := callOf(method, params)
+	call, err := callOf(req.Method, members)
 	if err != nil {
 		return nil, err
 	}
-	token, err := c.Badge(ctx)
-	if err != nil {
+	s := Signed{Method: req.Method, TxnID: c.TxnID}
+	if s.TxnID == "" {
+		s.TxnID = pop.NewTxnID()
+	}
+	if s.Badge, err = c.Badge(ctx); err != nil {
 		return nil, fmt.Errorf("badge: %w", err)
 	}
-	txn := c.TxnID
-	if txn == "" {
-		txn = pop.NewTxnID()
-	}
-	proof, err := SignCall(c.Key, token, &pop.Statement{Call: call, Server: c.Server, Audience: c.Audience, TxnID: txn})
+	s.Proof, err = SignCall(c.Key, s.Badge, &pop.Statement{Call: call, Server: server, Audience: c.Audience, TxnID: s.TxnID})
 	if err != nil {
 		return nil, err
 	}
-	meta := maps.Clone(params.GetMeta())
-	if meta == nil {
-		meta = map[string]any{}
+	meta[mcpwire.MetaBadge], meta[mcpwire.MetaHop], meta[mcpwire.MetaTxn] = quote(s.Badge), quote(s.Proof), quote(s.TxnID)
+	if members["_meta"], err = marshal(meta); err != nil {
+		return nil, err
 	}
-	meta[mcpwire.MetaBadge], meta[mcpwire.MetaHop], meta[mcpwire.MetaTxn] = token, proof, txn
-	params.SetMeta(meta)
-	return params, nil
+	if c.OnSign != nil {
+		c.OnSign(ctx, s)
+	}
+	return marshal(members)
 }
 
 // SignCall signs a statement about a call for the badge token: subject and
@@ -140,18 +190,4 @@ func SignCall(key crypto.Signer, token string, s *pop.Statement) (string, error)
 	st := *s
 	st.BadgeID, st.Subject = own.BadgeID, own.Subject
 	return pop.Sign(key, &st)
-}
-
-// copyParams returns a shallow copy, so that what the application holds is not
-// changed under it.
-func copyParams(params mcp.Params) (mcp.Params, error) {
-	v := reflect.ValueOf(params)
-	if v.Kind() != reflect.Pointer {
-		return nil, fmt.Errorf("cannot sign parameters of type %T", params)
-	}
-	fresh := reflect.New(v.Type().Elem())
-	if !v.IsNil() {
-		fresh.Elem().Set(v.Elem())
-	}
-	return fresh.Interface().(mcp.Params), nil
 }

@@ -12,8 +12,12 @@ import (
 )
 
 // A Client connects an mcp.Client to servers that it has verified. Make it
-// with [NewClient]; it is safe for concurrent use.
+// with [NewClient]; its methods are safe for concurrent use.
 type Client struct {
+	// Caller presents a badge to the servers, once each is verified, and signs
+	// the requests to it. Nil calls as nobody. Set it before the first session.
+	Caller *Caller
+
 	client   *mcp.Client
 	verifier *serververify.Verifier
 }
@@ -34,6 +38,12 @@ func (c *Client) ConnectHTTP(ctx context.Context, endpoint string, opts *mcp.Cli
 		return nil, nil, err
 	}
 	t := &mcp.StreamableClientTransport{Endpoint: endpoint, HTTPClient: srv.Client()}
+	if c.Caller != nil {
+		if err := c.Caller.checkFor(srv); err != nil {
+			return nil, nil, err
+		}
+		t.HTTPClient = c.Caller.httpClient(t.HTTPClient, srv.DID)
+	}
 	session, err := c.client.Connect(context.WithValue(ctx, expectedKey{}, srv), t, opts)
 	if err != nil {
 		return nil, nil, err
@@ -47,7 +57,7 @@ func (c *Client) ConnectHTTP(ctx context.Context, endpoint string, opts *mcp.Cli
 // and no badge with it. The error is an [*serververify.UntrustedError] or
 // [*serververify.UndeterminedError], or says why the session failed.
 func (c *Client) ConnectStdio(ctx context.Context, t mcp.Transport, opts *mcp.ClientSessionOptions) (*mcp.ClientSession, *serververify.Server, error) {
-	vt := &Transport{Transport: t, Verifier: c.verifier}
+	vt := &Transport{Transport: t, Verifier: c.verifier, Caller: c.Caller}
 	session, err := c.client.Connect(ctx, vt, opts)
 	if failure := vt.failure(); failure != nil {
 		err = failure // the SDK reports a lost connection

@@ -5,7 +5,8 @@
 // A client makes one [Client] of its mcp.Client and connects through it:
 // [Client.ConnectHTTP] verifies every connection as package serververify does,
 // and [Client.ConnectStdio] verifies the server in its very first answer,
-// before any other request and any badge goes out.
+// before any other request and any badge goes out. With a [Caller] the Client
+// presents a badge, and signs each request as it leaves.
 //
 // A server calls [Disclose]. What relays MCP without the SDK's server, such as
 // a gateway, uses [DiscloseRaw] and [IdentifyRaw] on the messages instead.

@@ -21,6 +21,10 @@ type Transport struct {
 	Transport mcp.Transport
 	Verifier  *serververify.Verifier
 
+	// Caller signs the requests to the server, once it is verified. Nil calls as
+	// nobody.
+	Caller *Caller
+
 	mu   sync.Mutex
 	conn *conn
 }
@@ -34,13 +38,18 @@ func (t *Transport) Connect(ctx context.Context) (mcp.Connection, error) {
 	case *mcp.StreamableClientTransport, *mcp.SSEClientTransport:
 		return nil, errNetwork
 	}
+	if t.Caller != nil {
+		if err := t.Caller.check(); err != nil {
+			return nil, err
+		}
+	}
 	inner, err := t.Transport.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.conn = newConn(inner, t.Verifier)
+	t.conn = newConn(inner, t.Verifier, t.Caller)
 	return t.conn, nil
 }
 
@@ -70,7 +79,8 @@ func (t *Transport) failure() error {
 // else through before.
 type conn struct {
 	mcp.Connection
-	v *serververify.Verifier
+	v      *serververify.Verifier
+	caller *Caller // may be nil
 
 	again chan struct{} // holds a token while the server is being verified again
 
@@ -88,9 +98,9 @@ type handshake struct {
 	params json.RawMessage
 }
 
-func newConn(inner mcp.Connection, v *serververify.Verifier) *conn {
+func newConn(inner mcp.Connection, v *serververify.Verifier, caller *Caller) *conn {
 	return &conn{
-		Connection: inner, v: v, again: make(chan struct{}, 1),
+		Connection: inner, v: v, caller: caller, again: make(chan struct{}, 1),
 		pending: make(map[jsonrpc.ID]handshake), waiting: make(map[jsonrpc.ID]chan<- *jsonrpc.Response),
 	}
 }
@@ -118,6 +128,12 @@ func (c *conn) Write(ctx context.Context, msg jsonrpc.Message) error {
 		// server nothing, and may be written by who reads: that must not wait
 		// for an answer.
 		if err := c.refresh(ctx); err != nil {
+			return err
+		}
+	}
+	if c.caller != nil {
+		var err error
+		if msg, err = c.caller.sign(ctx, c.verified().DID, msg); err != nil {
 			return err
 		}
 	}
@@ -239,6 +255,11 @@ func (c *conn) judge(ctx context.Context, nonce string, result json.RawMessage) 
 	}
 	if before := c.verified(); before != nil && before.DID != srv.DID {
 		return nil, anotherServer(srv, fmt.Sprintf("it was %q before", before.DID))
+	}
+	if c.caller != nil {
+		if err := c.caller.checkFor(srv); err != nil {
+			return nil, err
+		}
 	}
 	return srv, nil
 }

@@ -61,12 +61,13 @@ type Session struct {
 // Connect verifies the target and begins a session. Until the verdict is yes,
 // nothing but the handshake is sent.
 func Connect(ctx context.Context, cfg *Config) (*Session, error) {
-	caller := &mcpverify.Caller{
-		Badge: func(context.Context) (string, error) { return cfg.Badge, nil }, Key: cfg.Key,
-	}
 	client := mcp.NewClient(&mcp.Implementation{Name: "touchmark", Version: cfg.Version}, nil)
-	client.AddSendingMiddleware(keepProof) // before the one that signs: it stands behind it
 	connector := mcpverify.NewClient(client, cfg.Verifier)
+	if cfg.Badge != "" {
+		connector.Caller = &mcpverify.Caller{
+			Badge: func(context.Context) (string, error) { return cfg.Badge, nil }, Key: cfg.Key, OnSign: keepProof,
+		}
+	}
 	var session *mcp.ClientSession
 	var srv *serververify.Server
 	var err error
@@ -77,12 +78,6 @@ func Connect(ctx context.Context, cfg *Config) (*Session, error) {
 	}
 	if err != nil {
 		return nil, sessionError(&cfg.Target, err)
-	}
-	if cfg.Badge != "" {
-		caller.Server = srv.DID
-		if err := caller.Sign(client); err != nil {
-			return nil, errors.Join(err, session.Close())
-		}
 	}
 	return &Session{Server: srv, session: session, resolver: cfg.Resolver}, nil
 }
@@ -210,10 +205,10 @@ func (e *RefusedError) Error() string {
 func (e *RefusedError) Undetermined() bool { return e.RPCCode == mcpwire.CodeUndetermined }
 
 // refused makes a RefusedError of an answer that is an error, and leaves every
-// other error as it is.
+// other error as it is. The SDK reports a call that was not signed in both ways.
 func refused(err error) error {
 	var wire *jsonrpc.Error
-	if !errors.As(err, &wire) {
+	if is[*mcpverify.SignError](err) || !errors.As(err, &wire) {
 		return err
 	}
 	var d mcpwire.Denial

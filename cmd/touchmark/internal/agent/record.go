@@ -6,11 +6,10 @@ import (
 	"crypto/sha256"
 	"strings"
 
-	"github.com/modelcontextprotocol/go-sdk/mcp"
-
 	"github.com/touchmark-dev/touchmark/did"
 	"github.com/touchmark-dev/touchmark/evidence"
 	"github.com/touchmark-dev/touchmark/internal/mcpwire"
+	"github.com/touchmark-dev/touchmark/serververify/mcpverify"
 )
 
 // A sentCall is what the caller knows of a call, and its record must say.
@@ -30,13 +29,11 @@ func keepProofOf(ctx context.Context, c *sentCall) context.Context {
 	return context.WithValue(ctx, proofKey{}, &c.proof)
 }
 
-// keepProof is sending middleware. It stands behind the one that signs.
-func keepProof(next mcp.MethodHandler) mcp.MethodHandler {
-	return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
-		if proof, ok := ctx.Value(proofKey{}).(*string); ok && method == methodCall {
-			*proof, _ = req.GetParams().GetMeta()[mcpwire.MetaHop].(string)
-		}
-		return next(ctx, method, req)
+// keepProof writes down the proof of the last call that went out: the answer is to
+// that one, when the server asked for input in between.
+func keepProof(ctx context.Context, s mcpverify.Signed) {
+	if proof, ok := ctx.Value(proofKey{}).(*string); ok && s.Method == methodCall {
+		*proof = s.Proof
 	}
 }
 

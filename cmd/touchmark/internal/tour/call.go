@@ -197,11 +197,7 @@ func stealBadge(ctx context.Context, w *world) error {
 	if err := w.refused(ctx, meta, "a stolen badge and the thief's own key", string(pop.CodeSignatureInvalid)); err != nil {
 		return err
 	}
-	replay := mcp.Meta{}
-	for _, name := range []string{mcpwire.MetaBadge, mcpwire.MetaHop, mcpwire.MetaTxn} {
-		replay[name] = overheard[name]
-	}
-	return w.refused(ctx, replay, "a whole call, recorded and sent again", string(pop.CodeReplayed))
+	return w.refused(ctx, overheard, "a whole call, recorded and sent again", string(pop.CodeReplayed))
 }
 
 // signWith makes a proof for a badge with the key of p.

@@ -14,6 +14,7 @@ import (
 	"github.com/touchmark-dev/touchmark/evidence"
 	"github.com/touchmark-dev/touchmark/guard"
 	"github.com/touchmark-dev/touchmark/guard/mcpguard"
+	"github.com/touchmark-dev/touchmark/internal/mcpwire"
 	"github.com/touchmark-dev/touchmark/serververify"
 	"github.com/touchmark-dev/touchmark/serververify/mcpverify"
 	"github.com/touchmark-dev/touchmark/translog"
@@ -159,7 +160,9 @@ func verifyServer(ctx context.Context, w *world) error {
 // An agent is a connected party.
 type agent struct {
 	session *mcp.ClientSession
-	sent    []map[string]any // _meta of the calls that it sent, for the thief
+
+	mu   sync.Mutex
+	sent []mcp.Meta // what it showed with its calls, for the thief
 }
 
 // connect verifies the server as p and begins a session, of the newest protocol
@@ -171,32 +174,20 @@ func (w *world) connect(ctx context.Context, p *party) (*agent, error) {
 	}
 	a := &agent{}
 	client := mcp.NewClient(&mcp.Implementation{Name: "demo-" + p.name, Version: "0"}, nil)
-	client.AddSendingMiddleware(a.overhear)
 	connector := mcpverify.NewClient(client, v)
-	caller := &mcpverify.Caller{
+	connector.Caller = &mcpverify.Caller{
 		Badge: func(context.Context) (string, error) { return p.badge, nil }, Key: p.key, Server: w.server.did,
+		OnSign: a.overhear,
 	}
-	if err := caller.Sign(client); err != nil {
-		return nil, err
-	}
-	session, srv, err := connector.ConnectHTTP(ctx, w.endpoint(), nil)
-	if err != nil {
-		return nil, err
-	}
-	if srv.DID != w.server.did {
-		session.Close()
-		return nil, fmt.Errorf("connected to %s", srv.DID)
-	}
-	a.session = session
-	return a, nil
+	a.session, _, err = connector.ConnectHTTP(ctx, w.endpoint(), nil)
+	return a, err
 }
 
 // overhear keeps what goes over the wire with a call.
-func (a *agent) overhear(next mcp.MethodHandler) mcp.MethodHandler {
-	return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
-		if p, ok := req.GetParams().(*mcp.CallToolParams); ok && p != nil {
-			a.sent = append(a.sent, p.GetMeta())
-		}
-		return next(ctx, method, req)
+func (a *agent) overhear(_ context.Context, s mcpverify.Signed) {
+	if s.Method == "tools/call" {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.sent = append(a.sent, mcp.Meta{mcpwire.MetaBadge: s.Badge, mcpwire.MetaHop: s.Proof, mcpwire.MetaTxn: s.TxnID})
 	}
 }
