@@ -7,4 +7,7 @@
 //
 // A call proof is a hop attestation of RFC-004 of the published protocol with claims of our own, specified in
 // spec/call-proof.md.
+//
+// The same is proved once to the authority, before it issues a badge of assurance 1 (RFC-003, spec/issuance.md):
+// [ParseChallenge] and [SignIssuance] are for the agent, [IssuanceVerifier] is for the authority.
 package pop
