@@ -99,3 +99,43 @@ func TestAmbiguousArguments(t *testing.T) {
 		}
 	}
 }
+
+// TestAnsweredElsewhere: what is accepted, and answered on another stream, was not rejected.
+func TestAnsweredElsewhere(t *testing.T) {
+	w := guardtest.New(t)
+	a := mcpguard.New(w.Guard(), nil)
+	h := a.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) }))
+	for body, records := range map[string]int{
+		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"}}`:    0,
+		`{"jsonrpc":"2.0","method":"tools/call","params":{"name":"a"}}`:           1,
+		`{"jsonrpc":"2.0","id":null,"method":"tools/call","params":{"name":"a"}}`: 1,
+	} {
+		before := len(w.Recorder.Decisions())
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body)))
+		if n := len(w.Recorder.Decisions()) - before; n != records {
+			t.Errorf("%s: %d records", body, n)
+		}
+	}
+}
+
+// TestOlderTransport: over the transport of 2024-11-05 a call has one record, too.
+func TestOlderTransport(t *testing.T) {
+	w := guardtest.New(t)
+	s := newServer(nil)
+	a := mcpguard.Protect(s, w.Guard(func(c *guard.Config) { c.Policy = guard.UnsafeAllowAll{} }))
+	server := httptest.NewServer(a.Handler(mcp.NewSSEHandler(func(*http.Request) *mcp.Server { return s }, nil)))
+	t.Cleanup(server.Close)
+	session, err := newClient(anonymous).Connect(t.Context(), &mcp.SSEClientTransport{Endpoint: server.URL}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := call(t, session, "d_bare"); err != nil {
+		t.Error(err)
+	}
+	if err := session.Close(); err != nil {
+		t.Error(err)
+	}
+	if d := w.Recorder.Decisions(); len(d) != 1 || d[0].Kind != "allow" {
+		t.Errorf("%d records: %+v", len(d), d)
+	}
+}

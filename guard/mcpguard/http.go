@@ -53,6 +53,9 @@ func (c *wireCall) name() string {
 	return c.Params.Name
 }
 
+// wantsAnswer reports whether the call is a request, and no notification.
+func (c *wireCall) wantsAnswer() bool { return len(c.ID) > 0 && string(c.ID) != "null" }
+
 // Handler wraps the SDK's HTTP handler, outside of which nothing may look at MCP requests. A request that the
 // SDK answers without the middleware of the server, because a header contradicts the body, a parameter has
 // the wrong type or a method does not exist, is recorded as rejected. A body that is not JSON by strict rules
@@ -183,6 +186,9 @@ func (a *Adapter) recordUnseen(req *http.Request, t *ticket, status int) {
 	t.calls = nil
 	t.mu.Unlock()
 	for i := range unseen {
+		if status == http.StatusAccepted && unseen[i].wantsAnswer() {
+			continue // an older transport answers on another stream, and the middleware is still to see it
+		}
 		a.recordRejected(req, &unseen[i], status)
 	}
 }
