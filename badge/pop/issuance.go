@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/touchmark-dev/touchmark/did"
 	"github.com/touchmark-dev/touchmark/internal/strictjson"
 )
@@ -43,10 +41,25 @@ type Challenge struct {
 // [*IssuanceError].
 func CheckChallengeID(id string) error {
 	text, ok := strings.CutPrefix(id, challengePrefix)
-	if parsed, err := uuid.Parse(text); !ok || err != nil || parsed.String() != text {
+	if !ok || !isUUID(text) {
 		return refuseIssuance(IssuanceInvalidChallengeID, 1, "challenge_id is not %q and a UUID in lower case", challengePrefix)
 	}
 	return nil
+}
+
+// isUUID reports whether s is a UUID of any version in lower case.
+func isUUID(s string) bool {
+	const form = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
+	if len(s) != len(form) {
+		return false
+	}
+	for i := range len(s) {
+		isHex := '0' <= s[i] && s[i] <= '9' || 'a' <= s[i] && s[i] <= 'f'
+		if isHex != (form[i] == 'x') || !isHex && s[i] != '-' {
+			return false
+		}
+	}
+	return true
 }
 
 // challengeAnswer is what an agent uses of an authority's answer.
