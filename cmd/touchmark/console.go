@@ -73,9 +73,14 @@ func (con *console) result(v any, text string) error {
 // line prints one JSON object on a line of its own.
 func (con *console) line(v any) error {
 	con.printed = true
-	enc := json.NewEncoder(con.out)
+	var text strings.Builder
+	enc := json.NewEncoder(&text)
 	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := io.WriteString(con.out, printableJSON(text.String()))
+	return err
 }
 
 // finish explains an error and returns the exit code for it. With --json it

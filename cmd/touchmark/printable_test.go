@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 	"strings"
@@ -20,6 +21,24 @@ func TestPrintable(t *testing.T) {
 		if got := printable(text); got != want {
 			t.Errorf("printable(%q) = %q, want %q", text, got, want)
 		}
+	}
+}
+
+// TestJSONIsInert: it says the same, and steers no terminal.
+func TestJSONIsInert(t *testing.T) {
+	const text = "a\x1b\x7f\u009b2J\u202e\u200b\U000e0041é日\U0001f600\n\"\\"
+	var out bytes.Buffer
+	con := newConsole(strings.NewReader(""), &out, &out)
+	if err := con.line(map[string]string{"text": text}); err != nil {
+		t.Fatal(err)
+	}
+	want := `{"text":"a\u001b\u007f\u009b2J\u202e\u200b\udb40\udc41é日😀\n\"\\"}` + "\n"
+	if out.String() != want {
+		t.Errorf("printed %s, want %s", out.String(), want)
+	}
+	var back map[string]string
+	if err := json.Unmarshal(out.Bytes(), &back); err != nil || back["text"] != text {
+		t.Errorf("read back as %q, %v", back["text"], err)
 	}
 }
 
