@@ -193,6 +193,9 @@ const (
 func (con *console) writeOutput(name string, data []byte, mode os.FileMode, force bool) error {
 	if name == "-" || name == "" {
 		con.printed = true
+		if isTerminal(con.out) {
+			data = []byte(printable(string(data)))
+		}
 		_, err := con.out.Write(data)
 		return err
 	}
