@@ -29,7 +29,7 @@ const (
 	CodeGap              Code = "EVIDENCE_GAP"               // sequence numbers are missing
 	CodeReordered        Code = "EVIDENCE_REORDERED"         // an earlier sequence number, not seen at its place
 	CodeDuplicate        Code = "EVIDENCE_DUPLICATE"         // the same entry again
-	CodeConflict         Code = "EVIDENCE_CONFLICT"          // another record under a sequence number or id already used
+	CodeConflict         Code = "EVIDENCE_CONFLICT"          // another record under a sequence number already used
 	CodePreviousMismatch Code = "EVIDENCE_PREVIOUS_MISMATCH" // the hash of the record before is another
 	CodeTimeReversed     Code = "EVIDENCE_TIME_REVERSED"     // earlier than a record before it, beyond the tolerance
 	CodeEpochReversed    Code = "EVIDENCE_EPOCH_REVERSED"    // an epoch before that of the record before
