@@ -2,6 +2,7 @@ package depcheck
 
 // Modules, by the names that the rules use.
 var moduleNames = map[string]string{
+	"age":        "filippo.io/age",
 	"cmp":        "github.com/google/go-cmp",
 	"cli":        "github.com/urfave/cli/v2",
 	"formats":    "github.com/transparency-dev/formats",
@@ -64,10 +65,15 @@ var rules = map[string]rule{
 		ours:    below,
 		modules: []string{"go-jose", "json", "jwx"},
 	},
-	"badge/authority/internal/domain": {ours: below, modules: []string{"go-jose", "json"}},
-	"badge/authority/internal/store":  {modules: []string{"goose", "pgx", "sqlite", "x/sys"}},
-	"badge/badgetest":                 {ours: below, modules: []string{"go-jose", "json", "uuid"}, forTests: true},
-	"translog":                        {modules: []string{"formats", "json", "merkle", "x/mod"}},
+	"badge/authority": {
+		ours:    append([]string{"badge/authority/internal/domain", "badge/authority/internal/store", "translog"}, below...),
+		modules: []string{"formats", "go-jose", "goose", "json", "merkle", "pgx", "sqlite", "uuid", "x/mod", "x/sys", "x/time"},
+	},
+	"badge/authority/internal/domain":  {ours: below, modules: []string{"go-jose", "json"}},
+	"badge/authority/internal/keyring": {modules: []string{"age", "json", "x/sys"}},
+	"badge/authority/internal/store":   {modules: []string{"goose", "pgx", "sqlite", "x/sys"}},
+	"badge/badgetest":                  {ours: below, modules: []string{"go-jose", "json", "uuid"}, forTests: true},
+	"translog":                         {modules: []string{"formats", "json", "merkle", "x/mod"}},
 	"translog/tlogclient": {
 		ours:    []string{"translog"},
 		modules: []string{"formats", "json", "merkle", "tessera", "x/mod"},
