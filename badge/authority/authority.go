@@ -1,0 +1,73 @@
+package authority
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/touchmark-dev/touchmark/badge/authority/internal/store"
+	"github.com/touchmark-dev/touchmark/badge/pop"
+	"github.com/touchmark-dev/touchmark/did"
+)
+
+// An Authority issues badges. Several may share one database; each is safe for concurrent use.
+type Authority struct {
+	cfg    Config
+	store  *store.Store
+	log    *slog.Logger
+	proofs *pop.IssuanceVerifier
+
+	rates *rates
+
+	logLate lateLog
+	list    cachedList
+
+	mu   sync.Mutex // guards keys
+	keys keyCache
+}
+
+// New opens the database, which is made when there is none and migrated when it is older than this program, and
+// refuses one of another issuer or of a newer program.
+func New(ctx context.Context, cfg *Config) (*Authority, error) {
+	a := &Authority{cfg: *cfg}
+	if err := a.cfg.complete(); err != nil {
+		return nil, err
+	}
+	a.log, a.rates = a.cfg.Logger, newRates(&a.cfg)
+	s, err := store.Open(ctx, a.cfg.Database)
+	if err != nil {
+		return nil, err
+	}
+	a.store = s
+	if err := s.BindIssuer(ctx, a.cfg.Issuer); err != nil {
+		s.Close()
+		return nil, err
+	}
+	a.proofs, err = pop.NewIssuanceVerifier(&pop.IssuanceConfig{Resolver: &hosting{a, a.cfg.Resolver}, Time: a.cfg.Time})
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// Close releases the database. Stop serving first.
+func (a *Authority) Close() error { return a.store.Close() }
+
+// now is the time in the precision of the database.
+func (a *Authority) now() time.Time { return a.cfg.Time().UTC().Truncate(time.Microsecond) }
+
+// hosting resolves what this authority hosts from its database, and asks others for the rest.
+type hosting struct {
+	a      *Authority
+	others did.Resolver
+}
+
+// Resolve implements [did.Resolver].
+func (h *hosting) Resolve(ctx context.Context, d did.DID) (*did.Document, error) {
+	if kind, name, ok := h.a.hosted(d); ok {
+		return h.a.document(ctx, kind, name)
+	}
+	return h.others.Resolve(ctx, d)
+}
