@@ -181,6 +181,7 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	cmd := exec.Command(programPath(ts, "touchmark"), args[2:]...)
 	cmd.Dir = ts.MkAbs(".")
+	cmd.Env = append(os.Environ(), "GORACE="+ts.Getenv("GORACE"))
 	_, err := cmd.StdinPipe() // stays open until the program ends
 	ts.Check(err)
 	out, err := cmd.StderrPipe()
