@@ -7,53 +7,24 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
-	jose "github.com/go-jose/go-jose/v4"
-	"github.com/lestrrat-go/jwx/v2/jwa"
-	jwxjws "github.com/lestrrat-go/jwx/v2/jws"
-
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/did"
 	"github.com/touchmark-dev/touchmark/internal/jwk"
 	"github.com/touchmark-dev/touchmark/internal/jws"
-	"github.com/touchmark-dev/touchmark/internal/strictjson"
 	vectors "github.com/touchmark-dev/touchmark/internal/vectorgen/badge"
-	"github.com/touchmark-dev/touchmark/testvectors"
+	"github.com/touchmark-dev/touchmark/internal/vectorgen/vectortest"
 )
 
 const minVectors = 120
 
 func readVectors(t testing.TB) []*vectors.Vector {
 	t.Helper()
-	files, err := fs.Glob(testvectors.FS, "badge/*.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []*vectors.Vector
-	for _, file := range files {
-		text, err := testvectors.FS.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		v := new(vectors.Vector)
-		if err := strictjson.UnmarshalStrict(text, v); err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
-		if v.Name+".json" != path.Base(file) {
-			t.Errorf("%s: the name inside is %q", file, v.Name)
-		}
-		all = append(all, v)
-	}
-	if len(all) < minVectors {
-		t.Errorf("%d vectors, want at least %d", len(all), minVectors)
-	}
-	return all
+	return vectortest.Read(t, "badge", minVectors, func(v *vectors.Vector) string { return v.Name })
 }
 
 // vectorDocuments resolves to the documents of a vector, reading them as if they had been fetched.
@@ -232,44 +203,14 @@ func branchOf(err error) string {
 // TestVectorsAreDistinct: no defect is described twice, and no two vectors are refused for the same reason
 // unless it is said why.
 func TestVectorsAreDistinct(t *testing.T) {
-	justified := map[string]bool{}
-	for _, names := range sameBranch {
-		for _, name := range names {
-			justified[name] = true
-		}
-	}
-	defects, branches, again := map[string]string{}, map[string]string{}, map[string]string{}
+	var all []vectortest.Judged
 	for _, vec := range readVectors(t) {
-		if (vec.Defect == "") != (vec.Expect.Verdict == vectors.Accepted) {
-			t.Errorf("%s: verdict %s with defect %q", vec.Name, vec.Expect.Verdict, vec.Defect)
-		}
-		if vec.Defect == "" {
-			continue
-		}
-		if other, ok := defects[vec.Defect]; ok {
-			t.Errorf("%s and %s have the same defect", vec.Name, other)
-		}
-		defects[vec.Defect] = vec.Name
 		_, err := vectorVerifier(t, &vec.Config).Verify(t.Context(), vec.Token)
-		branch := branchOf(err)
-		if justified[vec.Name] {
-			again[vec.Name] = branch
-			continue
-		}
-		if other, ok := branches[branch]; ok {
-			t.Errorf("%s is refused like %s: %s", vec.Name, other, branch)
-		}
-		branches[branch] = vec.Name
+		all = append(all, vectortest.Judged{
+			Name: vec.Name, Defect: vec.Defect, Accepted: vec.Expect.Verdict == vectors.Accepted, Branch: branchOf(err),
+		})
 	}
-	for name := range justified {
-		if _, ok := branches[again[name]]; !ok {
-			t.Errorf("%s needs no justification, or is not there", name)
-		}
-	}
-	if len(branches) < minVectors {
-		t.Errorf("only %d different reasons", len(branches))
-	}
-	t.Logf("%d refusals for %d different reasons", len(defects), len(branches))
+	vectortest.CheckDistinct(t, all, sameBranch, minVectors)
 }
 
 // TestVectorSignatures: three opinions about the signature of every vector that our parser lets through, under
@@ -281,16 +222,12 @@ func TestVectorSignatures(t *testing.T) {
 		if err != nil {
 			continue // no signature is ever looked at
 		}
-		for _, key := range keysAround(t, vec, m) {
-			opinions++
-			ours := m.Verify(key) == nil
-			if goJose := goJoseVerifies(vec.Token, key); goJose != ours {
-				t.Errorf("%s: %T: we say %v, go-jose %v", vec.Name, key, ours, goJose)
+		t.Run(vec.Name, func(t *testing.T) {
+			for _, key := range keysAround(t, vec, m) {
+				opinions++
+				vectortest.CheckOpinions(t, vec.Token, key, m.Verify(key) == nil)
 			}
-			if jwx := jwxVerifies(vec.Token, key); jwx != ours {
-				t.Errorf("%s: %T: we say %v, jwx %v", vec.Name, key, ours, jwx)
-			}
-		}
+		})
 	}
 	if opinions < minVectors {
 		t.Errorf("only %d signatures were compared", opinions)
@@ -313,24 +250,6 @@ func keysAround(t *testing.T, vec *vectors.Vector, m *jws.Message) []crypto.Publ
 		}
 	}
 	return all
-}
-
-func goJoseVerifies(token string, key crypto.PublicKey) bool {
-	parsed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.EdDSA, jose.ES256})
-	if err != nil {
-		return false
-	}
-	_, err = parsed.Verify(key)
-	return err == nil
-}
-
-func jwxVerifies(token string, key crypto.PublicKey) bool {
-	alg, err := jws.AlgorithmOf(key)
-	if err != nil {
-		return false
-	}
-	_, err = jwxjws.Verify([]byte(token), jwxjws.WithKey(jwa.SignatureAlgorithm(alg), key))
-	return err == nil
 }
 
 // TestVectorsAreNotSecret: vectors are made with keys that everybody knows, and give none away regardless.

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path"
 	"reflect"
 	"regexp"
 	"testing"
@@ -17,38 +15,15 @@ import (
 
 	"github.com/touchmark-dev/touchmark/evidence"
 	"github.com/touchmark-dev/touchmark/internal/jwk"
-	"github.com/touchmark-dev/touchmark/internal/strictjson"
 	vectors "github.com/touchmark-dev/touchmark/internal/vectorgen/evidence"
-	"github.com/touchmark-dev/touchmark/testvectors"
+	"github.com/touchmark-dev/touchmark/internal/vectorgen/vectortest"
 )
 
 const minVectors = 40
 
 func readVectors(t testing.TB) []*vectors.Vector {
 	t.Helper()
-	files, err := fs.Glob(testvectors.FS, "evidence/*.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []*vectors.Vector
-	for _, file := range files {
-		text, err := testvectors.FS.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		v := new(vectors.Vector)
-		if err := strictjson.UnmarshalStrict(text, v); err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
-		if v.Name+".json" != path.Base(file) {
-			t.Errorf("%s: the name inside is %q", file, v.Name)
-		}
-		all = append(all, v)
-	}
-	if len(all) < minVectors {
-		t.Errorf("%d vectors, want at least %d", len(all), minVectors)
-	}
-	return all
+	return vectortest.Read(t, "evidence", minVectors, func(v *vectors.Vector) string { return v.Name })
 }
 
 func vectorKeys(t testing.TB, vec *vectors.Vector) evidence.Keys {
@@ -214,44 +189,14 @@ func branchOf(err error) string {
 // TestVectorsAreDistinct: no defect is described twice, and no two vectors are refused for the same reason
 // unless it is said why.
 func TestVectorsAreDistinct(t *testing.T) {
-	justified := map[string]bool{}
-	for _, names := range sameBranch {
-		for _, name := range names {
-			justified[name] = true
-		}
-	}
-	defects, branches, again := map[string]string{}, map[string]string{}, map[string]string{}
+	var all []vectortest.Judged
 	for _, vec := range readVectors(t) {
-		if (vec.Defect == "") != (vec.Expect.Verdict == vectors.Accepted) {
-			t.Errorf("%s: verdict %s with defect %q", vec.Name, vec.Expect.Verdict, vec.Defect)
-		}
-		if vec.Defect == "" {
-			continue
-		}
-		if other, ok := defects[vec.Defect]; ok {
-			t.Errorf("%s and %s have the same defect", vec.Name, other)
-		}
-		defects[vec.Defect] = vec.Name
 		_, err := check(t, vec)
-		branch := branchOf(err)
-		if justified[vec.Name] {
-			again[vec.Name] = branch
-			continue
-		}
-		if other, ok := branches[branch]; ok {
-			t.Errorf("%s is refused like %s: %s", vec.Name, other, branch)
-		}
-		branches[branch] = vec.Name
+		all = append(all, vectortest.Judged{
+			Name: vec.Name, Defect: vec.Defect, Accepted: vec.Expect.Verdict == vectors.Accepted, Branch: branchOf(err),
+		})
 	}
-	for name := range justified {
-		if _, ok := branches[again[name]]; !ok {
-			t.Errorf("%s needs no justification, or is not there", name)
-		}
-	}
-	if len(branches) < minVectors {
-		t.Errorf("only %d different reasons", len(branches))
-	}
-	t.Logf("%d refusals for %d different reasons", len(defects), len(branches))
+	vectortest.CheckDistinct(t, all, sameBranch, minVectors)
 }
 
 // TestVectorPromises: jwx has the same opinion as we about the signature of every promise that is a JWS.

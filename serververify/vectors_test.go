@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"net/http"
-	"path"
 	"slices"
 	"testing"
 	"time"
@@ -19,38 +17,15 @@ import (
 	"github.com/touchmark-dev/touchmark/internal/jwk"
 	"github.com/touchmark-dev/touchmark/internal/jws"
 	"github.com/touchmark-dev/touchmark/internal/mcpwire"
-	"github.com/touchmark-dev/touchmark/internal/strictjson"
 	vectors "github.com/touchmark-dev/touchmark/internal/vectorgen/serverproof"
-	"github.com/touchmark-dev/touchmark/testvectors"
+	"github.com/touchmark-dev/touchmark/internal/vectorgen/vectortest"
 )
 
 const minVectors = 60
 
 func readVectors(t testing.TB) []*vectors.Vector {
 	t.Helper()
-	files, err := fs.Glob(testvectors.FS, "serverproof/*.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []*vectors.Vector
-	for _, file := range files {
-		text, err := testvectors.FS.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		v := new(vectors.Vector)
-		if err := strictjson.UnmarshalStrict(text, v); err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
-		if v.Name+".json" != path.Base(file) {
-			t.Errorf("%s: the name inside is %q", file, v.Name)
-		}
-		all = append(all, v)
-	}
-	if len(all) < minVectors {
-		t.Errorf("%d vectors, want at least %d", len(all), minVectors)
-	}
-	return all
+	return vectortest.Read(t, "serverproof", minVectors, func(v *vectors.Vector) string { return v.Name })
 }
 
 // vectorTrust answers a client as a vector says.

@@ -6,52 +6,23 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path"
 	"regexp"
 	"testing"
 	"time"
-
-	jose "github.com/go-jose/go-jose/v4"
-	"github.com/lestrrat-go/jwx/v2/jwa"
-	jwxjws "github.com/lestrrat-go/jwx/v2/jws"
 
 	"github.com/touchmark-dev/touchmark/badge/pop"
 	"github.com/touchmark-dev/touchmark/did"
 	"github.com/touchmark-dev/touchmark/internal/jwk"
 	"github.com/touchmark-dev/touchmark/internal/jws"
-	"github.com/touchmark-dev/touchmark/internal/strictjson"
 	vectors "github.com/touchmark-dev/touchmark/internal/vectorgen/callproof"
-	"github.com/touchmark-dev/touchmark/testvectors"
+	"github.com/touchmark-dev/touchmark/internal/vectorgen/vectortest"
 )
 
 const minVectors = 40
 
 func readVectors(t testing.TB) []*vectors.Vector {
 	t.Helper()
-	files, err := fs.Glob(testvectors.FS, "callproof/*.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []*vectors.Vector
-	for _, file := range files {
-		text, err := testvectors.FS.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		v := new(vectors.Vector)
-		if err := strictjson.UnmarshalStrict(text, v); err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
-		if v.Name+".json" != path.Base(file) {
-			t.Errorf("%s: the name inside is %q", file, v.Name)
-		}
-		all = append(all, v)
-	}
-	if len(all) < minVectors {
-		t.Errorf("%d vectors, want at least %d", len(all), minVectors)
-	}
-	return all
+	return vectortest.Read(t, "callproof", minVectors, func(v *vectors.Vector) string { return v.Name })
 }
 
 // vectorStore remembers what a vector says, and what is used in the test.
@@ -180,57 +151,34 @@ var sameBranch = map[string][]string{
 
 var quoted = regexp.MustCompile(`"[^"]*"|\d+`)
 
+// branchOf describes where a vector was refused: the error without what it quotes of the proof.
+func branchOf(err error) string {
+	var rejected *pop.RejectedError
+	if !errors.As(err, &rejected) {
+		return ""
+	}
+	return fmt.Sprint(rejected.Code, " ", rejected.Claim, " ", quoted.ReplaceAllString(rejected.Reason, "…"))
+}
+
 // TestVectorsAreDistinct: no defect is described twice, and no two vectors are refused for the same reason
 // unless it is said why.
 func TestVectorsAreDistinct(t *testing.T) {
-	justified := map[string]bool{}
-	for _, names := range sameBranch {
-		for _, name := range names {
-			justified[name] = true
-		}
-	}
-	defects, branches, again := map[string]string{}, map[string]string{}, map[string]string{}
 	codes := map[string]bool{}
+	var all []vectortest.Judged
 	for _, vec := range readVectors(t) {
-		if (vec.Defect == "") != (vec.Expect.Verdict == vectors.Accepted) {
-			t.Errorf("%s: verdict %s with defect %q", vec.Name, vec.Expect.Verdict, vec.Defect)
+		if vec.Defect != "" {
+			codes[vec.Expect.Code] = true
 		}
-		if vec.Defect == "" {
-			continue
-		}
-		if other, ok := defects[vec.Defect]; ok {
-			t.Errorf("%s and %s have the same defect", vec.Name, other)
-		}
-		defects[vec.Defect] = vec.Name
-		codes[vec.Expect.Code] = true
 		v, presented, _ := prepare(t, vec)
 		_, err := v.Verify(t.Context(), presented)
-		var rejected *pop.RejectedError
-		if !errors.As(err, &rejected) {
-			t.Fatalf("%s: %v", vec.Name, err)
-		}
-		branch := fmt.Sprint(rejected.Code, " ", rejected.Claim, " ", quoted.ReplaceAllString(rejected.Reason, "…"))
-		if justified[vec.Name] {
-			again[vec.Name] = branch
-			continue
-		}
-		if other, ok := branches[branch]; ok {
-			t.Errorf("%s is refused like %s: %s", vec.Name, other, branch)
-		}
-		branches[branch] = vec.Name
+		all = append(all, vectortest.Judged{
+			Name: vec.Name, Defect: vec.Defect, Accepted: vec.Expect.Verdict == vectors.Accepted, Branch: branchOf(err),
+		})
 	}
-	for name := range justified {
-		if _, ok := branches[again[name]]; !ok {
-			t.Errorf("%s needs no justification, or is not there", name)
-		}
-	}
-	if len(branches) < minVectors {
-		t.Errorf("only %d different reasons", len(branches))
-	}
+	vectortest.CheckDistinct(t, all, sameBranch, minVectors)
 	if len(codes) != 13 {
 		t.Errorf("%d of 13 codes have a vector", len(codes))
 	}
-	t.Logf("%d refusals for %d different reasons", len(defects), len(branches))
 }
 
 // TestVectorSignatures: three opinions about the signature of every vector that our parser lets through.
@@ -242,34 +190,12 @@ func TestVectorSignatures(t *testing.T) {
 			continue // no signature is ever looked at
 		}
 		opinions++
-		key := publicKey(t, vec.Badge.Key)
-		ours := m.Verify(key) == nil
-		if goJose := goJoseVerifies(vec.Proof, key); goJose != ours {
-			t.Errorf("%s: we say %v, go-jose %v", vec.Name, ours, goJose)
-		}
-		if jwx := jwxVerifies(vec.Proof, key); jwx != ours {
-			t.Errorf("%s: we say %v, jwx %v", vec.Name, ours, jwx)
-		}
+		t.Run(vec.Name, func(t *testing.T) {
+			key := publicKey(t, vec.Badge.Key)
+			vectortest.CheckOpinions(t, vec.Proof, key, m.Verify(key) == nil)
+		})
 	}
 	if opinions < minVectors {
 		t.Errorf("only %d signatures were compared", opinions)
 	}
-}
-
-func goJoseVerifies(token string, key crypto.PublicKey) bool {
-	parsed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.EdDSA, jose.ES256})
-	if err != nil {
-		return false
-	}
-	_, err = parsed.Verify(key)
-	return err == nil
-}
-
-func jwxVerifies(token string, key crypto.PublicKey) bool {
-	alg, err := jws.AlgorithmOf(key)
-	if err != nil {
-		return false
-	}
-	_, err = jwxjws.Verify([]byte(token), jwxjws.WithKey(jwa.SignatureAlgorithm(alg), key))
-	return err == nil
 }

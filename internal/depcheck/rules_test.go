@@ -148,6 +148,9 @@ var rules = map[string]rule{
 	"internal/vectorgen/did":         {forTests: true},
 	"internal/vectorgen/evidence":    {forTests: true},
 	"internal/vectorgen/grant":       {forTests: true},
+	"internal/vectorgen/issuance":    {forTests: true},
 	"internal/vectorgen/log":         {forTests: true},
 	"internal/vectorgen/serverproof": {forTests: true},
+	"internal/vectorgen/vectorkit":   {forTests: true},
+	"internal/vectorgen/vectortest":  {forTests: true},
 }

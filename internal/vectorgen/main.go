@@ -24,6 +24,7 @@ import (
 	"github.com/touchmark-dev/touchmark/internal/vectorgen/did"
 	"github.com/touchmark-dev/touchmark/internal/vectorgen/evidence"
 	"github.com/touchmark-dev/touchmark/internal/vectorgen/grant"
+	"github.com/touchmark-dev/touchmark/internal/vectorgen/issuance"
 	"github.com/touchmark-dev/touchmark/internal/vectorgen/log"
 	"github.com/touchmark-dev/touchmark/internal/vectorgen/serverproof"
 )
@@ -41,6 +42,7 @@ func areas() []area {
 		{"did", did.Generate},
 		{"evidence", evidence.Generate},
 		{"grant", grant.Generate},
+		{"issuance", issuance.Generate},
 		{"log", log.Generate},
 		{"serverproof", serverproof.Generate},
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/touchmark-dev/touchmark/badge"
+	"github.com/touchmark-dev/touchmark/internal/vectorgen/vectorkit"
 )
 
 // object is a JSON object to be changed. Values may be json.RawMessage, made with lit.
@@ -44,7 +45,7 @@ func (d *draft) vector() (*Vector, error) {
 		return nil, err
 	}
 	input := b64([]byte(header)) + "." + b64([]byte(payload))
-	token := input + "." + b64(signJWS(d.key, input))
+	token := input + "." + b64(vectorkit.SignJWS(d.key, input))
 	if d.token != nil {
 		token = d.token(token)
 	}

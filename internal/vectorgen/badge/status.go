@@ -7,6 +7,7 @@ import (
 
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/did"
+	"github.com/touchmark-dev/touchmark/internal/vectorgen/vectorkit"
 )
 
 func decode(part string) (string, error) {
@@ -68,7 +69,7 @@ func (w *world) signedList(header, old, replacement string) string {
 		panic("vectorgen/badge: internal error: " + old + " does not stand once in " + text)
 	}
 	input := b64([]byte(header)) + "." + b64([]byte(strings.Replace(text, old, replacement, 1)))
-	return input + "." + b64(signJWS(w.ca, input))
+	return input + "." + b64(vectorkit.SignJWS(w.ca, input))
 }
 
 // otherBase is a list that begins at the first revocation, with a base as if others had come before, and a
@@ -79,7 +80,7 @@ func (w *world) otherBase() string {
 	must(err)
 	text = strings.Replace(strings.Replace(text, `"from":7`, `"from":0`, 1), `"to":8`, `"to":1`, 1)
 	input := b64([]byte(listHeader)) + "." + b64([]byte(text))
-	return input + "." + b64(signJWS(w.ca, input))
+	return input + "." + b64(vectorkit.SignJWS(w.ca, input))
 }
 
 const listHeader = `{"alg":"EdDSA","kid":"ca-1","typ":"touchmark-revocations+jwt"}`
@@ -92,7 +93,7 @@ func lists(w *world) []*draft {
 	same := w.list(func(*badge.RevocationClaims) {})
 	head, rest, _ := strings.Cut(same, ".")
 	body, _, _ := strings.Cut(rest, ".")
-	stranger := head + "." + body + "." + b64(signJWS(w.stranger, head+"."+body))
+	stranger := head + "." + body + "." + b64(vectorkit.SignJWS(w.stranger, head+"."+body))
 	unusable := func(name, defect, list string) *draft {
 		return with(list).undetermined(name, noStatus, defect)
 	}

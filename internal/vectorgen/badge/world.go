@@ -2,19 +2,16 @@ package badge
 
 import (
 	"crypto"
-	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/sha256"
-	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"math/big"
 
 	"github.com/touchmark-dev/touchmark/did"
 	"github.com/touchmark-dev/touchmark/internal/jwk"
+	"github.com/touchmark-dev/touchmark/internal/vectorgen/vectorkit"
 )
 
 // The fixed points of all vectors.
@@ -51,41 +48,14 @@ func edKey(name string) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(seed[:])
 }
 
-// ecKey makes a P-256 key of a hash. That a hash is no valid scalar has a chance of 2^-32.
 func ecKey(name string) *ecdsa.PrivateKey {
-	d := sha256.Sum256([]byte("touchmark badge vectors: " + name))
-	private, err := ecdh.P256().NewPrivateKey(d[:])
-	must(err)
-	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), private.Bytes())
-	must(err)
-	return key
+	return vectorkit.ECKey(sha256.Sum256([]byte("touchmark badge vectors: " + name)))
 }
 
 // must is for what fixed input cannot fail.
 func must(err error) {
 	if err != nil {
 		panic("vectorgen/badge: internal error: " + err.Error())
-	}
-}
-
-// signJWS signs the JWS signing input with the key's own algorithm, deterministically.
-func signJWS(key crypto.Signer, input string) []byte {
-	switch k := key.(type) {
-	case ed25519.PrivateKey:
-		return ed25519.Sign(k, []byte(input))
-	case *ecdsa.PrivateKey:
-		digest := sha256.Sum256([]byte(input))
-		der, err := k.Sign(nil, digest[:], crypto.SHA256) // no randomness: RFC 6979
-		must(err)
-		var rs struct{ R, S *big.Int }
-		_, err = asn1.Unmarshal(der, &rs)
-		must(err)
-		sig := make([]byte, 64)
-		rs.R.FillBytes(sig[:32])
-		rs.S.FillBytes(sig[32:])
-		return sig
-	default:
-		panic(fmt.Sprintf("vectorgen/badge: internal error: key of type %T", key))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/touchmark-dev/touchmark/badge/pop"
 	"github.com/touchmark-dev/touchmark/did"
 	"github.com/touchmark-dev/touchmark/internal/jcs"
+	"github.com/touchmark-dev/touchmark/internal/vectorgen/vectorkit"
 )
 
 // object is a JSON object to be changed. Values may be json.RawMessage.
@@ -82,7 +83,7 @@ func (d *draft) vector() (*Vector, error) {
 		}
 	}
 	input := b64(header) + "." + b64(payload)
-	token := input + "." + b64(signJWS(d.key, input))
+	token := input + "." + b64(vectorkit.SignJWS(d.key, input))
 	if d.token != nil {
 		token = d.token(token)
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/touchmark-dev/touchmark/badge/pop"
+	"github.com/touchmark-dev/touchmark/internal/vectorgen/vectorkit"
 )
 
 func format(w *world) []*draft {
@@ -120,7 +121,7 @@ func signatures(w *world) []*draft {
 	ec.badge.Key = publicJWK(w.ec)
 	moved := w.good()
 	moved.mangled(func(h, p, _ string) string {
-		return h + "." + p + "." + b64(signJWS(w.agent, h+"."+b64([]byte("{}"))))
+		return h + "." + p + "." + b64(vectorkit.SignJWS(w.agent, h+"."+b64([]byte("{}"))))
 	})
 	return []*draft{
 		thief.reject("signature-thief", pop.CodeSignatureInvalid, "", "signed by somebody who has the badge and not its key"),

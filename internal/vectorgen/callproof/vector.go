@@ -6,7 +6,8 @@ package callproof
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
+
+	"github.com/touchmark-dev/touchmark/internal/vectorgen/vectorkit"
 )
 
 // The verdicts of a vector.
@@ -84,27 +85,19 @@ type Expect struct {
 // Generate returns the vectors by file name.
 func Generate() (map[string][]byte, error) {
 	w := newWorld()
-	var all []*draft
+	files := make(vectorkit.Files)
 	for _, section := range []func(*world) []*draft{
 		accepted, format, missing, kinds, forms, windows, bindings, signatures, times, calls, replays,
 	} {
-		all = append(all, section(w)...)
-	}
-	files := make(map[string][]byte, len(all))
-	for _, d := range all {
-		v, err := d.vector()
-		if err != nil {
-			return nil, fmt.Errorf("vector %s: %w", d.name, err)
+		for _, d := range section(w) {
+			v, err := d.vector()
+			if err == nil {
+				err = files.Add(v.Name, v)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("vector %s: %w", d.name, err)
+			}
 		}
-		text, err := json.MarshalIndent(v, "", "  ")
-		if err != nil {
-			return nil, fmt.Errorf("vector %s: %w", d.name, err)
-		}
-		file := v.Name + ".json"
-		if _, ok := files[file]; ok || strings.ContainsAny(v.Name, "/. ") {
-			return nil, fmt.Errorf("vector %s: the name is taken, or not for a file", v.Name)
-		}
-		files[file] = append(text, '\n')
 	}
 	return files, nil
 }

@@ -6,9 +6,9 @@
 package did
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
+
+	"github.com/touchmark-dev/touchmark/internal/vectorgen/vectorkit"
 )
 
 // A Vector is one case. It has one input: a DID, one of the URLs, an Address
@@ -73,23 +73,14 @@ func Generate() (map[string][]byte, error) {
 	all := append(identifiers(), urls()...)
 	all = append(all, documents()...)
 	all = append(all, addresses()...)
-	files := make(map[string][]byte, len(all))
+	files := make(vectorkit.Files)
 	for _, v := range all {
-		name := v.Name + ".json"
-		if files[name] != nil {
-			return nil, fmt.Errorf("vectorgen/did: two vectors are called %q", v.Name)
-		}
 		if refused := v.Expect.Result == Refused; refused != (v.Defect != "") || refused != (v.Expect.Reason != "") {
 			return nil, fmt.Errorf("vectorgen/did: vector %q is refused without a defect and a reason, or has them and is not", v.Name)
 		}
-		var b bytes.Buffer
-		e := json.NewEncoder(&b)
-		e.SetEscapeHTML(false)
-		e.SetIndent("", "  ")
-		if err := e.Encode(v); err != nil {
-			return nil, err
+		if err := files.Add(v.Name, v); err != nil {
+			return nil, fmt.Errorf("vector %s: %w", v.Name, err)
 		}
-		files[name] = b.Bytes()
 	}
 	return files, nil
 }

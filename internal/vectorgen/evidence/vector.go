@@ -6,7 +6,8 @@ package evidence
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
+
+	"github.com/touchmark-dev/touchmark/internal/vectorgen/vectorkit"
 )
 
 // The verdicts of a vector.
@@ -73,23 +74,15 @@ type Expect struct {
 // Generate returns the vectors by file name.
 func Generate() (map[string][]byte, error) {
 	w := newWorld()
-	var all []*Vector
+	files := make(vectorkit.Files)
 	for _, section := range []func(*world) []*Vector{
 		accepted, entries, records, callers, decisions, outcomes, keys, chains, disclosures, openings, promises,
 	} {
-		all = append(all, section(w)...)
-	}
-	files := make(map[string][]byte, len(all))
-	for _, v := range all {
-		text, err := json.MarshalIndent(v, "", "  ")
-		if err != nil {
-			return nil, fmt.Errorf("vector %s: %w", v.Name, err)
+		for _, v := range section(w) {
+			if err := files.Add(v.Name, v); err != nil {
+				return nil, fmt.Errorf("vector %s: %w", v.Name, err)
+			}
 		}
-		file := v.Name + ".json"
-		if _, ok := files[file]; ok || strings.ContainsAny(v.Name, "/. ") {
-			return nil, fmt.Errorf("vector %s: the name is taken, or not for a file", v.Name)
-		}
-		files[file] = append(text, '\n')
 	}
 	return files, nil
 }

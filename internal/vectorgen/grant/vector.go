@@ -5,7 +5,8 @@ package grant
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
+
+	"github.com/touchmark-dev/touchmark/internal/vectorgen/vectorkit"
 )
 
 // The verdicts of a vector.
@@ -55,21 +56,13 @@ type Expect struct {
 // Generate returns the vectors by file name.
 func Generate() (map[string][]byte, error) {
 	w := newWorld()
-	var all []*draft
+	files := make(vectorkit.Files)
 	for _, section := range []func(*world) []*draft{accepted, format, signatures, claims, times} {
-		all = append(all, section(w)...)
-	}
-	files := make(map[string][]byte, len(all))
-	for _, d := range all {
-		text, err := json.MarshalIndent(d.vector(w), "", "  ")
-		if err != nil {
-			return nil, fmt.Errorf("vector %s: %w", d.name, err)
+		for _, d := range section(w) {
+			if err := files.Add(d.name, d.vector(w)); err != nil {
+				return nil, fmt.Errorf("vector %s: %w", d.name, err)
+			}
 		}
-		file := d.name + ".json"
-		if _, ok := files[file]; ok || strings.ContainsAny(d.name, "/. ") {
-			return nil, fmt.Errorf("vector %s: the name is taken, or not for a file", d.name)
-		}
-		files[file] = append(text, '\n')
 	}
 	return files, nil
 }

@@ -7,11 +7,9 @@
 package log
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -20,6 +18,7 @@ import (
 	"github.com/transparency-dev/merkle/testonly"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/touchmark-dev/touchmark/internal/vectorgen/vectorkit"
 	"github.com/touchmark-dev/touchmark/translog"
 	"github.com/touchmark-dev/touchmark/translog/translogtest"
 )
@@ -62,23 +61,14 @@ func Generate() (map[string][]byte, error) {
 	all = append(all, f.inclusions()...)
 	all = append(all, f.consistencies()...)
 	all = append(all, f.goldenRoots())
-	files := make(map[string][]byte, len(all))
+	files := make(vectorkit.Files)
 	for _, v := range all {
-		name := v.Name + ".json"
-		if files[name] != nil {
-			return nil, fmt.Errorf("vectorgen/log: two vectors are called %q", v.Name)
-		}
 		if (v.Code == "") != (v.Defect == "") {
 			return nil, fmt.Errorf("vectorgen/log: vector %q has a code or a defect, but not both", v.Name)
 		}
-		var b bytes.Buffer
-		e := json.NewEncoder(&b)
-		e.SetEscapeHTML(false)
-		e.SetIndent("", "  ")
-		if err := e.Encode(v); err != nil {
-			return nil, err
+		if err := files.Add(v.Name, v); err != nil {
+			return nil, fmt.Errorf("vector %s: %w", v.Name, err)
 		}
-		files[name] = b.Bytes()
 	}
 	return files, nil
 }

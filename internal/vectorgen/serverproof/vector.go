@@ -7,7 +7,8 @@ package serverproof
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
+
+	"github.com/touchmark-dev/touchmark/internal/vectorgen/vectorkit"
 )
 
 // The verdicts of a vector.
@@ -83,22 +84,20 @@ func Generate() (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	files := make(map[string][]byte)
+	files := make(vectorkit.Files)
 	for _, section := range []func(*world) []*draft{accepted, identity, place, badges, proofs, claims, times, documents, stdio} {
 		for _, d := range section(w) {
 			v, err := d.vector()
+			var text json.RawMessage
+			if err == nil {
+				text, err = json.Marshal(v) // the published files escape what HTML reads as markup
+			}
+			if err == nil {
+				err = files.Add(v.Name, text)
+			}
 			if err != nil {
 				return nil, fmt.Errorf("vector %s: %w", d.name, err)
 			}
-			text, err := json.MarshalIndent(v, "", "  ")
-			if err != nil {
-				return nil, fmt.Errorf("vector %s: %w", d.name, err)
-			}
-			file := v.Name + ".json"
-			if _, ok := files[file]; ok || strings.ContainsAny(v.Name, "/. ") {
-				return nil, fmt.Errorf("vector %s: the name is taken, or not for a file", v.Name)
-			}
-			files[file] = append(text, '\n')
 		}
 	}
 	return files, nil
