@@ -17,8 +17,7 @@ import (
 const (
 	versionTable = "schema_version"
 	// migrateLock is the key of the advisory lock under which a PostgreSQL database is migrated.
-	migrateLock    = 0x746f756368 // "touch"
-	migrateRetries = 20
+	migrateLock = 0x746f756368 // "touch"
 )
 
 // A NewerSchemaError refuses a database that a newer version of the program has migrated.
@@ -45,7 +44,7 @@ func (db *DB) migrate(ctx context.Context, files fs.FS) error {
 	}
 	// SQLite has no lock that outlives a transaction: processes that start at once on a new file may get in each
 	// other's way, each migration still being applied once.
-	for range migrateRetries {
+	for range openTries {
 		if err = db.up(ctx, migrations); err == nil || ctx.Err() != nil || errors.As(err, new(*NewerSchemaError)) {
 			break
 		}

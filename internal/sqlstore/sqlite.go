@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
@@ -21,6 +22,8 @@ const (
 	// busyTimeout is how long, in milliseconds, a connection waits for a writer of another process before the
 	// transaction is tried again.
 	busyTimeout = "5000"
+	// openTries is how often a new file is tried that other processes open at the same time.
+	openTries = 50
 )
 
 func openSQLite(ctx context.Context, path string) (*DB, error) {
@@ -48,7 +51,7 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 		pool.SetMaxIdleConns(size)
 	}
 	for _, pool := range []*sql.DB{db.write, db.read} {
-		if err := checkSQLite(ctx, pool); err != nil {
+		if err := settleSQLite(ctx, pool); err != nil {
 			return nil, errors.Join(fmt.Errorf("database %q: %w", path, err), db.Close())
 		}
 	}
@@ -94,6 +97,16 @@ func sqliteDSN(path string, more url.Values) string {
 		q[name] = values
 	}
 	return "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath() + "?" + q.Encode()
+}
+
+// settleSQLite waits until no other process turns the same new file to WAL, for which SQLite does not wait itself.
+func settleSQLite(ctx context.Context, pool *sql.DB) error {
+	for try := 1; ; try++ {
+		err := checkSQLite(ctx, pool)
+		if err == nil || !inTheWay(err) || try == openTries || !waitRandom(ctx, 50*time.Millisecond) {
+			return err
+		}
+	}
 }
 
 // checkSQLite asks what is in force: WAL cannot be had on every file system, and is then silently not.
