@@ -3,7 +3,7 @@ package pop
 import "fmt"
 
 // An IssuanceCode names a reason for which no badge is issued for a proof of possession: the member error of an
-// authority's answer (spec/issuance.md, "Codes").
+// authority's answer (spec/issuance.md section 4.1).
 type IssuanceCode string
 
 // The codes, in the order of the checks. Those of steps 2, 4 and 5 are the authority's own, who has the storage.

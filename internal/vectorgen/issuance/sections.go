@@ -10,7 +10,9 @@ func accepted(w *world) []*draft {
 	self := w.good().with("sub", w.self.String()).inHeader("kid", w.self.KeyURL())
 	self.route, self.challenge.Subject, self.document = w.self.String(), w.self.String(), nil
 	embedded := w.good()
-	embedded.documented("authentication", []any{embedded.document["verificationMethod"].([]object)[0]})
+	methods := embedded.document["verificationMethod"].([]object)
+	embedded.documented("authentication", []any{methods[0]}).documented("verificationMethod", methods[1:]).
+		documented("assertionMethod", nil)
 	return []*draft{
 		w.good().accept("valid", "the example of spec/issuance.md"),
 		w.good().inHeader("alg", "ES256").inHeader("kid", subject+"#ec-1").signedBy(w.ec).accept("valid-es256", "a key on P-256"),
