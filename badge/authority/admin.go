@@ -3,7 +3,7 @@ package authority
 import (
 	"context"
 	"fmt"
-	"net/http"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -11,14 +11,16 @@ import (
 	"github.com/touchmark-dev/touchmark/badge/authority/internal/store"
 )
 
-// byOperator is who did what was done in the program itself and not over HTTP.
-const byOperator = "operator"
+// Who did what was not done with an account key.
+const (
+	byOperator = "operator"  // in the program itself and not over HTTP
+	byGrantKey = "grant-key" // with a proof of a grant's key
+	byAnybody  = "anybody"   // orders are open to all
+)
 
 const (
 	accountPrefix = "acc-"
 	maxName       = 200 // bytes
-	maxKeyOverlap = 24 * time.Hour
-	keyOverlap    = time.Hour
 )
 
 // Scopes of account keys.
@@ -31,6 +33,9 @@ const (
 func (a *Authority) AddAccount(ctx context.Context, name string, scopes ...string) (id string, key Secret, err error) {
 	if name == "" || len(name) > maxName {
 		return "", Secret{}, fmt.Errorf("authority: name of an account %.200q: from 1 to %d bytes", name, maxName)
+	}
+	if err := checkScopes(scopes); err != nil {
+		return "", Secret{}, err
 	}
 	now := a.now()
 	id = accountPrefix + uuid.NewString()
@@ -58,15 +63,22 @@ func (a *Authority) newKey(account, by string, scopes []string) (*store.AccountK
 	if len(scopes) == 0 {
 		scopes = []string{ScopeIssue}
 	}
-	for _, s := range scopes {
-		if s != ScopeIssue && s != ScopeAdmin {
-			return nil, Secret{}, store.Act{}, fmt.Errorf("authority: scope %q of an account key: %q and %q there are", s, ScopeIssue, ScopeAdmin)
-		}
+	if err := checkScopes(scopes); err != nil {
+		return nil, Secret{}, store.Act{}, err
 	}
 	now := a.now()
 	id, key, hash := newAccountKey()
 	act, err := a.act(now, by, &Entry{Type: EntryAccountKeyAdded, Account: account})
 	return &store.AccountKey{ID: id, AccountID: account, SecretHash: hash, Scopes: scopes, CreatedAt: now}, key, act, err
+}
+
+func checkScopes(scopes []string) error {
+	for _, s := range scopes {
+		if s != ScopeIssue && s != ScopeAdmin {
+			return fmt.Errorf("authority: scope %q of an account key: %q and %q there are", s, ScopeIssue, ScopeAdmin)
+		}
+	}
+	return nil
 }
 
 // DisableAccount stops an account, its keys, and the issuance for its agents.
@@ -78,61 +90,61 @@ func (a *Authority) DisableAccount(ctx context.Context, id string) error {
 	return a.store.DisableAccount(ctx, id, act)
 }
 
-// changeStatus sets the status of an agent.
-func (a *Authority) changeStatus(ctx context.Context, subject, status, reason, by string) error {
-	act, err := a.act(a.now(), by, &Entry{Type: EntryAgentStatus, Subject: subject, Status: status, Reason: reason})
+// EnableAccount ends what DisableAccount began.
+func (a *Authority) EnableAccount(ctx context.Context, id string) error {
+	act, err := a.act(a.now(), byOperator, &Entry{Type: EntryAccountEnabled, Account: id})
 	if err != nil {
 		return err
 	}
-	return a.store.SetAgentStatus(ctx, &store.StatusChange{DID: subject, Status: status, Reason: reason}, act)
+	return a.store.EnableAccount(ctx, id, act)
 }
 
-func (a *Authority) grantLevel(ctx context.Context, g *store.LevelGrant, by string) error {
-	act, err := a.act(a.now(), by, &Entry{
-		Type: EntryLevelGranted, Subject: g.DID, Level: levelOf(g.Level).String(), Domain: g.Domain, Reason: g.Reason,
-	})
+// RevokeAccountKey ends an account key at once.
+func (a *Authority) RevokeAccountKey(ctx context.Context, keyID string) error {
+	k, err := a.store.AccountKey(ctx, keyID)
 	if err != nil {
 		return err
 	}
-	return a.store.GrantLevel(ctx, g, act)
+	act, err := a.act(a.now(), byOperator, &Entry{Type: EntryAccountKeyEnded, Account: k.AccountID})
+	if err != nil {
+		return err
+	}
+	return a.store.RevokeAccountKey(ctx, keyID, act)
 }
 
-type rotateRequest struct {
-	// OverlapSeconds is how long the key that sent the request goes on to be valid; absent means an hour.
-	OverlapSeconds *int64 `json:"overlap_seconds"`
+// An Account owns agents.
+type Account struct {
+	ID, Name   string
+	CreatedAt  time.Time
+	DisabledAt time.Time // zero: it is not
 }
 
-// postRotateKey replaces the account key that sent the request, and shows the new one this once.
-func (a *Authority) postRotateKey(w http.ResponseWriter, r *http.Request) error {
-	c, err := a.authenticate(r, store.ScopeIssue)
-	if err != nil {
-		return err
+// Accounts returns all accounts, oldest first.
+func (a *Authority) Accounts(ctx context.Context) ([]Account, error) {
+	rows, err := a.store.Accounts(ctx)
+	out := make([]Account, len(rows))
+	for i := range rows {
+		out[i] = Account(rows[i])
 	}
-	var body rotateRequest
-	if err := readBody(r, &body, true); err != nil {
-		return err
+	return out, err
+}
+
+// An AccountKey is what is known of an account key: not the key.
+type AccountKey struct {
+	ID        string // stands in the key itself, and in the log as who did something
+	Scopes    []string
+	CreatedAt time.Time
+	ExpiresAt time.Time // zero: never
+	RevokedAt time.Time // zero: it is not
+}
+
+// AccountKeys returns all keys of an account, oldest first.
+func (a *Authority) AccountKeys(ctx context.Context, account string) ([]AccountKey, error) {
+	rows, err := a.store.AccountKeys(ctx, account)
+	out := make([]AccountKey, len(rows))
+	for i := range rows {
+		k := &rows[i]
+		out[i] = AccountKey{ID: k.ID, Scopes: slices.Clone(k.Scopes), CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt, RevokedAt: k.RevokedAt}
 	}
-	overlap := keyOverlap
-	if body.OverlapSeconds != nil {
-		if n := *body.OverlapSeconds; n < 0 || n > int64(maxKeyOverlap/time.Second) {
-			return refuse(http.StatusBadRequest, CodeInvalidRequest, "overlap_seconds is %d: from 0 to %d", n, maxKeyOverlap/time.Second)
-		}
-		overlap = time.Duration(*body.OverlapSeconds) * time.Second
-	}
-	old, err := a.store.AccountKey(r.Context(), c.keyID)
-	if err != nil {
-		return err
-	}
-	k, key, act, err := a.newKey(c.account, c.keyID, old.Scopes)
-	if err != nil {
-		return err
-	}
-	until := k.CreatedAt.Add(overlap)
-	if err := a.store.RotateAccountKey(r.Context(), &store.Rotation{Old: c.keyID, Until: until, Next: k}, act); err != nil {
-		return stored(err, CodeNotFound)
-	}
-	answer(w, http.StatusCreated, map[string]string{
-		"key": key.Reveal(), "key_id": k.ID, "old_key_ends_at": until.UTC().Format(time.RFC3339),
-	})
-	return nil
+	return out, err
 }

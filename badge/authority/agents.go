@@ -1,23 +1,18 @@
 package authority
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/touchmark-dev/touchmark/badge"
-	"github.com/touchmark-dev/touchmark/badge/authority/internal/domain"
 	"github.com/touchmark-dev/touchmark/badge/authority/internal/store"
 	"github.com/touchmark-dev/touchmark/did"
-	"github.com/touchmark-dev/touchmark/internal/jwk"
 )
 
-const (
-	maxHostedName   = 64
-	firstKeyName    = "#key-1"
-	maxNamesOfAgent = 256 // bytes of a key id's fragment
-)
+const maxHostedName = 64
 
 type agentRequest struct {
 	DID  string          `json:"did"`
@@ -57,24 +52,21 @@ func (a *Authority) postAgent(w http.ResponseWriter, r *http.Request) error {
 	if err := readBody(r, &body, false); err != nil {
 		return err
 	}
-	agent, thumbprint, err := a.newAgent(c.account, &body)
+	if err := a.rates.request("register", c.account); err != nil {
+		return err
+	}
+	agent, thumbprint, err := a.newAgent(r.Context(), c, &body)
 	if err != nil {
 		return err
 	}
-	act, err := a.act(agent.CreatedAt, c.keyID, &Entry{
-		Type: EntryAgentRegistered, Subject: agent.DID, Key: thumbprint, Account: agent.AccountID, Level: levelOf(agent.Level).String(),
-	})
-	if err != nil {
-		return err
-	}
-	if err := a.store.AddAgent(r.Context(), agent, act); err != nil {
+	if err := a.addAgent(r.Context(), agent, thumbprint, c.keyID); err != nil {
 		return stored(err, CodeNotFound)
 	}
 	answer(w, http.StatusCreated, shown(agent))
 	return nil
 }
 
-func (a *Authority) newAgent(account string, body *agentRequest) (*store.Agent, string, error) {
+func (a *Authority) newAgent(ctx context.Context, c *caller, body *agentRequest) (*store.Agent, string, error) {
 	if body.Kind == "" {
 		body.Kind = store.KindAgent
 	}
@@ -85,31 +77,15 @@ func (a *Authority) newAgent(account string, body *agentRequest) (*store.Agent, 
 	if err != nil {
 		return nil, "", err
 	}
-	public, err := jwk.ParsePublic(body.Key)
-	if err != nil {
-		return nil, "", refuse(http.StatusBadRequest, CodeInvalidRequest, "public_key_jwk: %v", err)
-	}
-	thumbprint, err := jwk.Thumbprint(public.Key)
+	k, err := a.readKey(ctx, d, body.Key, body.KeyID, firstKeyName)
 	if err != nil {
 		return nil, "", err
-	}
-	text, err := jwk.Marshal(public.Key, "")
-	if err != nil {
-		return nil, "", err
-	}
-	keyID := d.String() + firstKeyName
-	if body.KeyID != "" {
-		keyID = body.KeyID
-		url, err := did.ParseURL(keyID)
-		if err != nil || url.DID != d || url.Fragment == "" || len(keyID) > len(d.String())+maxNamesOfAgent {
-			return nil, "", refuse(http.StatusBadRequest, CodeInvalidRequest, "key_id %.300q is not the DID URL of a key of %q", keyID, d)
-		}
 	}
 	return &store.Agent{
-		DID: d.String(), Kind: body.Kind, AccountID: account, PublicKey: text, KeyID: keyID, HostedName: body.Name,
-		Level: storedLevel(badge.LevelRegistered), LevelReason: "registered", LevelBy: account,
+		DID: d.String(), Kind: body.Kind, AccountID: c.account, PublicKey: k.text, KeyID: k.id, HostedName: body.Name,
+		Level: storedLevel(badge.LevelRegistered), LevelReason: "registered", LevelBy: c.keyID,
 		Status: store.StatusActive, CreatedAt: a.now(),
-	}, thumbprint, nil
+	}, k.thumbprint, nil
 }
 
 // newDID returns the DID of an agent to be registered: its own, or one below this authority's for a name.
@@ -187,20 +163,12 @@ func (a *Authority) postEnable(w http.ResponseWriter, r *http.Request) error {
 // setStatus is spec/issuance.md, "Status of an agent". An account can stop its agents; only an administrator brings one
 // back that an administrator stopped.
 func (a *Authority) setStatus(w http.ResponseWriter, r *http.Request, status string) error {
-	d, err := subject(r)
-	if err != nil {
-		return err
-	}
-	c, err := a.authenticate(r, store.ScopeIssue)
+	agent, _, c, err := a.agentOf(r)
 	if err != nil {
 		return err
 	}
 	var body reasonRequest
 	if err := body.read(r); err != nil {
-		return err
-	}
-	agent, err := a.ownedAgent(r.Context(), c, d.String())
-	if err != nil {
 		return err
 	}
 	if status != store.StatusDisabled && !c.admin {
@@ -234,20 +202,10 @@ func (a *Authority) postLevel(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	level, err := badge.ParseLevel(body.Level)
-	switch {
-	case err != nil || !level.AtLeast(badge.LevelRegistered):
+	if err != nil {
 		return refuse(http.StatusBadRequest, CodeInvalidRequest, `level is %.100q: send "1" to "4"`, body.Level)
-	case body.Reason == "" || len(body.Reason) > maxReason:
-		return refuse(http.StatusBadRequest, CodeInvalidRequest, "reason is required, with at most %d bytes", maxReason)
 	}
-	if level.AtLeast(badge.LevelDomain) {
-		if body.Domain, err = domain.CheckDomain(body.Domain); err != nil {
-			return refuse(http.StatusBadRequest, CodeInvalidRequest, "from level 2 on a badge names a domain: %v", err)
-		}
-	} else if body.Domain != "" {
-		return refuse(http.StatusBadRequest, CodeInvalidRequest, "a domain goes with level 2 and more")
-	}
-	grant := &store.LevelGrant{DID: d.String(), Level: storedLevel(level), Domain: body.Domain, Reason: body.Reason}
+	grant := &LevelGrant{Subject: d, Level: level, Domain: body.Domain, Reason: body.Reason}
 	if err := a.grantLevel(r.Context(), grant, c.keyID); err != nil {
 		return stored(err, CodeAgentNotFound)
 	}

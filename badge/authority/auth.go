@@ -77,13 +77,17 @@ func (a *Authority) authenticate(r *http.Request, scope string) (*caller, error)
 	if err != nil {
 		return nil, err
 	}
-	if text == "" && a.cfg.AllowCompat {
+	if text == "" {
 		// Clients before version 2.2.0 of the published one sent the key as a bearer token.
 		bearer, err := single(r, "Authorization")
 		if err != nil {
 			return nil, err
 		}
 		text, _ = strings.CutPrefix(bearer, "Bearer ")
+		if strings.HasPrefix(text, keyPrefix) && !a.cfg.AllowCompat {
+			return nil, refuse(http.StatusUnauthorized, CodeCompatOff,
+				"the account key is in Authorization, as older clients send it: send it in %s, or have the operator allow compat", headerAccountKey)
+		}
 	}
 	return a.identify(r.Context(), text, scope)
 }

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/touchmark-dev/touchmark/badge"
+	"github.com/touchmark-dev/touchmark/badge/authority/internal/domain"
 	"github.com/touchmark-dev/touchmark/badge/authority/internal/store"
 	"github.com/touchmark-dev/touchmark/badge/pop"
 	"github.com/touchmark-dev/touchmark/did"
@@ -17,6 +19,10 @@ type Authority struct {
 	store  *store.Store
 	log    *slog.Logger
 	proofs *pop.IssuanceVerifier
+	badges *badge.Verifier
+
+	domains    *domain.Validator
+	possession *domain.ProofVerifier
 
 	rates *rates
 
@@ -40,16 +46,25 @@ func New(ctx context.Context, cfg *Config) (*Authority, error) {
 		return nil, err
 	}
 	a.store = s
-	if err := s.BindIssuer(ctx, a.cfg.Issuer); err != nil {
-		s.Close()
-		return nil, err
-	}
-	a.proofs, err = pop.NewIssuanceVerifier(&pop.IssuanceConfig{Resolver: &hosting{a, a.cfg.Resolver}, Time: a.cfg.Time})
-	if err != nil {
+	if err := a.open(ctx); err != nil {
 		s.Close()
 		return nil, err
 	}
 	return a, nil
+}
+
+func (a *Authority) open(ctx context.Context) (err error) {
+	if err := a.store.BindIssuer(ctx, a.cfg.Issuer); err != nil {
+		return err
+	}
+	a.proofs, err = pop.NewIssuanceVerifier(&pop.IssuanceConfig{Resolver: &hosting{a, a.cfg.Resolver}, Time: a.cfg.Time})
+	if err != nil {
+		return err
+	}
+	if err := a.openBadges(); err != nil {
+		return err
+	}
+	return a.openDomains()
 }
 
 // Close releases the database. Stop serving first.

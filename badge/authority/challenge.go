@@ -45,16 +45,12 @@ func (a *Authority) postChallenge(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	c, err := a.authenticate(r, store.ScopeIssue)
+	agent, err := a.challenger(r, d)
 	if err != nil {
 		return err
 	}
 	var body challengeRequest
 	if err := readBody(r, &body, true); err != nil {
-		return err
-	}
-	agent, err := a.ownedAgent(r.Context(), c, d.String())
-	if err != nil {
 		return err
 	}
 	challenge, err := a.newChallenge(agent, d, &body)
@@ -80,7 +76,7 @@ func (a *Authority) postChallenge(w http.ResponseWriter, r *http.Request) error 
 }
 
 func (a *Authority) newChallenge(agent *store.Agent, d did.DID, body *challengeRequest) (*store.Challenge, error) {
-	ttl, err := checkTTL(body.BadgeTTL)
+	ttl, err := checkTTL("badge_ttl", body.BadgeTTL)
 	if err != nil {
 		return nil, err
 	}

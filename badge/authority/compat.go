@@ -12,7 +12,6 @@ type compatRequest struct {
 	TrustLevel string   `json:"trustLevel"`
 	Duration   string   `json:"duration"`
 	Audience   []string `json:"audience"`
-	TTL        int64    `json:"ttl"`
 
 	compat bool
 }
@@ -40,13 +39,13 @@ func compatOf(b *badgeAnswer) *compatAnswer {
 // applyCompat gives a request as published clients send it the form of the documents, if that is allowed.
 func (a *Authority) applyCompat(body *badgeRequest) error {
 	old := &body.compatRequest
-	departs := body.Mode == "" || old.TrustLevel != "" || old.Duration != "" || old.Audience != nil || old.TTL != 0
+	departs := body.Mode == "" || old.TrustLevel != "" || old.Duration != "" || old.Audience != nil
 	if !departs {
 		return nil
 	}
 	if !a.cfg.AllowCompat {
 		return refuse(http.StatusBadRequest, CodeCompatOff,
-			"the request has no mode, or trustLevel, duration, audience or ttl, as older clients send it: send mode, badge_ttl and badge_aud, or have the operator allow compat")
+			"the request has no mode, or trustLevel, duration or audience, as older clients send it: send mode, badge_ttl and badge_aud, or have the operator allow compat")
 	}
 	old.compat = true
 	if body.Mode == "" {
@@ -57,9 +56,6 @@ func (a *Authority) applyCompat(body *badgeRequest) error {
 	}
 	if old.Audience != nil {
 		body.BadgeAud = old.Audience
-	}
-	if old.TTL != 0 {
-		body.BadgeTTL = old.TTL
 	}
 	if old.Duration != "" {
 		ttl, err := time.ParseDuration(old.Duration)

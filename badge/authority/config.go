@@ -90,6 +90,16 @@ type Config struct {
 	// DefaultKeyLead.
 	KeyLead time.Duration
 
+	// DNS answers for domain validation. Nil means the resolvers of the system; one that validates DNSSEC is better.
+	DNS DNS
+
+	// AllowAnonymousOrders lets domains be validated without an account, and grants so be minted from by whoever
+	// controls a domain.
+	AllowAnonymousOrders bool
+
+	// UnsafeValidateLoopback is for tests: http-01 then reaches loopback addresses, and nothing else, on this port.
+	UnsafeValidateLoopback uint16
+
 	// AllowCompat accepts the forms of requests of published clients that depart from the documents
 	// (spec/issuance.md, "Compatibility").
 	AllowCompat bool
@@ -167,14 +177,14 @@ func checkIssuer(issuer string) error {
 	return nil
 }
 
-// checkTTL returns the time from issue to expiry for a number of seconds in a request; 0 means the default.
-func checkTTL(seconds int64) (time.Duration, error) {
+// checkTTL returns the time from issue to expiry for a number of seconds in a member of a request; 0 means the default.
+func checkTTL(member string, seconds int64) (time.Duration, error) {
 	ttl := time.Duration(seconds) * time.Second
 	switch {
 	case seconds == 0:
 		return badge.DefaultTTL, nil
 	case seconds < int64(badge.MinTTL/time.Second) || seconds > int64(badge.MaxTTL/time.Second):
-		return 0, refuse(400, CodeInvalidRequest, "badge_ttl is %d: from %d to %d seconds", seconds,
+		return 0, refuse(400, CodeInvalidRequest, "%s is %d: from %d to %d seconds", member, seconds,
 			badge.MinTTL/time.Second, badge.MaxTTL/time.Second)
 	}
 	return ttl, nil

@@ -2,6 +2,7 @@ package authority
 
 import (
 	"crypto/sha256"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,18 +13,33 @@ import (
 
 // Types of entries of the issuance log (spec/issuance-log.md, "Types").
 const (
-	EntryBadgeIssued      = "badge.issued"
-	EntryBadgeRevoked     = "badge.revoked"
-	EntryAgentRegistered  = "agent.registered"
-	EntryAgentStatus      = "agent.status"
-	EntryLevelGranted     = "level.granted"
-	EntryKeyPublished     = "key.published"
-	EntryKeyRetired       = "key.retired"
-	EntryKeyWithdrawn     = "key.withdrawn"
-	EntryAccountAdded     = "account.added"
-	EntryAccountDisabled  = "account.disabled"
-	EntryAccountKeyAdded  = "account.key_added"
-	EntryAccountKeyEnded  = "account.key_ended"
+	EntryBadgeIssued        = "badge.issued"
+	EntryBadgeRevoked       = "badge.revoked"
+	EntryAgentRegistered    = "agent.registered"
+	EntryAgentStatus        = "agent.status"
+	EntryLevelGranted       = "level.granted"
+	EntryKeyPublished       = "key.published"
+	EntryKeyRetired         = "key.retired"
+	EntryKeyWithdrawn       = "key.withdrawn"
+	EntryAccountAdded       = "account.added"
+	EntryAccountDisabled    = "account.disabled"
+	EntryAccountKeyAdded    = "account.key_added"
+	EntryAccountKeyEnded    = "account.key_ended"
+	EntryAccountEnabled     = "account.enabled"
+	EntryAgentKeyAdded      = "agent.key_added"
+	EntryAgentKeyUsed       = "agent.key_used"
+	EntryAgentKeyRemoved    = "agent.key_removed"
+	EntryOrderCreated       = "order.created"
+	EntryOrderFailed        = "order.failed"
+	EntryGrantIssued        = "grant.issued"
+	EntryGrantRevoked       = "grant.revoked"
+	EntryDVAccountAdded     = "dv_account.added"
+	EntryDVAccountVerified  = "dv_account.verified"
+	EntryDVAccountRecovered = "dv_account.recovered"
+	EntryDVAccountRevoked   = "dv_account.revoked"
+)
+
+const (
 	entryVersion          = 1
 	entryTimeFormat       = "2006-01-02T15:04:05.000000Z"
 	subjectContext        = "touchmark/issuance-log/subject/v1\n"
@@ -34,7 +50,7 @@ const (
 type Entry struct {
 	Version int    `json:"version"`
 	Type    string `json:"type"`
-	// ID names the act: for badge.issued and badge.revoked the badge (jti), otherwise a UUID.
+	// ID names what the act is about: the badge or grant (jti) of badge.* and grant.*, otherwise it is a new UUID.
 	ID     string `json:"id"`
 	Issuer string `json:"issuer"`
 	Time   string `json:"time"`
@@ -44,6 +60,9 @@ type Entry struct {
 	Level       string `json:"level,omitempty"`
 	Assurance   string `json:"assurance,omitempty"`
 	Domain      string `json:"domain,omitempty"`
+	// HostHash and DomainHash go with SubjectHash: the same of the host of the DID, and of Domain.
+	HostHash   string `json:"host_hash,omitempty"`
+	DomainHash string `json:"domain_hash,omitempty"`
 	// Key is the RFC 7638 thumbprint of the key that the act is about: the subject's, or the authority's own.
 	Key string `json:"key,omitempty"`
 	// KeyID is the kid of the authority's key that signed or that the act is about.
@@ -53,14 +72,17 @@ type Entry struct {
 	Status    string `json:"status,omitempty"`
 	Reason    string `json:"reason,omitempty"`
 	Account   string `json:"account,omitempty"`
+	// Grant is the grant that a badge was minted from, Order the order, DVAccount the persistent account of an act.
+	Grant     string `json:"grant,omitempty"`
+	Order     string `json:"order,omitempty"`
+	DVAccount string `json:"dv_account,omitempty"`
 	By        string `json:"by"`
 }
 
-// SubjectHash is how a log with hashed subjects names a DID: who knows the DID finds its entries, and who does not
-// learns nothing but that some subject had them.
-func SubjectHash(issuer, subject string) string {
-	sum := sha256.Sum256([]byte(subjectContext + issuer + "\n" + subject))
-	return entrySubjectHashLabel + b64.EncodeToString(sum[:])
+// SubjectHash is how a log with hashed subjects names a DID, the host of a DID, or a domain: who knows the name finds
+// its entries, and who does not has to guess it.
+func SubjectHash(issuer, name string) string {
+	return hashText(sha256.Sum256([]byte(subjectContext + issuer + "\n" + name)))
 }
 
 // act completes an entry and returns the act that stores it.
@@ -69,18 +91,28 @@ func (a *Authority) act(now time.Time, by string, e *Entry) (store.Act, error) {
 	if e.ID == "" {
 		e.ID = uuid.NewString()
 	}
-	if a.cfg.HashSubjects && e.Subject != "" {
-		// The domain and the thumbprint would tell as much as the DID.
-		e.SubjectHash, e.Subject, e.Domain = SubjectHash(a.cfg.Issuer, e.Subject), "", ""
-		if e.Type == EntryBadgeIssued || e.Type == EntryAgentRegistered {
-			e.Key = ""
-		}
+	if a.cfg.HashSubjects {
+		e.hash()
 	}
 	text, err := jcs.Marshal(e)
 	if err != nil {
 		return store.Act{}, err
 	}
 	return store.Act{At: now, By: by, Entry: text}, nil
+}
+
+// hash takes the names out of an entry.
+func (e *Entry) hash() {
+	if e.Subject != "" {
+		e.SubjectHash, e.HostHash = SubjectHash(e.Issuer, e.Subject), SubjectHash(e.Issuer, hostOf(e.Subject))
+	}
+	if e.Domain != "" {
+		e.DomainHash = SubjectHash(e.Issuer, e.Domain)
+	}
+	e.Subject, e.Domain = "", ""
+	if !strings.HasPrefix(e.Type, "key.") {
+		e.Key = "" // the thumbprint of a subject's key, which its document shows
+	}
 }
 
 func hashText(sum [sha256.Size]byte) string {

@@ -39,6 +39,7 @@ const (
 	CodeRateLimit         Code = "rate_limit_exceeded"
 	CodeTooLarge          Code = "request_too_large"
 	CodeMediaType         Code = "unsupported_media_type"
+	CodeMethod            Code = "method_not_allowed"
 	CodeCompatOff         Code = "compat_disabled"
 	CodeUnavailable       Code = "temporarily_unavailable"
 	CodeInternal          Code = "internal_error"
@@ -72,7 +73,7 @@ func stored(err error, notFound Code) error {
 	}
 	var refused *store.Error
 	if !errors.As(err, &refused) {
-		return err
+		return err // nil too
 	}
 	e := judged(refused, notFound)
 	e.err = err

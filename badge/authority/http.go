@@ -21,27 +21,40 @@ type route func(w http.ResponseWriter, r *http.Request) error
 func (a *Authority) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, serve := range map[string]route{
-		"POST /v1/agents/{did}/badge/challenge": a.postChallenge,
-		"POST /v1/agents/{did}/badge":           a.postBadge,
-		"POST /v1/agents/{did}/badge/pop":       a.postBadgeCompat,
-		"GET /v1/badges/{jti}/status":           a.getBadgeStatus,
-		"POST /v1/badges/{jti}/revoke":          a.postRevoke,
-		"GET /v1/revocations":                   a.getRevocations,
-		"GET /v1/revocations/list":              a.getRevocationList,
-		"GET /v1/agents/{did}/status":           a.getAgentStatus,
-		"POST /v1/agents/{did}/disable":         a.postDisable,
-		"POST /v1/agents/{did}/suspend":         a.postSuspend,
-		"POST /v1/agents/{did}/enable":          a.postEnable,
-		"POST /v1/agents/{did}/level":           a.postLevel,
-		"POST /v1/agents":                       a.postAgent,
-		"GET /v1/agents":                        a.getAgents,
-		"POST /v1/account/keys/rotate":          a.postRotateKey,
-		"GET /.well-known/jwks.json":            a.getKeySet,
-		"GET /agents/{id}/did.json":             a.getAgentDocument,
-		"GET /servers/{id}/did.json":            a.getServerDocument,
-		"GET /healthz":                          a.getHealth,
-		"GET /readyz":                           a.getReady,
-		"/":                                     notFound,
+		"POST /v1/agents/{did}/badge/challenge":    a.postChallenge,
+		"POST /v1/agents/{did}/badge":              a.postBadge,
+		"POST /v1/agents/{did}/badge/pop":          a.postBadgeCompat,
+		"GET /v1/badges/{jti}/status":              a.getBadgeStatus,
+		"POST /v1/badges/{jti}/revoke":             a.postRevoke,
+		"GET /v1/revocations":                      a.getRevocations,
+		"GET /v1/revocations/list":                 a.getRevocationList,
+		"GET /v1/agents/{did}/status":              a.getAgentStatus,
+		"POST /v1/agents/{did}/disable":            a.postDisable,
+		"POST /v1/agents/{did}/suspend":            a.postSuspend,
+		"POST /v1/agents/{did}/enable":             a.postEnable,
+		"POST /v1/agents/{did}/keys":               a.postAgentKey,
+		"POST /v1/agents/{did}/keys/use":           a.postUseAgentKey,
+		"POST /v1/agents/{did}/keys/remove":        a.postRemoveAgentKey,
+		"POST /v1/agents/{did}/level":              a.postLevel,
+		"POST /v1/agents":                          a.postAgent,
+		"GET /v1/agents":                           a.getAgents,
+		"POST /v1/account/keys/rotate":             a.postRotateKey,
+		"GET /.well-known/jwks.json":               a.getKeySet,
+		"GET /agents/{id}/did.json":                a.getAgentDocument,
+		"GET /servers/{id}/did.json":               a.getServerDocument,
+		"POST /v1/badges/dv/orders":                dv(a.postOrder),
+		"GET /v1/badges/dv/orders/{id}":            dv(a.getOrder),
+		"POST /v1/badges/dv/orders/{id}/finalize":  dv(a.postFinalize),
+		"POST /v1/badges/dv/accounts":              dv(a.postDVAccount),
+		"GET /v1/badges/dv/accounts/{id}":          dv(a.getDVAccount),
+		"POST /v1/badges/dv/accounts/{id}/verify":  dv(a.postVerifyDVAccount),
+		"POST /v1/badges/dv/accounts/{id}/recover": dv(a.postRecoverDVAccount),
+		"POST /v1/badges/dv/accounts/{id}/revoke":  dv(a.postRevokeDVAccount),
+		"GET /v1/badges/dv/grants/{jti}/status":    dv(a.getGrantStatus),
+		"POST /v1/badges/dv/grants/{jti}/revoke":   dv(a.postRevokeGrant),
+		"POST /v1/badges/mint":                     dv(a.postMint),
+		"GET /healthz":                             a.getHealth,
+		"GET /readyz":                              a.getReady,
 	} {
 		mux.Handle(pattern, a.serve(serve))
 	}
@@ -50,13 +63,34 @@ func (a *Authority) Handler() http.Handler {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
+		if own, pattern := mux.Handler(r); pattern == "" {
+			a.answerError(w, r, unrouted(own, w, r))
+			return
+		}
 		mux.ServeHTTP(w, r)
 	})
 }
 
-func notFound(_ http.ResponseWriter, r *http.Request) error {
-	return refuse(http.StatusNotFound, CodeNotFound, "there is nothing at %s %.200q", r.Method, r.URL.Path)
+// unrouted makes a refusal like the others of that of a mux, which says by Allow which methods there are.
+func unrouted(own http.Handler, w http.ResponseWriter, r *http.Request) error {
+	told := &discard{header: make(http.Header)}
+	own.ServeHTTP(told, r)
+	if told.status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", told.header.Get("Allow"))
+		return refuse(http.StatusMethodNotAllowed, CodeMethod, "%s is not for %.200q: use %s", r.Method, r.URL.Path, told.header.Get("Allow"))
+	}
+	return refuse(http.StatusNotFound, CodeNotFound, "there is nothing at %.200q", r.URL.Path)
 }
+
+// A discard is an answer of which nothing is kept but the head.
+type discard struct {
+	header http.Header
+	status int
+}
+
+func (d *discard) Header() http.Header         { return d.header }
+func (d *discard) WriteHeader(status int)      { d.status = status }
+func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
 
 // serve bounds a request, and answers for it whatever happens.
 func (a *Authority) serve(f route) http.Handler {

@@ -27,6 +27,7 @@ type badgeRequest struct {
 	ChallengeID string   `json:"challenge_id"`
 	Proof       string   `json:"proof_jws"`
 	BadgeTTL    int64    `json:"badge_ttl"`
+	TTL         int64    `json:"ttl"` // another name of badge_ttl: RFC-002 has the one and RFC-003 the other
 	BadgeAud    []string `json:"badge_aud"`
 	Domain      string   `json:"domain"`
 
@@ -81,7 +82,13 @@ func (a *Authority) issueByAccount(w http.ResponseWriter, r *http.Request, body 
 	if err != nil {
 		return err
 	}
-	ttl, err := checkTTL(body.BadgeTTL)
+	if body.TTL != 0 {
+		if body.BadgeTTL != 0 {
+			return refuse(http.StatusBadRequest, CodeInvalidRequest, "send one of badge_ttl and ttl")
+		}
+		body.BadgeTTL = body.TTL
+	}
+	ttl, err := checkTTL("badge_ttl", body.BadgeTTL)
 	if err != nil {
 		return err
 	}
@@ -183,8 +190,13 @@ type issuance struct {
 	domain      string
 	audience    []string
 	ttl         time.Duration
-	challenge   string
 	compat      bool
+
+	// What entitles to it: an account key alone, or one of
+	challenge string
+	grant     string
+	profile   string        // with a grant
+	proof     *store.Replay // with a grant
 }
 
 // issue signs, stores, and only then hands out.
@@ -218,6 +230,7 @@ func (a *Authority) signAndStore(ctx context.Context, i *issuance) (*badgeAnswer
 	t := &badge.Template{
 		Subject: i.subject, SubjectKey: i.key, Level: i.level, Domain: i.domain, Audience: i.audience, TTL: i.ttl,
 		ID: uuid.NewString(), Assurance: i.assurance, ConfirmationKeyID: i.keyID, IssuedAt: issued, ChallengeID: i.challenge,
+		IssuanceProfile: i.profile,
 	}
 	if i.level < badge.LevelDomain {
 		t.Domain = ""
@@ -235,6 +248,7 @@ func (a *Authority) signAndStore(ctx context.Context, i *issuance) (*badgeAnswer
 	act, err := a.act(now, i.by, &Entry{
 		Type: EntryBadgeIssued, ID: t.ID, Subject: i.subject.String(), Level: i.level.String(), Assurance: string(i.assurance),
 		Domain: t.Domain, Key: thumbprint, KeyID: key.KeyID, Expires: expires.Unix(), TokenHash: hashText(hash), Account: i.account,
+		Grant: i.grant,
 	})
 	if err != nil {
 		return nil, err
@@ -243,7 +257,9 @@ func (a *Authority) signAndStore(ctx context.Context, i *issuance) (*badgeAnswer
 		Badge: store.Badge{
 			ID: t.ID, Subject: i.subject.String(), AccountID: i.account, Level: storedLevel(i.level), Assurance: string(i.assurance),
 			Domain: t.Domain, KeyID: key.KeyID, IssuedAt: now, ExpiresAt: expires, TokenHash: hash, ChallengeID: i.challenge,
+			GrantID: i.grant,
 		},
+		Replay: i.proof,
 		Limits: store.Limits{PerAgent: a.cfg.BadgesPerAgent, PerAccount: a.cfg.BadgesPerAccount},
 		Act:    act,
 	})

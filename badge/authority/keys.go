@@ -133,20 +133,13 @@ func published(k *store.CAKey, now time.Time) bool {
 
 // getKeySet is spec/issuance.md, "Key set".
 func (a *Authority) getKeySet(w http.ResponseWriter, r *http.Request) error {
-	states, err := a.keyStates(r.Context())
+	published, err := own{a}.IssuerKeys(r.Context(), a.cfg.Issuer)
 	if err != nil {
 		return err
 	}
 	var keys []*jwk.Public
-	for i := range states {
-		if !published(&states[i], a.now()) {
-			continue
-		}
-		k, err := jwk.ParsePublic(states[i].PublicKey)
-		if err != nil {
-			return err
-		}
-		keys = append(keys, &jwk.Public{Key: k.Key, KeyID: states[i].ID, Alg: jwk.AlgEd25519, Use: "sig"})
+	for _, k := range published {
+		keys = append(keys, &jwk.Public{Key: k.Public, KeyID: k.ID, Alg: jwk.AlgEd25519, Use: "sig"})
 	}
 	text, err := jwk.MarshalSet(keys)
 	if err != nil {

@@ -81,13 +81,7 @@ func (a *Authority) postRevoke(w http.ResponseWriter, r *http.Request) error {
 	if !c.owns(b.AccountID) {
 		return refuse(http.StatusForbidden, CodeNotOwned, "badge %q was issued for another account", b.ID)
 	}
-	act, err := a.act(a.now(), c.keyID, &Entry{
-		Type: EntryBadgeRevoked, ID: b.ID, Subject: b.Subject, KeyID: b.KeyID, Reason: body.Reason,
-	})
-	if err != nil {
-		return err
-	}
-	rev, err := a.store.Revoke(r.Context(), b.ID, body.Reason, act)
+	rev, err := a.revoke(r.Context(), b, body.Reason, c.keyID)
 	if err != nil {
 		return stored(err, CodeBadgeNotFound)
 	}
@@ -237,12 +231,31 @@ func (a *Authority) getAgentStatus(w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return err
 	}
+	out := struct {
+		DID        string  `json:"did"`
+		Status     string  `json:"status"`
+		Since      string  `json:"since,omitempty"`
+		DisabledAt *string `json:"disabledAt"`
+		Reason     *string `json:"reason"`
+	}{DID: d.String(), Status: store.StatusActive}
 	agent, err := a.store.Agent(r.Context(), d.String())
-	if err != nil {
+	switch {
+	case err == nil:
+		out.Status, out.Since = agent.Status, agent.StatusAt.UTC().Format(time.RFC3339)
+		if agent.Status != store.StatusActive {
+			out.DisabledAt, out.Reason = &out.Since, &agent.StatusReason
+		}
+	case errors.Is(err, store.ErrNotFound) && a.isMinted(r.Context(), d):
+		// Badges were minted for it, and nobody registered it who could disable it.
+	default:
 		return stored(err, CodeAgentNotFound)
 	}
-	answer(w, http.StatusOK, map[string]string{
-		"did": agent.DID, "status": agent.Status, "since": agent.StatusAt.UTC().Format(time.RFC3339),
-	})
+	answer(w, http.StatusOK, &out)
 	return nil
+}
+
+// isMinted reports whether badges were issued for a DID that is not registered. A fault is no.
+func (a *Authority) isMinted(ctx context.Context, d did.DID) bool {
+	minted, err := a.store.BadgesOf(ctx, d.String(), 1)
+	return err == nil && len(minted) > 0
 }
