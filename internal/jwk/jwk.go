@@ -233,12 +233,12 @@ func coordinate(name, text string) (*[coordinateBytes]byte, error) {
 
 // Marshal writes a public key as a JWK in canonical form (RFC 8785), with a kid unless that is empty.
 func Marshal(pub crypto.PublicKey, kid string) ([]byte, error) {
-	return marshal(pub, kid, "")
+	return marshal(&Public{Key: pub, KeyID: kid}, "")
 }
 
 // Thumbprint returns the SHA-256 thumbprint of RFC 7638 as unpadded base64url.
 func Thumbprint(pub crypto.PublicKey) (string, error) {
-	text, err := marshal(pub, "", "")
+	text, err := marshal(&Public{Key: pub}, "")
 	if err != nil {
 		return "", err
 	}

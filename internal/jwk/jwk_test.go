@@ -165,8 +165,14 @@ func TestMarshalRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := jwk.MarshalSet([]*jwk.Public{{}}); err == nil {
-		t.Errorf("wrote %s", out)
+	ec, err := jwk.ParsePublic([]byte(p256Public))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range []*jwk.Public{{}, {Key: ec.Key, Alg: jwk.AlgEd25519}, {Key: ec.Key, Use: "enc"}} {
+		if out, err := jwk.MarshalSet([]*jwk.Public{k}); err == nil {
+			t.Errorf("wrote %s", out)
+		}
 	}
 	if out, err := jwk.Marshal(ed25519.PublicKey(make([]byte, 32)), "\xff"); err == nil {
 		t.Errorf("wrote %s", out)
@@ -196,7 +202,7 @@ func TestParseSet(t *testing.T) {
 		t.Fatal(err)
 	}
 	again, err := jwk.ParseSet(out)
-	if err != nil || len(again) != 2 {
+	if err != nil || len(again) != 2 || again[1].Alg != keys[1].Alg || again[1].Use != "sig" || again[1].KeyID != "1" {
 		t.Errorf("round trip: %v, %v", again, err)
 	}
 	if keys, err := jwk.ParseSet([]byte(`{"keys":[]}`)); err != nil || len(keys) != 0 {

@@ -1,7 +1,6 @@
 package jwk
 
 import (
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -66,14 +65,14 @@ func MarshalPrivate(k *Private) ([]byte, error) {
 	if len(k.Key) != ed25519.PrivateKeySize {
 		return nil, fmt.Errorf("jwk: Ed25519 private key of %d bytes", len(k.Key))
 	}
-	return marshal(k.Key.Public(), k.KeyID, base64.RawURLEncoding.EncodeToString(k.Key.Seed()))
+	return marshal(&Public{Key: k.Key.Public(), KeyID: k.KeyID}, base64.RawURLEncoding.EncodeToString(k.Key.Seed()))
 }
 
-// MarshalSet writes a key set (RFC 7517 section 5) of public keys named by their KeyID.
+// MarshalSet writes a key set (RFC 7517 section 5) of public keys. It refuses one that [ParseSet] would pass over.
 func MarshalSet(keys []*Public) ([]byte, error) {
 	out := []byte(`{"keys":[`)
 	for i, k := range keys {
-		text, err := Marshal(k.Key, k.KeyID)
+		text, err := marshal(k, "")
 		if err != nil {
 			return nil, err
 		}
@@ -85,16 +84,16 @@ func MarshalSet(keys []*Public) ([]byte, error) {
 	return append(out, "]}"...), nil
 }
 
-// marshal writes the members in the order of RFC 8785: crv, d, kid, kty, x, y.
-func marshal(pub crypto.PublicKey, kid, d string) ([]byte, error) {
-	var crv, kty string
+// marshal writes the members in the order of RFC 8785: alg, crv, d, kid, kty, use, x, y.
+func marshal(k *Public, d string) ([]byte, error) {
+	var alg, crv, kty string
 	var point []byte
-	switch key := pub.(type) {
+	switch key := k.Key.(type) {
 	case ed25519.PublicKey:
 		if len(key) != ed25519.PublicKeySize {
 			return nil, fmt.Errorf("jwk: Ed25519 public key of %d bytes", len(key))
 		}
-		crv, kty, point = "Ed25519", "OKP", key
+		alg, crv, kty, point = AlgEd25519, "Ed25519", "OKP", key
 	case *ecdsa.PublicKey:
 		if key == nil || key.Curve != elliptic.P256() {
 			return nil, fmt.Errorf("jwk: %w: not on P-256", ErrUnsupported)
@@ -103,22 +102,32 @@ func marshal(pub crypto.PublicKey, kid, d string) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("jwk: %w", err)
 		}
-		crv, kty, point = "P-256", "EC", bytes[1:] // after the 4 of an uncompressed point
+		alg, crv, kty, point = AlgP256, "P-256", "EC", bytes[1:] // after the 4 of an uncompressed point
 	default:
-		return nil, fmt.Errorf("jwk: %w: %T", ErrUnsupported, pub)
+		return nil, fmt.Errorf("jwk: %w: %T", ErrUnsupported, k.Key)
 	}
-	out := []byte(`{"crv":"` + crv + `"`)
+	if k.Alg != "" && k.Alg != alg || k.Use != "" && k.Use != "sig" {
+		return nil, fmt.Errorf("jwk: alg %q and use %q for a key that signs with %s", k.Alg, k.Use, alg)
+	}
+	out := []byte(`{`)
+	if k.Alg != "" {
+		out = append(out, `"alg":"`+alg+`",`...)
+	}
+	out = append(out, `"crv":"`+crv+`"`...)
 	if d != "" {
 		out = append(out, `,"d":"`+d+`"`...)
 	}
-	if kid != "" {
-		quoted, err := jsontext.AppendQuote(nil, kid)
+	if k.KeyID != "" {
+		quoted, err := jsontext.AppendQuote(nil, k.KeyID)
 		if err != nil {
-			return nil, fmt.Errorf("jwk: kid %q: %w", kid, err)
+			return nil, fmt.Errorf("jwk: kid %q: %w", k.KeyID, err)
 		}
 		out = append(append(out, `,"kid":`...), quoted...)
 	}
 	out = append(out, `,"kty":"`+kty+`"`...)
+	if k.Use != "" {
+		out = append(out, `,"use":"sig"`...)
+	}
 	for i, name := range []string{"x", "y"} {
 		if part := point[min(i*coordinateBytes, len(point)):]; len(part) > 0 {
 			text := base64.RawURLEncoding.EncodeToString(part[:coordinateBytes])
