@@ -32,7 +32,7 @@ const (
 const hasModes = runtime.GOOS != "windows"
 
 // ErrPassphrase is wrapped by the errors of [Ring.Signer] about a passphrase that does not open the file.
-var ErrPassphrase = errors.New("the passphrase is another one")
+var ErrPassphrase = errors.New("the passphrase is another one, or the file is not encrypted with a passphrase")
 
 // CheckID accepts ids that can be the names of files: letters, digits, '-', '_' and '.', and a letter or digit first.
 func CheckID(keyID string) error {
