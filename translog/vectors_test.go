@@ -2,6 +2,7 @@ package translog_test
 
 import (
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"regexp"
 	"strconv"
@@ -100,8 +101,8 @@ func (v *vector) judgeConsistency(t *testing.T, policy *translog.Policy) error {
 // checkEvidence: a fork is worth nothing once its two checkpoints are gone.
 func checkEvidence(t *testing.T, err error, v *vector) {
 	t.Helper()
-	r, ok := err.(*translog.RejectedError)
-	if ok && (string(r.Older) != v.Older || string(r.Checkpoint) != v.Newer || len(r.Proof) != len(v.Hashes)) {
+	var r *translog.RejectedError
+	if errors.As(err, &r) && (string(r.Older) != v.Older || string(r.Checkpoint) != v.Newer || len(r.Proof) != len(v.Hashes)) {
 		t.Errorf("the error does not keep both checkpoints and the proof: %+v", r)
 	}
 }

@@ -57,8 +57,8 @@ func rejectedf(format string, args ...any) error {
 	return &failure{code: exitRejected, err: fmt.Errorf(format, args...)}
 }
 
-// undeterminedf is an error that is no verdict: exit code 3.
-func undeterminedf(format string, args ...any) error {
+// undeterminedf is an error that is no verdict: exit code 3. It is one of a family, and takes what the others take.
+func undeterminedf(format string, args ...any) error { //nolint:unparam // like its siblings
 	return &failure{code: exitUndetermined, err: fmt.Errorf(format, args...)}
 }
 

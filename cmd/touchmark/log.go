@@ -183,7 +183,7 @@ func logServe(ctx *cli.Context) error {
 	select {
 	case err := <-done:
 		return err
-	case <-ctx.Context.Done():
+	case <-ctx.Done():
 	}
 	stop, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()

@@ -269,7 +269,7 @@ func (g *Gateway) readUpstream(ctx context.Context, up *stream) error {
 			g.log.Warn("gateway: dropped a line of the upstream that is no message")
 		case err != nil: // also a message that two readers could read as two: somebody waits for it in vain
 			g.upstream.close()
-			return fmt.Errorf("gateway: %w: %v", errUpstreamGone, err)
+			return fmt.Errorf("gateway: %w: %w", errUpstreamGone, err)
 		case m.isResponse():
 			g.upstream.deliver(m)
 		case m.isRequest():

@@ -89,7 +89,7 @@ func (g *Gateway) refuseCredentials(ctx context.Context, m *message, err error) 
 
 // ping asks the upstream for a sign of life, and for nothing else.
 func (g *Gateway) ping(ctx context.Context, m *message) {
-	if _, err := g.upstream.call(ctx, m.Method, json.RawMessage(`{}`), nil); err != nil {
+	if _, err := g.upstream.call(ctx, m.Method, json.RawMessage(`{}`)); err != nil {
 		g.answerUpstreamError(m, err)
 		return
 	}
@@ -107,7 +107,7 @@ func (g *Gateway) handshake(ctx context.Context, m *message, params, meta object
 		g.refuseRequest(ctx, m, guard.CauseParamsMalformed)
 		return
 	}
-	raw, err := g.upstream.call(ctx, m.Method, params.encode(), nil)
+	raw, err := g.upstream.call(ctx, m.Method, params.encode())
 	if err != nil {
 		g.answerUpstreamError(m, err)
 		return
@@ -278,7 +278,7 @@ func (g *Gateway) catalog(ctx context.Context, params object) (*catalog, error) 
 		if err := narrowClient(ask); err != nil {
 			return nil, err
 		}
-		raw, err := g.upstream.call(ctx, "tools/list", ask.encode(), nil)
+		raw, err := g.upstream.call(ctx, "tools/list", ask.encode())
 		if err != nil {
 			return nil, err
 		}
@@ -327,7 +327,7 @@ func (g *Gateway) callTool(ctx context.Context, m *message, params, meta object)
 
 // run lets a granted call go upstream, and answers when its outcome has its place in the records.
 func (g *Gateway) run(ctx context.Context, m *message, params object, grant *guard.Grant) {
-	raw, err := g.upstream.call(ctx, m.Method, params.encode(), nil)
+	raw, err := g.upstream.call(ctx, m.Method, params.encode())
 	var result object
 	if err == nil {
 		result, err = readResult(raw, true)

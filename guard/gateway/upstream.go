@@ -36,10 +36,9 @@ func newUpstream(s *stream) *upstream {
 	return &upstream{s: s, pending: map[uint64]chan *message{}}
 }
 
-// call sends a request and waits for its answer. started is told the id that
-// the request has upstream before it is sent. When ctx ends first the upstream
+// call sends a request and waits for its answer. When ctx ends first the upstream
 // is told that nobody waits any more.
-func (u *upstream) call(ctx context.Context, method string, params json.RawMessage, started func(id uint64)) (json.RawMessage, error) {
+func (u *upstream) call(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error) {
 	answer := make(chan *message, 1)
 	u.mu.Lock()
 	if u.gone {
@@ -55,12 +54,9 @@ func (u *upstream) call(ctx context.Context, method string, params json.RawMessa
 		delete(u.pending, id)
 		u.mu.Unlock()
 	}()
-	if started != nil {
-		started(id)
-	}
 	rawID := json.RawMessage(strconv.FormatUint(id, 10))
 	if err := u.s.write(&message{ID: rawID, Method: method, Params: params}); err != nil {
-		return nil, fmt.Errorf("%w: %v", errUpstreamGone, err)
+		return nil, fmt.Errorf("%w: %w", errUpstreamGone, err)
 	}
 	select {
 	case m, ok := <-answer:

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -226,7 +227,8 @@ func TestRefusals(t *testing.T) {
 			if err == nil {
 				t.Fatal("accepted")
 			}
-			if _, ok := err.(*Error); !ok {
+			var refused *Error
+			if !errors.As(err, &refused) {
 				t.Errorf("error of type %T", err)
 			}
 			if !strings.Contains(err.Error(), c.want) {
@@ -301,7 +303,8 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p, err := Parse(data)
 		if err != nil {
-			if _, ok := err.(*Error); !ok {
+			var refused *Error
+			if !errors.As(err, &refused) {
 				t.Fatalf("error of type %T", err)
 			}
 			return

@@ -94,7 +94,7 @@ func command(dir, name string) (string, error) {
 	}
 	var scripts map[string]string
 	if err := json.Unmarshal(manifest.Bin, &scripts); err != nil {
-		return "", fmt.Errorf("no command in package.json: %v", err)
+		return "", fmt.Errorf("no command in package.json: %w", err)
 	}
 	own := name[strings.LastIndex(name, "/")+1:]
 	if script, ok := scripts[own]; ok {

@@ -188,7 +188,7 @@ func (c *conn) Read(ctx context.Context) (jsonrpc.Message, error) {
 			c.mu.Lock()
 			c.failed = err
 			c.mu.Unlock()
-			c.Connection.Close()
+			c.Close()
 			return nil, err
 		}
 		if pass {
