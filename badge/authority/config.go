@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/touchmark-dev/touchmark/badge"
+	"github.com/touchmark-dev/touchmark/badge/authority/internal/keyring"
 	"github.com/touchmark-dev/touchmark/did"
 	"github.com/touchmark-dev/touchmark/translog"
 )
@@ -21,7 +22,7 @@ const (
 	DefaultChallengesPerAgent   = 10    // a minute, on each node
 	DefaultChallengesPerAccount = 100   // a minute, on each node
 	DefaultMaxLogDelay          = 10 * time.Minute
-	DefaultKeyLead              = 10 * time.Minute
+	DefaultKeyLead              = keyring.DefaultLead
 	DefaultRequestTimeout       = 30 * time.Second
 
 	// MaxBodyBytes is the length of the longest request body.
@@ -34,7 +35,8 @@ const (
 	minChallengeTTL     = 10 * time.Second
 )
 
-// A Signers has the private halves of signing keys, by their ids: files, a PKCS#11 token, a KMS.
+// A Signers has the private halves of signing keys, by their ids: [KeyFiles], a PKCS#11 token, a KMS. It may be used by
+// several goroutines.
 type Signers interface {
 	// Signer returns the signer of an Ed25519 key. An error means that this node cannot sign with it.
 	Signer(ctx context.Context, keyID string) (crypto.Signer, error)

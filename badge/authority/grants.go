@@ -10,7 +10,6 @@ import (
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/badge/authority/internal/domain"
 	"github.com/touchmark-dev/touchmark/badge/authority/internal/store"
-	"github.com/touchmark-dev/touchmark/internal/jwk"
 )
 
 type grantAnswer struct {
@@ -55,20 +54,15 @@ func (a *Authority) issueGrant(ctx context.Context, o *store.Order, c *caller) (
 
 // grantKeys returns the keys whose grants count: grants outlive rotations, but not a withdrawal.
 func (a *Authority) grantKeys(ctx context.Context) ([]badge.Key, error) {
-	states, err := a.keyStates(ctx)
+	known, err := a.keySet(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var keys []badge.Key
-	for i := range states {
-		if !states[i].WithdrawnAt.IsZero() {
-			continue
+	for _, k := range known.states {
+		if k.WithdrawnAt.IsZero() {
+			keys = append(keys, badge.Key{ID: k.KeyID, Public: k.Public})
 		}
-		public, err := jwk.ParsePublic(states[i].PublicKey)
-		if err != nil {
-			return nil, err
-		}
-		keys = append(keys, badge.Key{ID: states[i].ID, Public: public.Key})
 	}
 	return keys, nil
 }

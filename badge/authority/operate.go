@@ -156,18 +156,21 @@ type KeyState struct {
 
 // Keys returns the states of all signing keys, oldest first.
 func (a *Authority) Keys(ctx context.Context) ([]KeyState, error) {
-	states, err := a.store.CAKeys(ctx)
+	known, err := a.readKeySet(ctx)
 	if err != nil {
 		return nil, err
 	}
 	now := a.now()
-	active := activeKey(states, now)
-	out := make([]KeyState, len(states))
-	for i := range states {
-		k := &states[i]
+	active, _ := known.Active(now)
+	published := make(map[string]bool)
+	for _, k := range known.Published(now) {
+		published[k.KeyID] = true
+	}
+	out := make([]KeyState, len(known.states))
+	for i, k := range known.states {
 		out[i] = KeyState{
-			ID: k.ID, CreatedAt: k.CreatedAt, ActiveFrom: k.ActiveFrom, RetiredAt: k.RetiredAt, WithdrawnAt: k.WithdrawnAt,
-			LastBadgeExpires: k.LastBadgeExpires, Signs: k == active, Published: published(k, now),
+			ID: k.KeyID, CreatedAt: k.CreatedAt, ActiveFrom: k.ActiveFrom, RetiredAt: k.RetiredAt, WithdrawnAt: k.WithdrawnAt,
+			LastBadgeExpires: k.LastBadgeExpires, Signs: k.KeyID == active.KeyID, Published: published[k.KeyID],
 		}
 	}
 	return out, nil

@@ -10,7 +10,6 @@ import (
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/badge/authority/internal/store"
 	"github.com/touchmark-dev/touchmark/did"
-	"github.com/touchmark-dev/touchmark/internal/jwk"
 )
 
 const headerBadge = "X-Capiscio-Badge"
@@ -29,20 +28,13 @@ type own struct{ a *Authority }
 
 // IssuerKeys implements [badge.KeySource].
 func (o own) IssuerKeys(ctx context.Context, _ string) ([]badge.Key, error) {
-	states, err := o.a.keyStates(ctx)
+	known, err := o.a.keySet(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var keys []badge.Key
-	for i := range states {
-		if !published(&states[i], o.a.now()) {
-			continue
-		}
-		public, err := jwk.ParsePublic(states[i].PublicKey)
-		if err != nil {
-			return nil, err
-		}
-		keys = append(keys, badge.Key{ID: states[i].ID, Public: public.Key})
+	for _, k := range known.Published(o.a.now()) {
+		keys = append(keys, badge.Key{ID: k.KeyID, Public: k.Public})
 	}
 	return keys, nil
 }

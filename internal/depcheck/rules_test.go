@@ -66,8 +66,9 @@ var rules = map[string]rule{
 		modules: []string{"go-jose", "json", "jwx"},
 	},
 	"badge/authority": {
-		ours:    append([]string{"badge/authority/internal/domain", "badge/authority/internal/store", "translog"}, below...),
-		modules: []string{"formats", "go-jose", "goose", "json", "merkle", "pgx", "sqlite", "uuid", "x/mod", "x/sys", "x/time"},
+		ours: append([]string{"badge/authority/internal/domain", "badge/authority/internal/keyring", "badge/authority/internal/store",
+			"translog"}, below...),
+		modules: []string{"age", "formats", "go-jose", "goose", "json", "merkle", "pgx", "sqlite", "uuid", "x/mod", "x/sys", "x/time"},
 	},
 	"badge/authority/internal/domain":  {ours: below, modules: []string{"go-jose", "json"}},
 	"badge/authority/internal/keyring": {modules: []string{"age", "json", "x/sys"}},
