@@ -148,7 +148,7 @@ func (db *DB) lockMigrations(ctx context.Context) (unlock func() error, err erro
 
 // waitRandom waits for up to max, and reports false when ctx ended first.
 func waitRandom(ctx context.Context, longest time.Duration) bool {
-	timer := time.NewTimer(rand.N(longest) + time.Millisecond) //nolint:gosec // no secret
+	timer := time.NewTimer(rand.N(longest) + 1) //nolint:gosec // no secret
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

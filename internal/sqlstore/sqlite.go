@@ -19,8 +19,8 @@ import (
 
 const (
 	sqliteReaders = 8
-	// busyTimeout is how long, in milliseconds, a connection waits for a writer of another process before the
-	// transaction is tried again.
+	// busyTimeout is how long, in milliseconds, a connection waits for another process, but for the writer's, which
+	// does that itself.
 	busyTimeout = "5000"
 	// openTries is how often a new file is tried that other processes open at the same time.
 	openTries = 50

@@ -6,10 +6,18 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 )
 
 // maxBatch bounds how many transactions share a commit, so that none waits long for others.
 const maxBatch = 64
+
+// A writer of another process that never rests leaves gaps of some microseconds between its transactions. SQLite's own
+// waiting sleeps for up to a tenth of a second and can miss them for long, so the writer asks again much sooner.
+const (
+	busyWait  = 10 * time.Second
+	busySleep = 2 * time.Millisecond
+)
 
 // A writer runs the writing transactions of a process on SQLite, which has one at a time. Those that wait while one is
 // committed are run together: one after the other as ever, each undone alone if it fails, but with one sync for all.
@@ -41,7 +49,11 @@ func newWriter(ctx context.Context, pool *sql.DB) (*writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &writer{conn: conn, leader: make(chan struct{}, 1), stmts: map[string]*sql.Stmt{}}, nil
+	w := &writer{conn: conn, leader: make(chan struct{}, 1), stmts: map[string]*sql.Stmt{}}
+	if err := w.exec("PRAGMA busy_timeout = 0"); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return w, nil
 }
 
 func (w *writer) close() error {
@@ -119,7 +131,7 @@ func (w *writer) lead(db *DB) {
 
 // batch runs the jobs and commits. After an error nothing of any has happened, or that is not known.
 func (w *writer) batch(tx *Tx, jobs []*job) error {
-	if err := w.exec("BEGIN IMMEDIATE"); err != nil {
+	if err := w.begin(); err != nil {
 		return err
 	}
 	if len(jobs) == 1 {
@@ -143,6 +155,18 @@ func (w *writer) batch(tx *Tx, jobs []*job) error {
 		}
 	}
 	return w.exec("COMMIT")
+}
+
+// begin begins a transaction when no other process has one.
+func (w *writer) begin() error {
+	ctx, cancel := context.WithTimeout(context.Background(), busyWait)
+	defer cancel()
+	for {
+		err := w.exec("BEGIN IMMEDIATE")
+		if err == nil || !inTheWay(err) || !waitRandom(ctx, busySleep) {
+			return err
+		}
+	}
 }
 
 func (j *job) call(tx *Tx) {

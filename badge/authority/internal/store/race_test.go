@@ -114,10 +114,10 @@ func TestLimitsExactly(t *testing.T) {
 func TestWithdrawWaits(t *testing.T) {
 	eachURL(t, func(t *testing.T, url string) {
 		stores := openMany(t, url, 4)
-		for name, end := range map[string]func() error{
-			"retire":  func() error { return stores[0].RetireCAKey(t.Context(), "k-retire", testAct()) },
-			"disable": func() error { return stores[0].DisableAccount(t.Context(), "acc", testAct()) },
-		} {
+		retire := func() error { return stores[0].RetireCAKey(t.Context(), "k-retire", testAct()) }
+		disable := func() error { return stores[0].DisableAccount(t.Context(), "acc", testAct()) }
+		for i, end := range []func() error{retire, disable} {
+			name := []string{"retire", "disable"}[i]
 			key := newCAKey("k-" + name)
 			must(t, stores[0].AddCAKey(t.Context(), key, testAct()))
 			must(t, stores[0].AddAgent(t.Context(), newAgent("did:web:"+name), testAct()))
