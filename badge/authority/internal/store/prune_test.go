@@ -4,6 +4,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"github.com/touchmark-dev/touchmark/internal/sqlstore"
 )
 
 func TestPrune(t *testing.T) {
@@ -70,10 +72,14 @@ func TestPrune(t *testing.T) {
 
 func TestPruneInBatches(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
-		for n := range pruneBatch + 10 {
-			must(t, s.Allow(t.Context(), &Window{Kind: "k", Subject: "x", Max: 2000, Length: time.Minute},
-				at(time.Duration(n)*time.Microsecond)))
-		}
+		must(t, s.db.Tx(t.Context(), func(tx *sqlstore.Tx) error {
+			for n := range pruneBatch + 10 {
+				if err := useProof(t.Context(), tx, &Replay{Key: badgeID(n), Until: testNow()}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
 		for _, want := range []int64{pruneBatch, 10, 0} {
 			if n, err := s.Prune(t.Context(), &Prune{Now: at(time.Hour)}); n != want || err != nil {
 				t.Errorf("%d rows, %v; want %d", n, err, want)

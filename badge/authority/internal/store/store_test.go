@@ -37,6 +37,7 @@ func each(t *testing.T, f func(t *testing.T, s *Store)) {
 // eachURL is for tests that open the database several times.
 func eachURL(t *testing.T, f func(t *testing.T, url string)) {
 	t.Helper()
+	t.Parallel() // they wait for the disk more than they work
 	sqltest.Each(t, func(t *testing.T, url string) {
 		fill(t, open(t, url))
 		f(t, url)
