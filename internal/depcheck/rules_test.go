@@ -63,7 +63,7 @@ var rules = map[string]rule{
 	"badge":       {ours: []string{"did"}, modules: []string{"go-jose", "json", "uuid"}},
 	"badge/client": {
 		ours:    below,
-		modules: []string{"go-jose", "json", "jwx"},
+		modules: []string{"go-jose", "json", "jwx", "x/sys"},
 	},
 	"badge/authority": {
 		ours: append([]string{"badge/authority/internal/domain", "badge/authority/internal/keyring", "badge/authority/internal/store",
@@ -74,7 +74,12 @@ var rules = map[string]rule{
 	"badge/authority/internal/keyring": {modules: []string{"age", "json", "x/sys"}},
 	"badge/authority/internal/store":   {modules: []string{"goose", "pgx", "sqlite", "x/sys"}},
 	"badge/badgetest":                  {ours: below, modules: []string{"go-jose", "json", "uuid"}, forTests: true},
-	"translog":                         {modules: []string{"formats", "json", "merkle", "x/mod"}},
+	"badge/badgetest/authoritytest": {
+		ours:     append([]string{"badge/authority", "badge/badgetest", "badge/client", "translog/translogtest"}, below...),
+		modules:  []string{"json"},
+		forTests: true,
+	},
+	"translog": {modules: []string{"formats", "json", "merkle", "x/mod"}},
 	"translog/tlogclient": {
 		ours:    []string{"translog"},
 		modules: []string{"formats", "json", "merkle", "tessera", "x/mod"},
