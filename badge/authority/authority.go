@@ -29,6 +29,9 @@ type Authority struct {
 	logLate lateLog
 	list    cachedList
 
+	closing sync.Once
+	closed  error
+
 	mu   sync.Mutex // guards keys
 	keys keyCache
 }
@@ -67,8 +70,11 @@ func (a *Authority) open(ctx context.Context) (err error) {
 	return a.openDomains()
 }
 
-// Close releases the database. Stop serving first.
-func (a *Authority) Close() error { return a.store.Close() }
+// Close releases the database. Stop serving, and end Run, first. A second call does nothing.
+func (a *Authority) Close() error {
+	a.closing.Do(func() { a.closed = a.store.Close() })
+	return a.closed
+}
 
 // now is the time in the precision of the database.
 func (a *Authority) now() time.Time { return a.cfg.Time().UTC().Truncate(time.Microsecond) }

@@ -72,7 +72,7 @@ func (a *Authority) grantKeys(ctx context.Context) ([]badge.Key, error) {
 func (a *Authority) getGrantStatus(w http.ResponseWriter, r *http.Request) error {
 	id := r.PathValue("jti")
 	g, err := a.provenGrant(r, domain.GrantStatusURI(a.cfg.Issuer, id))
-	if e, ok := errors.AsType[*Error](err); ok && e.Status < http.StatusInternalServerError && e.Code != CodeRateLimit {
+	if e, ok := errors.AsType[*Error](err); ok && e.Code != CodeRateLimit && (e.Status < http.StatusInternalServerError || e.Code == CodeProofFailed) {
 		return refuse(http.StatusNotFound, CodeGrantNotFound, "there is no grant %.200q of that key", id)
 	}
 	if err != nil {
