@@ -14,6 +14,9 @@ import (
 	"github.com/touchmark-dev/touchmark/did"
 )
 
+// Domain is one that badges of levels 2 to 4 may name.
+const Domain = "agents.example.com"
+
 // Rotate makes a new signing key, signs with it from now on, and returns its
 // id. Older keys stay in the key set.
 func (a *Authority) Rotate() string {
@@ -69,7 +72,8 @@ func (a *Authority) Enable(d did.DID) {
 	a.post(agentPath(d, "enable"), map[string]string{"reason": "test"})
 }
 
-// Grant grants an agent a level, with a domain from badge.LevelDomain on.
+// Grant grants an agent a level, with a domain, such as
+// Domain, from badge.LevelDomain on.
 func (a *Authority) Grant(d did.DID, level badge.Level, domain string) {
 	a.t.Helper()
 	a.post(agentPath(d, "level"), map[string]string{"level": level.String(), "domain": domain, "reason": "test"})

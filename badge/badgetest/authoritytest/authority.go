@@ -22,6 +22,10 @@ import (
 	"github.com/touchmark-dev/touchmark/translog/translogtest"
 )
 
+// patience is the time that clients have for an exchange: more than a machine
+// takes that is busy with other tests.
+const patience = time.Minute
+
 // An Authority is a running authority with one account. Its methods are safe
 // for concurrent use; what it cannot do ends the test.
 type Authority struct {
@@ -55,13 +59,9 @@ func New(t testing.TB, options ...func(*authority.Config)) *Authority {
 	server := safehttptest.NewServer(t, a)
 	a.Issuer, a.Roots = server.URL(""), server.Roots
 	a.Log = translogtest.NewLog(server.Host + "/log")
-	resolver, err := did.NewResolver(&did.ResolverConfig{
-		UnsafeAllowLoopback: true, RootCAs: a.Roots, CacheTTL: -1, CacheEntries: -1, Time: a.Now,
-	})
-	a.must(err)
 	cfg := &authority.Config{
 		Issuer: a.Issuer, Database: "sqlite:" + filepath.Join(t.TempDir(), "authority.db"),
-		Signers: &a.signers, Log: a.Log, Resolver: resolver, Time: a.Now,
+		Signers: &a.signers, Log: a.Log, Resolver: a.Resolver(), Time: a.Now,
 		ChallengesPerAgent: 1000, ChallengesPerAccount: 1000,
 	}
 	for _, option := range options {
@@ -69,6 +69,7 @@ func New(t testing.TB, options ...func(*authority.Config)) *Authority {
 	}
 	a.ships = cfg.Log != nil
 	ctx := context.Background()
+	var err error
 	a.inner, err = authority.New(ctx, cfg)
 	a.must(err)
 	t.Cleanup(func() {
@@ -168,7 +169,7 @@ func (a *Authority) RequesterConfig(agent *Agent) *client.RequesterConfig {
 	a.t.Helper()
 	return &client.RequesterConfig{
 		Issuer: a.Issuer, Subject: agent.DID, AccountKey: a.AccountKey(), Key: agent.Key, KeyID: agent.KeyID,
-		UnsafeAllowLoopback: true, RootCAs: a.Roots, Time: a.Now,
+		UnsafeAllowLoopback: true, RootCAs: a.Roots, Timeout: patience, Time: a.Now,
 	}
 }
 
@@ -191,7 +192,8 @@ func (a *Authority) Issue(agent *Agent, options ...func(*client.RequesterConfig)
 func (a *Authority) Client() *client.Client {
 	a.t.Helper()
 	c, err := client.New(&client.Config{
-		Issuers: []string{a.Issuer}, UnsafeAllowLoopback: true, RootCAs: a.Roots, MinInterval: time.Second, Time: a.Now,
+		Issuers: []string{a.Issuer}, UnsafeAllowLoopback: true, RootCAs: a.Roots, Timeout: patience, MinInterval: time.Second,
+		Time: a.Now,
 	})
 	a.must(err)
 	a.t.Cleanup(c.Close)
@@ -203,7 +205,7 @@ func (a *Authority) Client() *client.Client {
 func (a *Authority) Resolver() did.Resolver {
 	a.t.Helper()
 	r, err := did.NewResolver(&did.ResolverConfig{
-		UnsafeAllowLoopback: true, RootCAs: a.Roots, CacheTTL: -1, CacheEntries: -1, Time: a.Now,
+		UnsafeAllowLoopback: true, RootCAs: a.Roots, CacheTTL: -1, CacheEntries: -1, Timeout: patience, Time: a.Now,
 	})
 	a.must(err)
 	return r
