@@ -15,7 +15,7 @@ import (
 
 // TestAccountKeys has every defect of an account key refused alike.
 func TestAccountKeys(t *testing.T) {
-	bedded(t, nil, func(t *testing.T, b *bed) {
+	embedded(t, nil, func(t *testing.T, b *bed) {
 		p := b.agent("ada")
 		ask := func(key string) *reply {
 			return b.send("POST", p.path("/badge"), key, map[string]string{"mode": "ial0"})
@@ -47,7 +47,7 @@ func TestAccountKeys(t *testing.T) {
 
 // TestAccountKeyEnds: rotated away, revoked, of a disabled account, without the scope.
 func TestAccountKeyEnds(t *testing.T) {
-	bedded(t, nil, func(t *testing.T, b *bed) {
+	embedded(t, nil, func(t *testing.T, b *bed) {
 		ctx := context.Background()
 		agents := func(key string) *reply { return b.send("GET", "/v1/agents", key, nil) }
 		var next struct {
@@ -130,7 +130,7 @@ func TestForeign(t *testing.T) {
 
 // TestBadgeAsks: an agent asks for its next challenge by the badge that it has.
 func TestBadgeAsks(t *testing.T) {
-	bedded(t, nil, func(t *testing.T, b *bed) {
+	embedded(t, nil, func(t *testing.T, b *bed) {
 		p, q := b.agent("ada"), b.agent("eve")
 		ask := func(p *party, header, token string) *reply {
 			r := b.request("POST", p.path("/badge/challenge"), nil)

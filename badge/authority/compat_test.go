@@ -36,7 +36,7 @@ func TestCompatRefused(t *testing.T) {
 
 // TestCompat has the same accepted, and answered in the form that those clients read.
 func TestCompat(t *testing.T) {
-	bedded(t, func(c *Config) { c.AllowCompat, c.AllowAnonymousOrders = true, true }, func(t *testing.T, b *bed) {
+	embedded(t, func(c *Config) { c.AllowCompat, c.AllowAnonymousOrders = true, true }, func(t *testing.T, b *bed) {
 		p := b.agent("ada")
 		b.level(p, "2", "acme.com")
 		var out struct {

@@ -61,14 +61,14 @@ func (w *web) LookupTXT(context.Context, string) ([]string, error) {
 	return w.txt, nil
 }
 
-// withWeb runs f on both engines with a world of its own.
-func withWeb(t *testing.T, change func(*Config), f func(t *testing.T, b *bed, w *web)) {
+// withWeb runs f with a world of its own.
+func withWeb(t *testing.T, on engines, change func(*Config), f func(t *testing.T, b *bed, w *web)) {
 	t.Helper()
 	w := &web{files: map[string]string{}}
 	server := httptest.NewServer(w)
 	t.Cleanup(server.Close)
 	port := netip.MustParseAddrPort(server.Listener.Addr().(*net.TCPAddr).String()).Port()
-	bedded(t, func(c *Config) {
+	on(t, func(c *Config) {
 		c.DNS, c.UnsafeValidateLoopback, c.ChallengesPerAccount = w, port, 1000
 		if change != nil {
 			change(c)
@@ -149,7 +149,7 @@ func (b *bed) mint(h *holder, change func(map[string]any)) *reply {
 
 // TestMint goes from an order to a badge that a verifier accepts online, by both kinds of challenge.
 func TestMint(t *testing.T) {
-	withWeb(t, nil, func(t *testing.T, b *bed, w *web) {
+	withWeb(t, bedded, nil, func(t *testing.T, b *bed, w *web) {
 		h := newHolder(b)
 		for _, kind := range []string{"http-01", "dns-01"} {
 			o := b.order(h, b.issue, kind)
@@ -182,7 +182,7 @@ func TestMint(t *testing.T) {
 
 // TestMintRefused has each phase of minting refuse by its status and code.
 func TestMintRefused(t *testing.T) {
-	withWeb(t, nil, func(t *testing.T, b *bed, w *web) {
+	withWeb(t, embedded, nil, func(t *testing.T, b *bed, w *web) {
 		h := b.granted(w)
 		request := func(name string, v any) func(map[string]any) {
 			return func(body map[string]any) { body["badge_request"].(map[string]any)[name] = v }
@@ -230,7 +230,7 @@ func TestMintRefused(t *testing.T) {
 
 // TestMintOnce has one proof sent many times at once.
 func TestMintOnce(t *testing.T) {
-	withWeb(t, nil, func(t *testing.T, b *bed, w *web) {
+	withWeb(t, bedded, nil, func(t *testing.T, b *bed, w *web) {
 		h := b.granted(w)
 		proof := b.possess(h, "POST", domain.MintURI(testIssuer))
 		body := map[string]any{"grant": h.grant, "proof": proof, "badge_request": map[string]any{"sub": h.did.String()}}
@@ -264,7 +264,7 @@ func (b *bed) ask(h *holder, method, verb, id string) *reply {
 
 // TestGrant: status and revocation by the key, and by nobody else.
 func TestGrant(t *testing.T) {
-	withWeb(t, nil, func(t *testing.T, b *bed, w *web) {
+	withWeb(t, embedded, nil, func(t *testing.T, b *bed, w *web) {
 		h := b.granted(w)
 		status := func() string {
 			var out struct{ Status, Domain string }
@@ -306,7 +306,7 @@ func TestGrant(t *testing.T) {
 
 // TestGrantOutlivesRotation: a retired key's grants count, a withdrawn key's do not.
 func TestGrantOutlivesRotation(t *testing.T) {
-	withWeb(t, nil, func(t *testing.T, b *bed, w *web) {
+	withWeb(t, embedded, nil, func(t *testing.T, b *bed, w *web) {
 		ctx := context.Background()
 		h := b.granted(w)
 		b.signers.add(t, "ca-2")
@@ -325,7 +325,7 @@ func TestGrantOutlivesRotation(t *testing.T) {
 
 // TestOrderRefused has what cannot be ordered or finalized refused.
 func TestOrderRefused(t *testing.T) {
-	withWeb(t, nil, func(t *testing.T, b *bed, w *web) {
+	withWeb(t, embedded, nil, func(t *testing.T, b *bed, w *web) {
 		h := newHolder(b)
 		good := map[string]any{"domain": testDomain, "challenge_type": "http-01", "agent_public_key_jwk": publicJWK(t, h.key)}
 		for _, c := range []struct {
@@ -373,7 +373,7 @@ func TestOrderRefused(t *testing.T) {
 
 // TestDomainTaken: one account has a domain at a time, until an administrator ends that.
 func TestDomainTaken(t *testing.T) {
-	withWeb(t, func(c *Config) { c.AllowAnonymousOrders = true }, func(t *testing.T, b *bed, w *web) {
+	withWeb(t, embedded, func(c *Config) { c.AllowAnonymousOrders = true }, func(t *testing.T, b *bed, w *web) {
 		h := b.granted(w)
 		o := b.order(newHolder(b), "", "http-01")
 		w.show(o)
@@ -385,7 +385,7 @@ func TestDomainTaken(t *testing.T) {
 
 // TestPersistentAccount is RFC-002 section 7.3 from end to end.
 func TestPersistentAccount(t *testing.T) {
-	withWeb(t, nil, func(t *testing.T, b *bed, w *web) {
+	withWeb(t, bedded, nil, func(t *testing.T, b *bed, w *web) {
 		var d dvAccountAnswer
 		body := map[string]any{"domain": testDomain, "account_public_key_jwk": publicJWK(t, newKey(t))}
 		b.send("POST", "/v1/badges/dv/accounts", b.issue, body).ok(&d)

@@ -35,7 +35,6 @@ const (
 	CodeConflict          Code = "conflict"
 	CodeExists            Code = "already_exists"
 	CodeLevel             Code = "level_not_granted"
-	CodeAssurance         Code = "assurance_not_supported"
 	CodeRateLimit         Code = "rate_limit_exceeded"
 	CodeTooLarge          Code = "request_too_large"
 	CodeMediaType         Code = "unsupported_media_type"

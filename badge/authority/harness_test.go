@@ -171,6 +171,15 @@ func bedded(t *testing.T, change func(*Config), f func(t *testing.T, b *bed)) {
 	sqltest.Each(t, func(t *testing.T, url string) { f(t, newBed(t, url, change)) })
 }
 
+// embedded is bedded on SQLite alone, for what the engine has no part in.
+func embedded(t *testing.T, change func(*Config), f func(t *testing.T, b *bed)) {
+	t.Helper()
+	f(t, lite(t, change))
+}
+
+// An engines runs a test with an authority on one or both engines.
+type engines func(t *testing.T, change func(*Config), f func(t *testing.T, b *bed))
+
 // lite is newBed on SQLite.
 func lite(t testing.TB, change func(*Config)) *bed {
 	t.Helper()

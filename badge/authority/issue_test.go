@@ -184,7 +184,7 @@ func (b *bed) elsewhere(name string) *party {
 
 // TestFrozen: what a badge of assurance 1 says was settled with its challenge.
 func TestFrozen(t *testing.T) {
-	bedded(t, nil, func(t *testing.T, b *bed) {
+	embedded(t, nil, func(t *testing.T, b *bed) {
 		p := b.agent("ada")
 		c := b.challenge(p, map[string]any{"badge_ttl": 60, "badge_aud": []string{"https://a.example"}})
 		var out badgeAnswer
@@ -205,7 +205,7 @@ func TestFrozen(t *testing.T) {
 
 // TestLevel: a badge never has more than what was granted, neither then nor since its challenge.
 func TestLevel(t *testing.T) {
-	bedded(t, func(c *Config) { c.AllowCompat = true }, func(t *testing.T, b *bed) {
+	embedded(t, func(c *Config) { c.AllowCompat = true }, func(t *testing.T, b *bed) {
 		p := b.agent("ada")
 		ask := func(level string) *reply {
 			return b.send("POST", p.path("/badge"), b.issue, map[string]string{"mode": "ial0", "trustLevel": level})

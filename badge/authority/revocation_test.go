@@ -22,7 +22,7 @@ type revocationsAnswer struct {
 
 // TestRevoke: once, by its owner or an administrator, told everywhere.
 func TestRevoke(t *testing.T) {
-	bedded(t, nil, func(t *testing.T, b *bed) {
+	embedded(t, nil, func(t *testing.T, b *bed) {
 		ctx := context.Background()
 		p := b.agent("ada")
 		out := b.badge0(p)
@@ -125,7 +125,7 @@ func TestRevocations(t *testing.T) {
 
 // TestAgentStatus: disabled and suspended agents' badges are refused, online and by list.
 func TestAgentStatus(t *testing.T) {
-	bedded(t, nil, func(t *testing.T, b *bed) {
+	embedded(t, nil, func(t *testing.T, b *bed) {
 		ctx := context.Background()
 		p := b.agent("ada")
 		out := b.badge0(p)
