@@ -51,3 +51,8 @@ func NewPace(least, most time.Duration, random float64) func(error) time.Duratio
 	p.random = func() float64 { return random }
 	return p.next
 }
+
+// ReadAnswer reads the answer to a request that was sent at a time.
+func (r *Requester) ReadAnswer(answer []byte, asked time.Time) (*Issued, error) {
+	return r.read(context.Background(), answer, "", asked)
+}
