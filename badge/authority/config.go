@@ -73,7 +73,7 @@ type Config struct {
 	// means DefaultMaxLogDelay.
 	MaxLogDelay time.Duration
 
-	// HashSubjects has the log name subjects by a salted hash instead of their DIDs (spec/issuance-log.md, "Subjects").
+	// HashSubjects has the log name subjects by a hash instead of their DIDs (spec/issuance-log.md, "Subjects").
 	HashSubjects bool
 
 	// Resolver finds the documents of subjects. Documents that this authority hosts it answers itself. Required.

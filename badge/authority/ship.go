@@ -3,6 +3,7 @@ package authority
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"sync"
@@ -40,7 +41,7 @@ func (a *Authority) Run(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, store.ErrConflict):
-			return err
+			return fmt.Errorf("authority: the database and the log are not of one history, one is an older copy: nothing was shipped: %w", err)
 		case err != nil:
 			a.log.ErrorContext(ctx, "shipping to the log failed", "err", err)
 			wait = shipRetry
