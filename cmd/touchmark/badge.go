@@ -15,8 +15,8 @@ import (
 
 func badgeCommand() *cli.Command {
 	return &cli.Command{
-		Name: "badge", Usage: "issue, verify and inspect trust badges",
-		Subcommands: []*cli.Command{badgeIssueCommand(), badgeVerifyCommand(), {
+		Name: "badge", Usage: "issue, get, verify, revoke and inspect trust badges",
+		Subcommands: []*cli.Command{badgeIssueCommand(), badgeVerifyCommand(), badgeRequestCommand(), badgeKeepCommand(), badgeStatusCommand(), badgeRevokeCommand(), badgeSyncCommand(), {
 			Name: "inspect", Usage: "show what a badge says, unverified", ArgsUsage: "BADGE",
 			Action: badgeInspect,
 		}},

@@ -38,6 +38,10 @@ func (con *console) configure(ctx *cli.Context, path []string) error {
 			home, inherited = dir[0], c.inherited
 		}
 	}
+	con.home = home
+	if len(path) > 0 && path[0] == authorityName {
+		return atAuthority(ctx, home, path, inherited)
+	}
 	if home != "" {
 		return atHome(ctx, home, path, inherited)
 	}
@@ -135,6 +139,7 @@ func (c *configFile) set(ctx *cli.Context, f cli.Flag, flag string) error {
 var fileFlags = map[string]bool{
 	"ca-file": true, "revocations": true, "did-document": true, "policy": true, "log-policy": true,
 	"key": true, "badge": true, "identity": true, "evidence": true, "log": true,
+	"passphrase-file": true, "tls-cert": true, "tls-key": true, "account-key-file": true,
 }
 
 // locate makes a file name in the file relative to c.relative.

@@ -23,6 +23,7 @@ type console struct {
 	path  []string // of the command that was asked for
 	child []string // the command line behind "--"
 
+	home    string   // the directory that --home or the configuration names
 	globals []string // the flags of every command that stand on the command line
 	read    bool     // standard input was read: there is nothing left in it
 	printed bool     // a result went to out

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/http"
 	"os/exec"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/touchmark-dev/touchmark/badge"
+	"github.com/touchmark-dev/touchmark/badge/client"
 	"github.com/touchmark-dev/touchmark/badge/pop"
 	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/agent"
 	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/guarded"
@@ -106,11 +108,11 @@ func isRejected(err error) bool {
 	return is[*badge.RejectedError](err) || is[*pop.RejectedError](err) || is[*did.DocumentError](err) ||
 		is[*did.ParseError](err) || is[*serververify.UntrustedError](err) || is[*levelError](err) || isRefusal(err, false) || is[*guard.DeniedError](err) ||
 		is[*evidence.RejectedError](err) || is[*evidence.ChainError](err) || is[*evidence.CorruptError](err) ||
-		is[*translog.RejectedError](err) || errors.Is(err, tlogclient.ErrNotFound)
+		is[*translog.RejectedError](err) || errors.Is(err, tlogclient.ErrNotFound) || isAuthority(err, true)
 }
 
 func isUndetermined(err error) bool {
-	return isRefusal(err, true) || is[*serververify.UndeterminedError](err) || is[*badge.UndeterminedError](err) || is[*did.ResolveError](err) || is[*evidence.UnavailableError](err) || is[*tlogclient.SourceError](err) ||
+	return isRefusal(err, true) || isAuthority(err, false) || is[*client.AnswerError](err) || is[*serververify.UndeterminedError](err) || is[*badge.UndeterminedError](err) || is[*did.ResolveError](err) || is[*evidence.UnavailableError](err) || is[*tlogclient.SourceError](err) ||
 		is[*agent.SessionError](err) || is[*exec.Error](err) || is[*guarded.BrokenError](err) ||
 		is[*fs.PathError](err) || is[net.Error](err) || errors.Is(err, fs.ErrNotExist) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
@@ -121,6 +123,12 @@ func isUndetermined(err error) bool {
 func isRefusal(err error, undetermined bool) bool {
 	var refused *agent.RefusedError
 	return errors.As(err, &refused) && refused.Undetermined() == undetermined
+}
+
+// isAuthority reports whether an authority refused, with a verdict or for the time being.
+func isAuthority(err error, verdict bool) bool {
+	var refused *client.RefusedError
+	return errors.As(err, &refused) && verdict == (refused.Status < 500 && refused.Status != http.StatusTooManyRequests)
 }
 
 func is[E error](err error) bool {
@@ -161,7 +169,10 @@ func packageCode(err error) string {
 	var proof *pop.RejectedError
 	var refused *agent.RefusedError
 	var unsure *serververify.UndeterminedError
+	var authority *client.RefusedError
 	switch {
+	case errors.As(err, &authority):
+		return authority.Code
 	case errors.As(err, &refused):
 		return refused.Code
 	case errors.As(err, &unsure) && unsure.Code != "":

@@ -72,6 +72,7 @@ func logCommand() *cli.Command {
 					&cli.PathFlag{Name: "newer", Usage: "the newer one, in `FILE`; the log's latest by default"}),
 				Action: logConsistency,
 			},
+			logMonitorCommand(),
 		},
 	}
 }
@@ -101,26 +102,33 @@ func logInit(ctx *cli.Context) error {
 	if err := checkNewLog(dir); err != nil {
 		return err
 	}
-	skey, vkey, err := translog.GenerateKey(ctx.String("origin"))
+	vkey, err := makeLog(ctx, dir, ctx.String("origin"))
 	if err != nil {
-		return malformed(err)
-	}
-	if err := con.writeOutput(dir+".key", []byte(skey+"\n"), modeSecret, false); err != nil {
-		return err
-	}
-	policy := "log " + vkey + "\nquorum none\n"
-	if err := con.writeOutput(dir+".policy", []byte(policy), modePublic, false); err != nil {
-		return err
-	}
-	cfg, err := logConfig(dir)
-	if err != nil {
-		return err
-	}
-	if err := tesseralog.Create(ctx.Context, cfg); err != nil {
 		return err
 	}
 	return con.result(map[string]string{"origin": ctx.String("origin"), "vkey": vkey, "dir": dir},
 		fmt.Sprintf("log    %s in %s\nkey    %s.key\npolicy %s.policy", ctx.String("origin"), dir, dir, dir))
+}
+
+// makeLog makes a log in dir and its files beside it, and returns its public key.
+func makeLog(ctx *cli.Context, dir, origin string) (vkey string, err error) {
+	con := consoleOf(ctx)
+	skey, vkey, err := translog.GenerateKey(origin)
+	if err != nil {
+		return "", malformed(err)
+	}
+	if err := con.writeOutput(dir+".key", []byte(skey+"\n"), modeSecret, false); err != nil {
+		return "", err
+	}
+	policy := "log " + vkey + "\nquorum none\n"
+	if err := con.writeOutput(dir+".policy", []byte(policy), modePublic, false); err != nil {
+		return "", err
+	}
+	cfg, err := logConfig(dir)
+	if err != nil {
+		return "", err
+	}
+	return vkey, tesseralog.Create(ctx.Context, cfg)
 }
 
 // checkNewLog refuses a place for a log where something is, before anything is

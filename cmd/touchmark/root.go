@@ -9,6 +9,8 @@ func commands() []*cli.Command {
 		keyCommand(),
 		didCommand(),
 		badgeCommand(),
+		authorityCommand(),
+		agentCommand(),
 		serverCommand(),
 		callCommand(),
 		gatewayCommand(),

@@ -43,6 +43,8 @@ func TestScripts(t *testing.T) {
 			"let":    let,
 			"listen": listen,
 			"start":  start,
+			"front":  front,
+			"until":  until,
 		},
 	})
 }

@@ -118,9 +118,9 @@ var rules = map[string]rule{
 	// The program may use all that users may.
 	"cmd/touchmark": {
 		ours: append([]string{
-			"cmd/touchmark/internal/agent", "cmd/touchmark/internal/guarded", "cmd/touchmark/internal/tour",
+			"badge/authority", "cmd/touchmark/internal/agent", "cmd/touchmark/internal/guarded", "cmd/touchmark/internal/tour",
 		}, all...),
-		modules: []string{"cli", "go-jose", "go-sdk", "json", "x/mod", "x/sys", "x/time", "yaml"},
+		modules: []string{"cli", "go-jose", "go-sdk", "json", "uuid", "x/mod", "x/sys", "x/time", "yaml"},
 	},
 	"cmd/touchmark/internal/agent":   {ours: all, modules: []string{"go-sdk"}},
 	"cmd/touchmark/internal/guarded": {ours: all},

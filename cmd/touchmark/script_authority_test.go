@@ -1,0 +1,118 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"io"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// front takes a port of localhost for as long as the script runs, so that an
+// authority can be named before it is there. It sets PORT and ORIGIN, and writes
+// cert.pem and cert.key. `forward ADDR` then passes connections on, as they are.
+func front(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: front")
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { _ = ln.Close() })
+	_, port, err := net.SplitHostPort(ln.Addr().String())
+	ts.Check(err)
+	ts.Setenv("PORT", port)
+	ts.Setenv("ORIGIN", "https://localhost:"+port)
+	writeCertificate(ts)
+	var target atomic.Pointer[string]
+	ts.SetCmd("forward", func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg || len(args) != 1 {
+			ts.Fatalf("usage: forward ADDR")
+		}
+		target.Store(&args[0])
+	})
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go relay(conn, target.Load())
+		}
+	}()
+}
+
+func relay(conn net.Conn, target *string) {
+	defer conn.Close()
+	if target == nil {
+		return
+	}
+	to, err := net.Dial("tcp", *target)
+	if err != nil {
+		return
+	}
+	defer to.Close()
+	done := make(chan struct{}, 2)
+	for _, pair := range [][2]net.Conn{{conn, to}, {to, conn}} {
+		go func() {
+			_, _ = io.Copy(pair[0], pair[1])
+			done <- struct{}{}
+		}()
+	}
+	<-done
+}
+
+// writeCertificate makes a certificate for localhost that vouches for itself.
+func writeCertificate(ts *testscript.TestScript) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ts.Check(err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	raw, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	ts.Check(err)
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	ts.Check(err)
+	for name, block := range map[string]*pem.Block{
+		"cert.pem": {Type: "CERTIFICATE", Bytes: raw}, "cert.key": {Type: "PRIVATE KEY", Bytes: secret},
+	} {
+		ts.Check(os.WriteFile(ts.MkAbs(name), pem.EncodeToMemory(block), 0o600))
+	}
+}
+
+// until runs touchmark again and again until it ends with a code: until 0 badge
+// status ... Its output is that of the last run.
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until CODE ARG...")
+	}
+	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		got := 0
+		if err := ts.Exec("touchmark", args[1:]...); err != nil {
+			var exit *exec.ExitError
+			if !errors.As(err, &exit) {
+				ts.Fatalf("%v", err)
+			}
+			got = exit.ExitCode()
+		}
+		if strconv.Itoa(got) == args[0] {
+			return
+		}
+		if time.Since(began) > time.Minute {
+			ts.Fatalf("exit code %d for a minute, want %s", got, args[0])
+		}
+	}
+}
