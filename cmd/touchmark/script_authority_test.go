@@ -13,8 +13,10 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -115,4 +117,43 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("exit code %d for a minute, want %s", got, args[0])
 		}
 	}
+}
+
+// keep runs touchmark badge keep as systemd does: it waits for READY, by when
+// the badge has to be in FILE, ends it, and wants it to say STOPPING: keep FILE
+// ARG...
+func keep(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: keep FILE ARG...")
+	}
+	dir, err := os.MkdirTemp("", "notify") // names of sockets are short
+	ts.Check(err)
+	defer os.RemoveAll(dir)
+	socket := filepath.Join(dir, "s")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	ts.Check(err)
+	defer conn.Close()
+	ts.Check(conn.SetReadDeadline(time.Now().Add(time.Minute)))
+	cmd := exec.Command(programPath(ts, "touchmark"), append([]string{"badge", "keep", "--out", args[0]}, args[1:]...)...)
+	cmd.Dir, cmd.Stderr = ts.MkAbs("."), os.Stderr
+	cmd.Env = append(os.Environ(), "GORACE="+ts.Getenv("GORACE"), "NOTIFY_SOCKET="+socket)
+	ts.Check(cmd.Start())
+	buffer := make([]byte, 100)
+	for _, want := range []string{"READY=1", "STOPPING=1"} {
+		n, err := conn.Read(buffer)
+		if err != nil || string(buffer[:n]) != want {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+			ts.Fatalf("told %q, %v, want %q", buffer[:n], err, want)
+		}
+		if want == "READY=1" {
+			_, missing := os.Stat(ts.MkAbs(args[0]))
+			_ = cmd.Process.Signal(syscall.SIGTERM)
+			if missing != nil {
+				_ = cmd.Wait()
+				ts.Fatalf("ready without a badge: %v", missing)
+			}
+		}
+	}
+	ts.Check(cmd.Wait())
 }

@@ -44,6 +44,7 @@ func TestScripts(t *testing.T) {
 			"listen": listen,
 			"start":  start,
 			"front":  front,
+			"keep":   keep,
 			"until":  until,
 		},
 	})
