@@ -4,17 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/touchmark-dev/touchmark/badge/client"
 	"github.com/touchmark-dev/touchmark/did"
 	"github.com/touchmark-dev/touchmark/internal/jwk"
 )
 
 func agentCommand() *cli.Command {
-	reason := &cli.StringFlag{Name: "reason", Usage: "why, for the authority's records, `TEXT`"}
 	return &cli.Command{
 		Name: "agent", Usage: "the agents and servers that an authority issues badges for",
 		Subcommands: []*cli.Command{
@@ -41,15 +42,19 @@ func agentCommand() *cli.Command {
 			{
 				Name: "disable", Usage: "have the badges of an agent refused, and no new ones issued", ArgsUsage: "DID",
 				Description: "EXAMPLE\n  touchmark agent disable --issuer https://registry.example --account-key-file acme.key did:web:agent.example",
-				Flags:       registryFlags(accountKeyFlag(), reason), Action: func(ctx *cli.Context) error { return agentStatus(ctx, "/disable") },
+				Flags:       registryFlags(accountKeyFlag(), reasonFlag()), Action: func(ctx *cli.Context) error { return agentStatus(ctx, "/disable") },
 			},
 			{
 				Name: "enable", Usage: "end that, as an administrator", ArgsUsage: "DID",
 				Description: "EXAMPLE\n  touchmark agent enable --issuer https://registry.example --account-key-file admin.key did:web:agent.example",
-				Flags:       registryFlags(accountKeyFlag(), reason), Action: func(ctx *cli.Context) error { return agentStatus(ctx, "/enable") },
+				Flags:       registryFlags(accountKeyFlag(), reasonFlag()), Action: func(ctx *cli.Context) error { return agentStatus(ctx, "/enable") },
 			},
 		},
 	}
+}
+
+func reasonFlag() cli.Flag {
+	return &cli.StringFlag{Name: "reason", Usage: "why, for the authority's records, `TEXT`"}
 }
 
 // A shownAgent is what an authority tells about an agent.
@@ -153,7 +158,7 @@ func (r *registry) agents(ctx context.Context, after string) ([]shownAgent, erro
 	}
 	for i := range page.Agents {
 		if d := page.Agents[i].DID; d <= after {
-			return nil, fmt.Errorf("the authority's list goes back from %q to %q", after, d)
+			return nil, &client.AnswerError{Issuer: r.issuer, Status: http.StatusOK, Reason: fmt.Sprintf("the list goes back from %q to %q", after, d)}
 		}
 		after = page.Agents[i].DID
 	}

@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"sync/atomic"
 	"syscall"
+	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -75,24 +76,41 @@ func relay(conn net.Conn, target *string) {
 	<-done
 }
 
-// writeCertificate makes a certificate for localhost that vouches for itself.
+// writeCertificate writes cert.pem and cert.key.
 func writeCertificate(ts *testscript.TestScript) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	cert, key, err := newCertificate()
 	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs("cert.pem"), cert, 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs("cert.key"), key, 0o600))
+}
+
+func makeCertificate(t *testing.T) (cert, key []byte) {
+	t.Helper()
+	cert, key, err := newCertificate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert, key
+}
+
+// newCertificate makes a certificate for localhost that vouches for itself.
+func newCertificate() (cert, secret []byte, err error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	raw, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	ts.Check(err)
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
-	ts.Check(err)
-	for name, block := range map[string]*pem.Block{
-		"cert.pem": {Type: "CERTIFICATE", Bytes: raw}, "cert.key": {Type: "PRIVATE KEY", Bytes: secret},
-	} {
-		ts.Check(os.WriteFile(ts.MkAbs(name), pem.EncodeToMemory(block), 0o600))
+	if err != nil {
+		return nil, nil, err
 	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	cert = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw})
+	return cert, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), err
 }
 
 // until runs touchmark again and again until it ends with a code: until 0 badge

@@ -188,10 +188,15 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Check(cmd.Start())
 	ended := false
+	var drained chan struct{} // what it says later is read, or it would stand still when the pipe is full
 	end := func(how os.Signal) error {
 		ended = true
 		_ = cmd.Process.Signal(how)
-		_, _ = io.Copy(io.Discard, out)
+		if drained != nil {
+			<-drained
+		} else {
+			_, _ = io.Copy(io.Discard, out)
+		}
 		return cmd.Wait()
 	}
 	ts.Defer(func() {
@@ -205,6 +210,11 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 	for said.Scan() {
 		if found := pattern.FindStringSubmatch(said.Text()); len(found) == 2 {
 			ts.Setenv(args[0], found[1])
+			drained = make(chan struct{})
+			go func() {
+				defer close(drained)
+				_, _ = io.Copy(io.Discard, out)
+			}()
 			return
 		}
 		ts.Logf("%s", said.Text())
