@@ -62,7 +62,7 @@ func TestEntry(t *testing.T) {
 		if m, _ := r.Message(); v.RecordHash() != m.Hash() {
 			t.Errorf("%s: record hash %s, want %s", kind, v.RecordHash(), m.Hash())
 		}
-		if !v.Record().Time.Equal(r.Time) || v.Record().Header.ID != r.ID || v.Record().Server != r.Server {
+		if !v.Record().Time.Equal(r.Time) || v.Record().ID != r.ID || v.Record().Server != r.Server {
 			t.Errorf("%s: header %+v, want %+v", kind, v.Record().Header, r.Header)
 		}
 	}

@@ -28,9 +28,9 @@ const (
 	flagCloses = 2
 )
 
-// append appends the frame to b, which must be empty.
-func (f *frame) append(b []byte) []byte {
-	return append(append(f.appendPrefix(b), f.entry...), f.private...)
+// bytes returns the frame.
+func (f *frame) bytes() []byte {
+	return append(append(f.appendPrefix(nil), f.entry...), f.private...)
 }
 
 // appendPrefix appends what stands before the entry, framePrefix bytes.
@@ -49,7 +49,7 @@ func (f *frame) appendPrefix(b []byte) []byte {
 	return binary.LittleEndian.AppendUint64(b, uint64(f.time.UnixNano())) //nolint:gosec // the bits of an int64
 }
 
-// parseFrame reads what append wrote. The slices are parts of b.
+// parseFrame reads what bytes made. The slices are parts of b.
 func parseFrame(b []byte) (*frame, error) {
 	if len(b) < framePrefix || b[0] != frameVersion || b[1]&^(flagOpens|flagCloses) != 0 || b[2] != 0 || b[3] != 0 {
 		return nil, errors.New("evidence: journal frame of another version, or cut short")

@@ -37,7 +37,8 @@ func TestSpec(t *testing.T) {
 	}
 	for _, kind := range words(`(?m)^\tEntry\w+ += "([a-z_.]+)"`) {
 		group, verb, _ := strings.Cut(kind, ".")
-		if !strings.Contains(log, "`"+kind+"`") && !(strings.Contains(log, "`"+group+".") && strings.Contains(log, "`."+verb+"`")) {
+		short := strings.Contains(log, "`"+group+".") && strings.Contains(log, "`."+verb+"`")
+		if !short && !strings.Contains(log, "`"+kind+"`") {
 			t.Errorf("type %s is not in spec/issuance-log.md", kind)
 		}
 	}

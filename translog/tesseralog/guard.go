@@ -126,7 +126,7 @@ func (g *guard) verify(text, sig []byte) (*translog.Checkpoint, error) {
 	}
 	cp, err := g.policy.VerifyCheckpoint(raw)
 	if err != nil {
-		return nil, fmt.Errorf("tesseralog: the signer does not sign for its own key: %v", err)
+		return nil, fmt.Errorf("tesseralog: the signer does not sign for its own key: %w", err)
 	}
 	return cp, nil
 }
