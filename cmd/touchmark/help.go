@@ -86,6 +86,9 @@ by a flag is taken from these files, where they are there:
   log, log.key, log.state    the log; log.policy says how to verify it
   journal                    the evidence
   policy.yaml                the rules of a gateway
+
+The home of `+"`touchmark authority`"+` is another one, which authority init makes: authority.yaml
+there has flags of its commands.
 `,
 }
 
