@@ -105,8 +105,8 @@ func await(u *url.URL, dir string, exited <-chan error) error {
 			return nil
 		}
 		select {
-		case <-exited:
-			return fmt.Errorf("PostgreSQL did not start: %s", tail(dir))
+		case err := <-exited:
+			return errors.Join(fmt.Errorf("PostgreSQL did not start: %s", tail(dir)), err)
 		case <-ctx.Done():
 			return fmt.Errorf("PostgreSQL does not answer: %w: %s", err, tail(dir))
 		case <-time.After(50 * time.Millisecond):
