@@ -87,7 +87,7 @@ by a flag is taken from these files, where they are there:
   journal                    the evidence
   policy.yaml                the rules of a gateway
 
-The home of `+"`touchmark authority`"+` is another one, which authority init makes: authority.yaml
+The home of ` + "`touchmark authority`" + ` is another one, which authority init makes: authority.yaml
 there has flags of its commands.
 `,
 }
