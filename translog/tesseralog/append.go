@@ -294,6 +294,6 @@ func (a *appender) resync(cause error) {
 	}
 	size, err := a.size(context.Background())
 	if err != nil || size != a.next {
-		a.broken = fmt.Errorf("tesseralog: the engine has %d entries where %d are known (%w), after: %w", size, a.next, err, cause)
+		a.broken = fmt.Errorf("tesseralog: the engine has %d entries where %d are known (%v), after: %w", size, a.next, err, cause) //nolint:errorlint // err may be nil
 	}
 }

@@ -93,7 +93,7 @@ func (w *watcher) await(ctx context.Context, size uint64) (*translog.Checkpoint,
 		case <-ctx.Done():
 			w.mu.Lock()
 			if w.lastErr != nil {
-				return nil, fmt.Errorf("tesseralog: waiting for the checkpoint of %d entries: %w (last read: %v)", size, ctx.Err(), w.lastErr)
+				return nil, fmt.Errorf("tesseralog: waiting for the checkpoint of %d entries: %w (last read: %v)", size, ctx.Err(), w.lastErr) //nolint:errorlint // it may be nil
 			}
 			return nil, fmt.Errorf("tesseralog: waiting for the checkpoint of %d entries: %w", size, ctx.Err())
 		}
