@@ -18,6 +18,12 @@ type Client struct {
 	// the requests to it. Nil calls as nobody. Set it before the first session.
 	Caller *Caller
 
+	// Tools, if not nil, judges a server's list of tools before the first call of
+	// one, and whenever the list is read again. What [mcp.ClientSession.ListTools]
+	// then shows is the list that was judged, on one page; tools that are not on
+	// it are not called. Set it before the first session.
+	Tools ToolChecker
+
 	client   *mcp.Client
 	verifier *serververify.Verifier
 }
