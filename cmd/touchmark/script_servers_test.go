@@ -43,7 +43,7 @@ import (
 // upstream is a server without any guard, on standard input and output: the
 // program `upstream` of the scripts.
 func upstream() {
-	if err := notesServer().Run(context.Background(), &mcp.StdioTransport{}); err != nil {
+	if err := notesServer(os.Getenv("DESCRIPTION")).Run(context.Background(), &mcp.StdioTransport{}); err != nil {
 		fmt.Fprintln(os.Stderr, "upstream:", err)
 		os.Exit(1)
 	}
@@ -55,11 +55,15 @@ type noteInput struct {
 }
 
 // notesServer has the tools read_note, write_note, which leaves a file, and
-// fail_note, which reports that it failed.
-func notesServer() *mcp.Server {
+// fail_note, which reports that it failed. They are described in these words, or
+// in some others if there are none.
+func notesServer(description string) *mcp.Server {
+	if description == "" {
+		description = "a tool for tests"
+	}
 	s := mcp.NewServer(&mcp.Implementation{Name: "notes", Version: "1"}, nil)
 	add := func(name string, run func(in noteInput) (string, error)) {
-		mcp.AddTool(s, &mcp.Tool{Name: name, Description: "a tool for tests"},
+		mcp.AddTool(s, &mcp.Tool{Name: name, Description: description},
 			func(_ context.Context, _ *mcp.CallToolRequest, in noteInput) (*mcp.CallToolResult, any, error) {
 				text, err := run(in)
 				if err != nil {
@@ -93,20 +97,30 @@ func listen(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs("ca.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}), 0o600))
 
-	site := &site{}
-	server := httptest.NewUnstartedServer(site)
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{raw}, PrivateKey: key}}, MinVersion: tls.VersionTLS13}
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // refusals are what scripts are about
-	server.StartTLS()
-	ts.Defer(server.Close)
+	site := &site{tls: &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{raw}, PrivateKey: key}}, MinVersion: tls.VersionTLS13}}
+	server := site.start(ts, site)
 	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "https://"), ":")
 	ts.Setenv("HOST", "localhost%3A"+port)
 	ts.Setenv("ORIGIN", "https://localhost:"+port)
 	ts.SetCmd("serve", site.serve)
+	ts.SetCmd("relay", site.relay)
 }
 
 // A site is what is served at localhost.
-type site struct{ handler atomic.Pointer[http.Handler] }
+type site struct {
+	handler atomic.Pointer[http.Handler]
+	tls     *tls.Config
+}
+
+// start listens at localhost for handler.
+func (s *site) start(ts *testscript.TestScript, handler http.Handler) *httptest.Server {
+	server := httptest.NewUnstartedServer(handler)
+	server.TLS = s.tls.Clone()
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // refusals are what scripts are about
+	server.StartTLS()
+	ts.Defer(server.Close)
+	return server
+}
 
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h := s.handler.Load(); h != nil {
@@ -142,7 +156,7 @@ func (s *site) serve(ts *testscript.TestScript, neg bool, args []string) {
 			Origins: []string{ts.Getenv("ORIGIN")},
 		})
 		ts.Check(err)
-		server := notesServer()
+		server := notesServer(ts.Getenv("DESCRIPTION"))
 		mcpverify.Disclose(server, identity)
 		adapter := mcpguard.Protect(server, notesGuard(ts, &id, dir, args[1], args[2]))
 		handler := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server },

@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"touchmark": func() { os.Exit(int(run(os.Args))) },
 		"upstream":  upstream,
+		"client":    plainClient,
 	})
 }
 
