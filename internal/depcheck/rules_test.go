@@ -51,7 +51,7 @@ var (
 	below   = []string{"did", "badge", "badge/pop"}
 	guarded = []string{"did", "badge", "badge/pop", "evidence", "translog", "guard"}
 	all     = append([]string{"badge/client", "serververify", "serververify/mcpverify", "guard/policy", "guard/mcpguard",
-		"guard/gateway", "translog/tlogclient", "translog/tesseralog"}, guarded...)
+		"guard/gateway", "translog/tlogclient", "translog/tesseralog", "serververify/pin", "serververify/registry"}, guarded...)
 )
 
 // rules has one entry for each directory with Go files.
@@ -102,6 +102,14 @@ var rules = map[string]rule{
 		ours:    append([]string{"serververify"}, below...),
 		modules: []string{"go-jose", "go-sdk", "json"},
 	},
+	"serververify/pin": {
+		ours:    append([]string{"serververify"}, below...),
+		modules: []string{"go-jose", "json", "x/sys"},
+	},
+	"serververify/registry": {
+		ours:    append([]string{"serververify"}, below...),
+		modules: []string{"go-jose", "json", "x/sys"},
+	},
 	"guard": {ours: guarded[:5], modules: []string{"json"}},
 	"guard/guardtest": {
 		ours:     append([]string{"badge/badgetest"}, guarded...),
@@ -131,6 +139,7 @@ var rules = map[string]rule{
 
 	// Parts that several of them share.
 	"internal/durable":    {modules: []string{"x/sys"}},
+	"internal/endpoint":   {},
 	"internal/jcs":        {modules: []string{"json"}},
 	"internal/jwk":        {modules: []string{"json"}},
 	"internal/jws":        {modules: []string{"go-jose", "json"}},
