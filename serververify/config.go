@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,6 +38,23 @@ type Config struct {
 	// MinLevel is the lowest level of badge that is enough. Required: write
 	// badge.LevelSelfSigned for any.
 	MinLevel badge.Level
+
+	// Bindings are those that are enough. Empty means BindingTLS, BindingUnix,
+	// BindingLaunch and BindingStdio. The weaker BindingSPKI has to be written
+	// out; BindingNone never verifies anybody and is refused.
+	Bindings []Binding
+
+	// Admit is asked, in this order, after everything else held and before
+	// anything is sent.
+	Admit []Admission
+
+	// UnixPeers are the user ids that a server on a unix socket may have. Empty
+	// means this process's own.
+	UnixPeers []uint32
+
+	// CheckPublishedProof looks at the published proof of possession, which
+	// anybody can relay, and reports what it is. No state depends on it.
+	CheckPublishedProof bool
 
 	// RootCAs are the authorities that TLS servers are verified against, the
 	// system's when nil.
@@ -103,8 +121,15 @@ func New(cfg *Config) (*Verifier, error) {
 		return nil, errors.New("serververify: UnsafeAllowPlainHTTP is for loopback and needs UnsafeAllowLoopback")
 	case cfg.Timeout < 0 || cfg.MaxAge < 0:
 		return nil, errors.New("serververify: negative Timeout or MaxAge")
+	case slices.Contains(cfg.Admit, nil):
+		return nil, errors.New("serververify: a nil Admission")
 	case cfg.Skew > MaxSkew:
 		return nil, fmt.Errorf("serververify: Skew %v is more than %v", cfg.Skew, MaxSkew)
+	}
+	for _, b := range cfg.Bindings {
+		if !slices.Contains([]Binding{BindingTLS, BindingUnix, BindingLaunch, BindingStdio, BindingSPKI}, b) {
+			return nil, fmt.Errorf("serververify: binding %q is not one that can be enough", b)
+		}
 	}
 	v := &Verifier{cfg: *cfg, targets: make(map[scope]*target)}
 	v.setDefaults()
@@ -119,6 +144,10 @@ func New(cfg *Config) (*Verifier, error) {
 
 func (v *Verifier) setDefaults() {
 	c := &v.cfg
+	c.Bindings, c.Admit, c.UnixPeers = slices.Clone(c.Bindings), slices.Clone(c.Admit), slices.Clone(c.UnixPeers)
+	if len(c.Bindings) == 0 {
+		c.Bindings = []Binding{BindingTLS, BindingUnix, BindingLaunch, BindingStdio}
+	}
 	if c.Timeout == 0 {
 		c.Timeout = DefaultTimeout
 	}

@@ -3,6 +3,7 @@ package serververify
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -84,20 +85,29 @@ func (c *conn) close() {
 func (v *Verifier) verifyConn(ctx context.Context, c *conn, e *endpoint, pin did.DID) (*Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
 	defer cancel()
-	ch := &challenge{nonce: NewNonce(), endpoint: e, pin: pin, binding: BindingTLS}
+	ch := &challenge{nonce: NewNonce(), endpoint: e, pin: pin}
 	a, cs, err := ask(ctx, c.cc, e, ch.nonce)
 	if err != nil {
 		return nil, &UndeterminedError{Reason: err.Error(), err: err}
 	}
-	switch {
-	case e.origin.scheme == "http":
-		ch.binding = BindingNone
-	case cs == nil:
-		ch.exporterErr = errors.New("it is not encrypted")
-	default:
-		ch.exporter, ch.exporterErr = exporterOf(cs)
+	if e.origin.scheme == "http" {
+		ch.channels = []channel{{binding: BindingNone}}
+	} else {
+		ch.overTLS(cs)
 	}
 	return v.judgeAnswer(ctx, ch, a)
+}
+
+// overTLS says what a proof can be bound to on a TLS connection.
+func (ch *challenge) overTLS(cs *tls.ConnectionState) {
+	if cs == nil || len(cs.PeerCertificates) == 0 {
+		ch.channels = []channel{{binding: BindingTLS, err: errors.New("it is not encrypted")}}
+		return
+	}
+	ch.certificate = CertificateOf(cs.PeerCertificates[0])
+	exporter := channel{binding: BindingTLS}
+	exporter.digest, exporter.err = exporterOf(cs)
+	ch.channels = []channel{exporter, {binding: BindingSPKI, digest: base64.RawURLEncoding.EncodeToString(ch.certificate.SPKI[:])}}
 }
 
 // judgeAnswer is judge for what came back over HTTP.

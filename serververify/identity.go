@@ -48,13 +48,30 @@ type IdentityConfig struct {
 	KeyID string
 
 	// Origins are the origins under which clients reach the server, such as
-	// "https://mcp.example.com". Proofs over HTTP are made for these only.
+	// "https://mcp.example.com", or "unix:/run/mcp/files.sock". Proofs over HTTP
+	// are made for these only.
 	Origins []string
+
+	// ProxySPKI is set where a proxy ends TLS: the SHA-256 of the public key
+	// (SubjectPublicKeyInfo) of the proxy's certificate, of two while it changes.
+	// Challenges that come without TLS for an https origin are then answered
+	// with the weaker BindingSPKI. Let nobody but the proxy reach the server.
+	ProxySPKI [][32]byte
 
 	// Stdio answers challenges of the process that launched the server. It
 	// excludes Origins: an answer over stdio is bound to no channel, so that a
 	// server on a network must never give one.
 	Stdio bool
+
+	// Launch is the secret of this process's own launch, from [LaunchSecret]:
+	// proofs over stdio are bound to it. The zero Launch binds them to nothing.
+	Launch Launch
+
+	// UnsafeAnswerPublishedProof answers published challenges, which have the
+	// key sign 32 bytes of the client's choosing and nothing else. Anybody can
+	// relay the answer. It is for clients that know no other proof; have a key
+	// for it that nothing else verifies.
+	UnsafeAnswerPublishedProof bool
 
 	// SignsPerSecond and SignBurst bound how often the key signs. Zero means
 	// DefaultSignsPerSecond and DefaultSignBurst.
@@ -169,6 +186,11 @@ type Disclosure struct {
 	DID   string
 	Badge string // "" when there is none
 	Proof string // "" when there was no challenge, or it was not answered
+
+	// Published is the answer to the published challenge with the same nonce,
+	// "" for none. [Verifier] reads it under CheckPublishedProof; an [Identity]
+	// answers with [Identity.SignPublished].
+	Published string
 }
 
 // Disclose returns the server's DID and its current badge. When the badge

@@ -33,7 +33,7 @@ func TestKnownFault02DIDBeforeState(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = v.judge(t.Context(), &challenge{nonce: NewNonce(), binding: BindingTLS, endpoint: &e}, d)
+		_, err = v.judge(t.Context(), &challenge{nonce: NewNonce(), endpoint: &e, channels: []channel{{binding: BindingTLS}}}, d)
 		return err
 	}
 	for _, text := range []string{"did:web:", "did:web:EXAMPLE.com", "did:example:x", "not a DID", "did:key:z6Mk", strings.Repeat("d", 2000)} {
@@ -255,7 +255,7 @@ func TestStdio(t *testing.T) {
 
 	// An answer over stdio says nothing on a network, and the other way round.
 	e, _ := v.parseEndpoint(w.url("/mcp"))
-	_, err = v.judge(t.Context(), &challenge{nonce: nonce, binding: BindingTLS, endpoint: &e}, d)
+	_, err = v.judge(t.Context(), &challenge{nonce: nonce, endpoint: &e, channels: []channel{{binding: BindingTLS}}}, d)
 	wantRefusal(t, err, CodePoPFailed, StateDeclared)
 	network := newWorld(t, option{})
 	if d := network.identity.AnswerStdio(t.Context(), nonce); d.Proof != "" || d.Badge == "" {

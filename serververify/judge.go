@@ -5,6 +5,9 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/did"
@@ -16,12 +19,21 @@ import (
 // server's word.
 type challenge struct {
 	nonce    string
-	binding  Binding
-	endpoint *endpoint // nil for BindingStdio
-	exporter string    // for BindingTLS; "" when exporterErr
+	endpoint *endpoint // nil over stdio
+	process  string    // what the client calls the process, over stdio
 	pin      did.DID   // who it has to be, zero for anybody
+	channels []channel // what the proof can be bound to here
 
-	exporterErr error
+	certificate *Certificate
+	peer        *UnixPeer
+}
+
+// A channel is what one binding ties a proof to, as this end of the connection
+// sees it.
+type channel struct {
+	binding Binding
+	digest  string // the member exporter of a proof that is bound to it
+	err     error  // why there is no digest
 }
 
 // judge decides who a server is, from what it disclosed in answer to a
@@ -37,7 +49,11 @@ func (v *Verifier) judge(ctx context.Context, ch *challenge, d Disclosure) (*Ser
 			return nil, err
 		}
 	}
-	return j.server(), nil
+	s := j.server()
+	if err := v.admit(ctx, s); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 type judgement struct {
@@ -47,7 +63,10 @@ type judgement struct {
 
 	did   did.DID
 	badge *badge.Badge
+	bound channel // that the proof names
 	kid   did.URL
+
+	published PublishedResult
 }
 
 // refuse returns the refusal of a server that named a DID.
@@ -55,6 +74,7 @@ func (j *judgement) refuse(code Code, format string, args ...any) *UntrustedErro
 	e := &UntrustedError{Code: code, State: StateDeclared, Reason: fmt.Sprintf(format, args...), DID: j.did}
 	if j.badge != nil {
 		e.BadgeValid, e.BadgeID, e.Level = true, j.badge.ID(), j.badge.Level()
+		e.PublishedProof = j.published
 	}
 	return e
 }
@@ -96,6 +116,9 @@ func (j *judgement) badgeHolds(ctx context.Context) error {
 		return j.refuse(CodeDIDMismatch, "its badge is about %q", b.Subject())
 	}
 	j.badge = b
+	if j.v.cfg.CheckPublishedProof && j.disclosed.Published != "" {
+		j.published = judgePublished(b.Key(), j.did, j.ch.nonce, j.disclosed.Published)
+	}
 	return nil
 }
 
@@ -135,9 +158,6 @@ func (j *judgement) proofHolds(context.Context) error {
 	if j.disclosed.Proof == "" {
 		return j.refuse(CodePoPFailed, "it does not prove possession of its key")
 	}
-	if j.ch.exporterErr != nil {
-		return j.refuse(CodePoPFailed, "the connection has no channel binding: %s", j.ch.exporterErr)
-	}
 	m, err := jws.Parse(j.disclosed.Proof)
 	if err != nil {
 		return j.refuse(CodePoPFailed, "its proof: %s", err)
@@ -161,6 +181,9 @@ func (j *judgement) proofHolds(context.Context) error {
 	if err != nil {
 		return j.refuse(CodePoPFailed, "its proof: %s", err)
 	}
+	if err := j.bind(claims.binding); err != nil {
+		return err
+	}
 	if reason := claims.compare(j.expected()); reason != "" {
 		return j.refuse(CodePoPFailed, "its proof: %s", reason)
 	}
@@ -170,10 +193,34 @@ func (j *judgement) proofHolds(context.Context) error {
 	return nil
 }
 
+// bind finds the channel of a binding. The client has to have asked for it.
+func (j *judgement) bind(b Binding) error {
+	i := slices.IndexFunc(j.ch.channels, func(c channel) bool { return c.binding == b })
+	if i < 0 {
+		return j.refuse(CodePoPFailed, "its proof: it is bound by %.40q, this channel by %s", b, names(j.ch.channels))
+	}
+	j.bound = j.ch.channels[i]
+	if b != BindingNone && !slices.Contains(j.v.cfg.Bindings, b) {
+		return j.refuse(CodePoPFailed, "its proof: it is bound by %q, and %q is asked for", b, j.v.cfg.Bindings)
+	}
+	if j.bound.err != nil {
+		return j.refuse(CodePoPFailed, "the connection has no channel binding: %s", j.bound.err)
+	}
+	return nil
+}
+
+func names(channels []channel) string {
+	var out []string
+	for _, c := range channels {
+		out = append(out, strconv.Quote(string(c.binding)))
+	}
+	return strings.Join(out, " or ")
+}
+
 func (j *judgement) expected() *proofClaims {
 	c := &proofClaims{
 		issuer: j.did.String(), badgeID: j.badge.ID(), nonce: j.ch.nonce,
-		binding: j.ch.binding, exporter: j.ch.exporter,
+		binding: j.bound.binding, exporter: j.bound.digest,
 	}
 	if j.ch.endpoint != nil {
 		c.origin = j.ch.endpoint.origin.String()
@@ -214,14 +261,16 @@ func sameKey(a, b crypto.PublicKey) bool {
 
 func (j *judgement) server() *Server {
 	s := &Server{
-		State: StateVerified, DID: j.did, Level: j.badge.Level(),
-		Binding: j.ch.binding, BadgeID: j.badge.ID(), Expires: j.badge.ExpiresAt(),
+		State: StateVerified, DID: j.did, Level: j.badge.Level(), Endpoint: j.ch.process,
+		Binding: j.bound.binding, BadgeID: j.badge.ID(), Expires: j.badge.ExpiresAt(),
+		Issuer: j.badge.Issuer(), Domain: j.badge.Domain(), KeyID: j.kid.String(), KeyThumbprint: j.badge.KeyThumbprint(),
+		Certificate: j.ch.certificate, Peer: j.ch.peer, PublishedProof: j.published, key: j.badge.Key(),
 	}
 	s.Until = j.v.cfg.Time().Add(j.v.cfg.MaxAge)
 	if s.Expires.Before(s.Until) {
 		s.Until = s.Expires
 	}
-	if j.ch.binding == BindingNone {
+	if j.bound.binding == BindingNone {
 		s.State = StateDeclared
 	}
 	if e := j.ch.endpoint; e != nil {

@@ -66,7 +66,7 @@ func TestKnownFault04RelayedProof(t *testing.T) {
 			t.Fatal(err)
 		}
 		e, _ := v.parseEndpoint(w.url("/mcp"))
-		ch := &challenge{nonce: claims.nonce, binding: BindingTLS, endpoint: &e, exporter: claims.exporter}
+		ch := &challenge{nonce: claims.nonce, endpoint: &e, channels: []channel{{binding: BindingTLS, digest: claims.exporter}}}
 		d := w.identity.Disclose(t.Context())
 		d.Proof = m.Token()
 		if _, err := v.judge(t.Context(), ch, d); err != nil {

@@ -40,7 +40,7 @@ type proofClaims struct {
 	nonce    string
 	binding  Binding
 	origin   string // "" for BindingStdio
-	exporter string // unpadded base64url, "" unless BindingTLS
+	exporter string // unpadded base64url, "" for BindingStdio and BindingNone
 	issuedAt int64
 	expires  int64
 }
@@ -91,7 +91,7 @@ func (c *proofClaims) sign(keyID string, key crypto.Signer) (string, error) {
 func (c *proofClaims) compare(want *proofClaims) string {
 	switch {
 	case c.binding != want.binding:
-		return fmt.Sprintf("it is bound by %.40q, this channel by %q", c.binding, want.binding)
+		return fmt.Sprintf("it is bound by %.40q, not by %q", c.binding, want.binding)
 	case c.nonce != want.nonce:
 		return "it answers another nonce"
 	case c.issuer != want.issuer:

@@ -2,6 +2,9 @@ package serververify
 
 import (
 	"context"
+	"crypto"
+	"crypto/sha256"
+	"crypto/x509"
 	"net/http"
 	"time"
 
@@ -17,6 +20,16 @@ type Binding string
 const (
 	// BindingTLS: the origin, and the exporter of the TLS connection.
 	BindingTLS Binding = "tls-exporter"
+	// BindingUnix: the path of a unix socket, and pid and uid of the client as
+	// the server's kernel reports them.
+	BindingUnix Binding = "unix-peer"
+	// BindingLaunch: a secret that the client gave to the process it started.
+	BindingLaunch Binding = "stdio-launch"
+	// BindingSPKI: the origin, and the public key of the certificate that the
+	// client sees, where a proxy ends TLS. It is weaker than BindingTLS: who has
+	// the certificate's key, such as the proxy itself, can pass proofs on. Both
+	// sides have to ask for it.
+	BindingSPKI Binding = "tls-server-spki"
 	// BindingStdio: nothing; the client launched the process it talks to.
 	BindingStdio Binding = "stdio"
 	// BindingNone: the origin, on plain http to a loopback address. It
@@ -30,14 +43,44 @@ type Server struct {
 	State    State // StateVerified, or StateDeclared under UnsafeAllowPlainHTTP
 	DID      did.DID
 	Level    badge.Level
-	Endpoint string // "" for stdio
-	Origin   string // "" for stdio
+	Endpoint string // for stdio what the client calls the process, or ""
+	Origin   string // "" for stdio, unix:/PATH for a unix socket
 	Binding  Binding
 	BadgeID  string
+	Issuer   string    // of the badge
+	Domain   string    // that the issuer validated, "" below level 2
 	Expires  time.Time // when the badge ends
 	Until    time.Time // when the verification has to be made again
 
+	// KeyID is the DID URL of the key that the server proved to hold, and
+	// KeyThumbprint the key's RFC 7638 thumbprint.
+	KeyID         string
+	KeyThumbprint string
+
+	// Certificate is the one of the connection, nil where there is no TLS.
+	Certificate *Certificate
+
+	// Peer is the process that listens on the unix socket, nil elsewhere.
+	Peer *UnixPeer
+
+	// PublishedProof says what became of the published proof. Nothing follows
+	// from it.
+	PublishedProof PublishedResult
+
+	key    crypto.PublicKey
 	target *target
+}
+
+// A Certificate identifies the certificate of a TLS server, by the SHA-256 of
+// all of it and of its public key (SubjectPublicKeyInfo).
+type Certificate struct {
+	SHA256 [32]byte
+	SPKI   [32]byte
+}
+
+// CertificateOf returns the hashes of c.
+func CertificateOf(c *x509.Certificate) *Certificate {
+	return &Certificate{SHA256: sha256.Sum256(c.Raw), SPKI: sha256.Sum256(c.RawSubjectPublicKeyInfo)}
 }
 
 // Fresh reports whether the verification that made s may still be relied on.

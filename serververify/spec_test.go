@@ -34,6 +34,7 @@ func TestSpecification(t *testing.T) {
 	for _, code := range []Code{
 		CodeIdentityMissing, CodeBadgeMissing, CodeBadgeInvalid, CodeBadgeRevoked, CodeTrustInsufficient, CodeDIDMismatch, CodeIssuerUntrusted,
 		CodeDomainMismatch, CodePathMismatch, CodePoPFailed, CodePoPExpired, CodeDIDResolutionFailed, CodeKeyFetchFailed, CodeRevocationCheckFailed,
+		CodePinMissing, CodePinMismatch, CodePinExpired, CodeToolsChanged, CodeNotRegistered, CodeNotAllowed,
 	} {
 		ours[string(code)] = true
 		if !strings.Contains(spec, "| `"+string(code)+"` |") {

@@ -26,12 +26,36 @@ func NewNonce() string {
 // There is no channel to bind the proof to: it shows that whoever is at the
 // other end reaches a holder of the key now.
 func (v *Verifier) VerifyStdio(ctx context.Context, nonce string, d Disclosure) (*Server, error) {
-	if _, err := mcpwire.DecodeNonce(nonce); err != nil {
+	return v.VerifyLaunched(ctx, &StdioExchange{Nonce: nonce, Disclosure: d})
+}
+
+// A StdioExchange is a challenge over stdio, and what came back for it.
+type StdioExchange struct {
+	Nonce      string // of NewNonce, for this exchange alone
+	Disclosure Disclosure
+
+	// Launch is the secret that the process was started with; the zero Launch
+	// when it was given none.
+	Launch Launch
+
+	// Endpoint is what the client calls the process, such as the command it
+	// started. It becomes [Server.Endpoint], for an [Admission] to look up.
+	Endpoint string
+}
+
+// VerifyLaunched is [Verifier.VerifyStdio] for a process that was given a
+// secret.
+func (v *Verifier) VerifyLaunched(ctx context.Context, x *StdioExchange) (*Server, error) {
+	if _, err := mcpwire.DecodeNonce(x.Nonce); err != nil {
 		return nil, fmt.Errorf("serververify: nonce: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
 	defer cancel()
-	return v.judge(ctx, &challenge{nonce: nonce, binding: BindingStdio}, d)
+	ch := &challenge{nonce: x.Nonce, process: x.Endpoint, channels: []channel{{binding: BindingStdio}}}
+	if !x.Launch.IsZero() {
+		ch.channels = append(ch.channels, channel{binding: BindingLaunch, digest: x.Launch.digest()})
+	}
+	return v.judge(ctx, ch, x.Disclosure)
 }
 
 // AnswerStdio is [Identity.Disclose] with the answer to a challenge that came
@@ -44,7 +68,11 @@ func (i *Identity) AnswerStdio(ctx context.Context, nonce string) Disclosure {
 		i.cfg.OnError(errors.New("serververify: a challenge over stdio was not answered: IdentityConfig.Stdio is not set"))
 		return d
 	}
-	if err := i.prove(&d, proofClaims{nonce: nonce, binding: BindingStdio}); err != nil {
+	c := proofClaims{nonce: nonce, binding: BindingStdio}
+	if !i.cfg.Launch.IsZero() {
+		c.binding, c.exporter = BindingLaunch, i.cfg.Launch.digest()
+	}
+	if err := i.prove(&d, c); err != nil {
 		i.cfg.OnError(err)
 	}
 	return d

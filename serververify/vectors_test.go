@@ -95,7 +95,7 @@ func vectorVerifier(t testing.TB, v *vectors.Vector) *Verifier {
 func judgeVector(t testing.TB, v *vectors.Vector) (*Server, error) {
 	t.Helper()
 	verifier := vectorVerifier(t, v)
-	ch := &challenge{nonce: v.Client.Nonce, exporter: v.Client.Exporter, binding: BindingStdio}
+	ch := &challenge{nonce: v.Client.Nonce, channels: []channel{{binding: BindingStdio}}}
 	if v.Client.Pin != "" {
 		ch.pin = did.MustParse(v.Client.Pin)
 	}
@@ -108,9 +108,9 @@ func judgeVector(t testing.TB, v *vectors.Vector) (*Server, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ch.endpoint, ch.binding = &e, BindingTLS
+	ch.endpoint, ch.channels = &e, []channel{{binding: BindingTLS, digest: v.Client.Exporter}}
 	if v.Client.Exporter == "" {
-		ch.exporterErr = errors.New("neither TLS 1.3 nor extended master secret")
+		ch.channels[0].err = errors.New("neither TLS 1.3 nor extended master secret")
 	}
 	h := make(http.Header)
 	for name, values := range v.Answer.Headers {

@@ -46,6 +46,16 @@ const (
 	CodeRevocationCheckFailed Code = "REVOCATION_CHECK_FAILED"
 )
 
+// The codes of what an [Admission] refuses.
+const (
+	CodePinMissing    Code = "SERVER_PIN_MISSING"    // no pin, and none is made
+	CodePinMismatch   Code = "SERVER_PIN_MISMATCH"   // it is not who is pinned
+	CodePinExpired    Code = "SERVER_PIN_EXPIRED"    // the pin has ended
+	CodeToolsChanged  Code = "SERVER_TOOLS_CHANGED"  // its tools are not those that were approved
+	CodeNotRegistered Code = "SERVER_NOT_REGISTERED" // no registry lists it
+	CodeNotAllowed    Code = "SERVER_NOT_ALLOWED"    // the registry lists it for something else
+)
+
 // An UntrustedError says that a server was examined and refused.
 type UntrustedError struct {
 	Code   Code
@@ -58,6 +68,9 @@ type UntrustedError struct {
 	BadgeValid bool
 	BadgeID    string
 	Level      badge.Level
+
+	// PublishedProof says what became of the published proof.
+	PublishedProof PublishedResult
 
 	err error
 }

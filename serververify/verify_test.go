@@ -245,7 +245,7 @@ func TestNoChannelBinding(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ch := &challenge{nonce: NewNonce(), binding: BindingTLS, endpoint: &e, exporterErr: errors.New("no extended master secret")}
+	ch := &challenge{nonce: NewNonce(), endpoint: &e, channels: []channel{{binding: BindingTLS, err: errors.New("no extended master secret")}}}
 	d := w.identity.Disclose(t.Context())
 	if err := w.identity.prove(&d, proofClaims{nonce: ch.nonce, binding: BindingTLS, origin: w.origin()}); err != nil {
 		t.Fatal(err)

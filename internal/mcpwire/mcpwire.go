@@ -14,6 +14,9 @@ const (
 	MetaTxn   = "capiscio_txn"        // transaction id of the call proof
 	MetaHop   = "capiscio_hop"        // call proof
 	MetaNonce = "dev.touchmark/nonce" // a client's challenge to a server without HTTP
+
+	MetaPublishedNonce     = "capiscio_pop_nonce"      // the published challenge
+	MetaPublishedCreatedAt = "capiscio_pop_created_at" // Unix seconds
 )
 
 // Members of the `_meta` of a result.
@@ -22,6 +25,9 @@ const (
 	MetaServerBadge = "capiscio_server_badge"      // the badge of who answers
 	MetaServerProof = "dev.touchmark/server_proof" // the answer to MetaNonce
 	MetaEvidence    = "dev.touchmark/evidence"     // id and leaf hash of the call's record
+
+	MetaPublishedSignature = "capiscio_pop_signature" // the answer to MetaPublishedNonce
+	MetaPublishedSignedAt  = "capiscio_pop_signed_at" // Unix seconds; nothing covers it
 )
 
 // MetaMinTrustLevel is the member of a tool's `_meta` that holds the lowest
@@ -45,6 +51,7 @@ const (
 	HeaderServerBadge = "Capiscio-Server-Badge"
 	HeaderNonce       = "Touchmark-Nonce"
 	HeaderServerProof = "Touchmark-Server-Proof"
+	HeaderServerSPKI  = "Touchmark-Server-Spki" // of the certificate that the client sees
 )
 
 // DiscoveryPath is where a server's discovery document is.
@@ -57,6 +64,8 @@ const (
 	TypeServerProof = "touchmark-server-proof+jwt"
 	TypeRevocations = "touchmark-revocations+jwt"
 	TypePromise     = "touchmark-promise+jwt"
+
+	TypePublishedProof = "pop+jws" // of the published proof, which signs a nonce alone
 )
 
 // ContextEvidence precedes the bytes that an evidence signature covers.
