@@ -49,6 +49,7 @@ func agentCommand() *cli.Command {
 				Description: "EXAMPLE\n  touchmark agent enable --issuer https://registry.example --account-key-file admin.key did:web:agent.example",
 				Flags:       registryFlags(accountKeyFlag(), reasonFlag()), Action: func(ctx *cli.Context) error { return agentStatus(ctx, "/enable") },
 			},
+			agentGrantCommand(), agentWithdrawCommand(),
 		},
 	}
 }

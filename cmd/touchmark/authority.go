@@ -191,8 +191,11 @@ func withAuthority(ctx *cli.Context, act func(h *authorityHome, a *authority.Aut
 		return err
 	}
 	err = act(h, a)
-	if authority.IsNotFound(err) {
+	switch {
+	case authority.IsNotFound(err):
 		err = malformed(err)
+	case authority.IsConflict(err):
+		err = rejectedf("%w", err)
 	}
 	return errors.Join(err, a.Close())
 }

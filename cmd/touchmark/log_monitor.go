@@ -15,7 +15,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/touchmark-dev/touchmark/badge/authority"
-	"github.com/touchmark-dev/touchmark/did"
 	"github.com/touchmark-dev/touchmark/internal/strictjson"
 	"github.com/touchmark-dev/touchmark/translog"
 	"github.com/touchmark-dev/touchmark/translog/tlogclient"
@@ -29,16 +28,20 @@ const (
 
 func logMonitorCommand() *cli.Command {
 	return &cli.Command{
-		Name: "monitor", Usage: "find what an authority did for a DID in its issuance log",
+		Name: "monitor", Usage: "find what an authority did for a DID, or for a domain, in its issuance log",
 		Description: "It reads every entry, verified against a checkpoint that continues the last one, and tells what is about\n" +
-			"the DID, whether the log names it or a hash of it. It ends with exit code 1 once it has told a badge whose\n" +
-			"id is not in the file that --known names, one id a line: with no such file, any badge.\n\nEXAMPLES\n" +
+			"the DID, or about the domain and each did:web of it with any port and path, whether the log names them or\n" +
+			"hashes of them. It ends with exit code 1 once it has told a badge, or a grant of the domain, that is not in\n" +
+			"the file that --known names: by its id, or by the thumbprint of its key (see touchmark key show), which a\n" +
+			"log with hashed subjects does not have. With no such file that is any.\n\nEXAMPLES\n" +
 			"  touchmark log monitor --issuance did:web:agent.example --log https://registry.example/log --policy log.policy --known jtis\n" +
 			"  touchmark log monitor --issuance did:web:agent.example --log https://registry.example/log --policy log.policy \\\n" +
-			"      --once --state agent.checkpoint --proofs proofs --json",
+			"      --once --state agent.checkpoint --proofs proofs --json\n" +
+			"  touchmark log monitor --domain acme.com --log https://registry.example/log --policy log.policy --known keys",
 		Flags: logFlags(
 			&cli.StringFlag{Name: "issuance", Usage: "the `DID` to look for"},
-			&cli.PathFlag{Name: "known", Usage: "the ids of badges that are expected, one a line, in `FILE`"},
+			&cli.StringFlag{Name: "domain", Usage: "the domain `NAME` to look for"},
+			&cli.PathFlag{Name: "known", Usage: "the ids of badges and grants, and the thumbprints of keys, that are expected, one a line, in `FILE`"},
 			&cli.Uint64Flag{Name: "since", Usage: "begin with entry `INDEX`"},
 			&cli.PathFlag{Name: "state", Usage: "keep the last checkpoint in `FILE`, and begin after it"},
 			&cli.PathFlag{Name: "proofs", Usage: "write each entry found, and its proof for log verify, to `DIR`"},
@@ -55,18 +58,18 @@ type monitor struct {
 	ctx     *cli.Context
 	con     *console
 	client  *tlogclient.Client
-	subject did.DID
-	known   map[string]bool
+	about   subjects
+	known   map[string]bool      // ids, and thumbprints of keys
 	seen    *translog.Checkpoint // what was read so far; nil for nothing
 	since   uint64
-	unknown int // badges found that are not known
+	unknown int // badges and grants found that are not known
 }
 
 // A match is an entry about the subject.
 type match struct {
 	Index uint64 `json:"index"`
 	*authority.Entry
-	Known *bool `json:"known,omitempty"` // of a badge that was issued
+	Known *bool `json:"known,omitempty"` // of a badge or grant that was issued
 	text  []byte
 }
 
@@ -85,7 +88,7 @@ func logMonitor(ctx *cli.Context) error {
 			m.con.note("%v", err)
 		}
 		if m.unknown > 0 {
-			return hint(rejectedf("%d badges of %s are not among those that are known", m.unknown, m.subject),
+			return hint(rejectedf("%d badges or grants of %s are not among those that are known", m.unknown, m.about),
 				"if nobody of yours asked for them, report it to the authority, and have them revoked")
 		}
 		if ctx.Bool("once") {
@@ -100,13 +103,10 @@ func logMonitor(ctx *cli.Context) error {
 }
 
 func newMonitor(ctx *cli.Context) (*monitor, error) {
-	if err := required(ctx, "issuance"); err != nil {
-		return nil, err
-	}
 	m := &monitor{ctx: ctx, con: consoleOf(ctx), since: ctx.Uint64("since"), known: map[string]bool{}}
 	var err error
-	if m.subject, err = did.Parse(ctx.String("issuance")); err != nil {
-		return nil, malformed(err)
+	if m.about, err = readSubjects(ctx); err != nil {
+		return nil, err
 	}
 	if ctx.Duration("interval") < time.Second {
 		return nil, usagef("--interval %v is less than a second", ctx.Duration("interval"))
@@ -185,7 +185,7 @@ func (m *monitor) look(ctx context.Context) error {
 		var e authority.Entry
 		if err := strictjson.Unmarshal(text, &e); err != nil || e.Version != 1 || e.Type == "" {
 			unread = append(unread, index)
-		} else if m.concerns(&e) {
+		} else if m.about.has(&e) {
 			found = append(found, match{Index: index, Entry: &e, text: bytes.Clone(text)})
 		}
 		if len(found)+len(unread) > maxMatches {
@@ -204,26 +204,20 @@ func (m *monitor) look(ctx context.Context) error {
 	read := cp.Size() - m.since
 	m.seen, m.since = cp, cp.Size()
 	if len(unread) > 0 {
-		return undeterminedf("%d entries, from %d on, are in no form that is known here, and may be about %s", len(unread), unread[0], m.subject)
+		return undeterminedf("%d entries, from %d on, are in no form that is known here, and may be about %s", len(unread), unread[0], m.about)
 	}
-	m.con.note("%s: %d entries read, %d about %s", cp.Origin(), read, len(found), m.subject)
+	m.con.note("%s: %d entries read, %d about %s", cp.Origin(), read, len(found), m.about)
 	if name := m.ctx.Path("state"); name != "" && m.unknown == 0 {
 		return m.con.writeOutput(name, cp.Note(), modePublic, true)
 	}
 	return nil
 }
 
-// concerns reports whether an entry is about the subject, by name or by hash.
-func (m *monitor) concerns(e *authority.Entry) bool {
-	subject := m.subject.String()
-	return e.Subject == subject || e.SubjectHash != "" && e.SubjectHash == authority.SubjectHash(e.Issuer, subject)
-}
-
 // tell prints an entry, and writes its proof.
 func (m *monitor) tell(ctx context.Context, cp *translog.Checkpoint, f *match) error {
 	text := fmt.Sprintf("%d  %s  %s  %s", f.Index, f.Time, f.Type, f.ID)
-	if f.Type == authority.EntryBadgeIssued {
-		known := m.known[f.ID]
+	if f.Type == authority.EntryBadgeIssued || f.Type == authority.EntryGrantIssued {
+		known := m.known[f.ID] || f.Key != "" && m.known[f.Key]
 		if f.Known = &known; !known {
 			m.unknown++
 			text += "  NOT KNOWN"

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -86,7 +87,7 @@ func newTestMonitor(t *testing.T, l *issuanceLog, args ...string) (*monitor, *by
 		t.Fatal(err)
 	}
 	return &monitor{
-		ctx: cli.NewContext(newApp(con), set, nil), con: con, subject: did.MustParse("did:web:agent.example"),
+		ctx: cli.NewContext(newApp(con), set, nil), con: con, about: oneSubject{did.MustParse("did:web:agent.example")},
 		client: tlogclient.New(tlogclient.Dir(l.dir), l.log.Policy()), known: map[string]bool{"known": true},
 	}, out
 }
@@ -156,5 +157,53 @@ func TestMonitorRefusesForgery(t *testing.T) {
 	m, out := newTestMonitor(t, l)
 	if err := m.look(t.Context()); codeOf(err) != exitRejected || out.Len() > 0 {
 		t.Errorf("%v, told %q", err, out)
+	}
+}
+
+// A monitor of a domain finds its DIDs with any port and path, grants, and their
+// hashes, and nothing of domains beside, below or above it.
+func TestMonitorOfDomain(t *testing.T) {
+	const issuer = "https://registry.example"
+	hash := func(name string) string { return authority.SubjectHash(issuer, name) }
+	about := &domainSubjects{name: "acme.com", hashes: map[string]map[string]bool{}}
+	for _, e := range []*authority.Entry{
+		{Subject: "did:web:acme.com"}, {Subject: "did:web:acme.com%3A8443"}, {Subject: "did:web:acme.com%3a8443:agents:ada"},
+		{Subject: "did:web:acme.com:agents:ada"}, {Subject: "did:web:registry.example:agents:ada", Domain: "acme.com"},
+		{HostHash: hash("acme.com")}, {HostHash: hash("acme.com:8443")}, {HostHash: hash("acme.com:65535")},
+		{HostHash: hash("registry.example"), DomainHash: hash("acme.com")}, {DomainHash: hash("acme.com")},
+	} {
+		if e.Issuer = issuer; !about.has(e) {
+			t.Errorf("not found: %+v", e)
+		}
+	}
+	for _, e := range []*authority.Entry{
+		{}, {Subject: "did:web:acme.com.example"}, {Subject: "did:web:xacme.com"}, {Subject: "did:web:x.acme.com"},
+		{Subject: "did:web:com"}, {Subject: "did:key:acme.com"}, {Domain: "x.acme.com"}, {HostHash: hash("x.acme.com")},
+		{HostHash: authority.SubjectHash("https://other.example", "acme.com")}, {SubjectHash: hash("acme.com")},
+	} {
+		if e.Issuer = issuer; about.has(e) {
+			t.Errorf("found: %+v", e)
+		}
+	}
+	for i := range 3 * maxIssuers {
+		about.has(&authority.Entry{Issuer: "https://i" + strconv.Itoa(i) + ".example", HostHash: "x"})
+	}
+	if len(about.hashes) > maxIssuers {
+		t.Errorf("hashes for %d issuers", len(about.hashes))
+	}
+}
+
+// A badge or grant is known by its id, or by its key; who looks for one DID is
+// told of grants that are not, too.
+func TestMonitorKnowsKeys(t *testing.T) {
+	l := newIssuanceLog(t)
+	byKey, stranger := issuedEntry("a", "did:web:agent.example"), issuedEntry("b", "did:web:agent.example")
+	byKey.Key, stranger.Key = "known", "other"
+	grant := &authority.Entry{Version: 1, Type: authority.EntryGrantIssued, ID: "c", Issuer: byKey.Issuer, Domain: "agent.example", Key: "other", By: "k"}
+	l.add(byKey, stranger, grant)
+	m, out := newTestMonitor(t, l)
+	m.about = &domainSubjects{name: "agent.example", hashes: map[string]map[string]bool{}}
+	if err := m.look(t.Context()); err != nil || m.unknown != 2 {
+		t.Errorf("%v, %d unknown: %s", err, m.unknown, out)
 	}
 }

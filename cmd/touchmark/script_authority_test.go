@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -25,7 +26,8 @@ import (
 
 // front takes a port of localhost for as long as the script runs, so that an
 // authority can be named before it is there. It sets PORT and ORIGIN, and writes
-// cert.pem and cert.key. `forward ADDR` then passes connections on, as they are.
+// cert.pem and cert.key. `forward ADDR` then passes connections on, as they are,
+// and `forward plain ADDR` what TLS is taken off, as a proxy does.
 func front(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 0 {
 		ts.Fatalf("usage: front")
@@ -37,13 +39,17 @@ func front(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Setenv("PORT", port)
 	ts.Setenv("ORIGIN", "https://localhost:"+port)
-	writeCertificate(ts)
-	var target atomic.Pointer[string]
+	pair := writeCertificate(ts)
+	var target, plain atomic.Pointer[string]
 	ts.SetCmd("forward", func(ts *testscript.TestScript, neg bool, args []string) {
-		if neg || len(args) != 1 {
-			ts.Fatalf("usage: forward ADDR")
+		switch {
+		case !neg && len(args) == 1:
+			target.Store(&args[0])
+		case !neg && len(args) == 2 && args[0] == "plain":
+			plain.Store(&args[1])
+		default:
+			ts.Fatalf("usage: forward [plain] ADDR")
 		}
-		target.Store(&args[0])
 	})
 	go func() {
 		for {
@@ -51,7 +57,11 @@ func front(ts *testscript.TestScript, neg bool, args []string) {
 			if err != nil {
 				return
 			}
-			go relay(conn, target.Load())
+			if to := plain.Load(); to != nil {
+				go relay(tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13}), to)
+			} else {
+				go relay(conn, target.Load())
+			}
 		}
 	}()
 }
@@ -77,11 +87,14 @@ func relay(conn net.Conn, target *string) {
 }
 
 // writeCertificate writes cert.pem and cert.key.
-func writeCertificate(ts *testscript.TestScript) {
+func writeCertificate(ts *testscript.TestScript) tls.Certificate {
 	cert, key, err := newCertificate()
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs("cert.pem"), cert, 0o600))
 	ts.Check(os.WriteFile(ts.MkAbs("cert.key"), key, 0o600))
+	pair, err := tls.X509KeyPair(cert, key)
+	ts.Check(err)
+	return pair
 }
 
 func makeCertificate(t *testing.T) (cert, key []byte) {

@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -187,8 +188,9 @@ func notesGuard(ts *testscript.TestScript, id *guarded.Identity, dir, rules, age
 }
 
 // start runs touchmark in the background until the script is over, and waits for
-// what it says on standard error: start VAR REGEXP ARG... puts what the group in
-// REGEXP matches into VAR. `stop` then ends it as a shell would.
+// what it says on standard error, which goes to the file VAR.log: start VAR
+// REGEXP ARG... puts what the group in REGEXP matches into VAR. `stop` then ends
+// it as a shell would, and so does `stop-VAR` when another one was started since.
 func start(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: start VAR REGEXP ARG...")
@@ -200,6 +202,8 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	out, err := cmd.StderrPipe()
 	ts.Check(err)
+	log, err := os.OpenFile(ts.MkAbs(args[0]+".log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	ts.Check(err)
 	ts.Check(cmd.Start())
 	ended := false
 	var drained chan struct{} // what it says later is read, or it would stand still when the pipe is full
@@ -209,17 +213,19 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 		if drained != nil {
 			<-drained
 		} else {
-			_, _ = io.Copy(io.Discard, out)
+			_, _ = io.Copy(log, out)
 		}
-		return cmd.Wait()
+		return errors.Join(cmd.Wait(), log.Close())
 	}
 	ts.Defer(func() {
 		if !ended {
 			_ = end(os.Kill)
 		}
 	})
-	ts.SetCmd("stop", func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(end(syscall.SIGTERM)) })
-	said := bufio.NewScanner(out)
+	stop := func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(end(syscall.SIGTERM)) }
+	ts.SetCmd("stop", stop)
+	ts.SetCmd("stop-"+args[0], stop)
+	said := bufio.NewScanner(io.TeeReader(out, log))
 	pattern := regexp.MustCompile(args[1])
 	for said.Scan() {
 		if found := pattern.FindStringSubmatch(said.Text()); len(found) == 2 {
@@ -227,7 +233,7 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 			drained = make(chan struct{})
 			go func() {
 				defer close(drained)
-				_, _ = io.Copy(io.Discard, out)
+				_, _ = io.Copy(log, out)
 			}()
 			return
 		}

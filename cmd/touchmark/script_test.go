@@ -29,26 +29,35 @@ func TestMain(m *testing.M) {
 
 // The command as its users run it: testdata has one script for each command.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:                "testdata",
-		RequireUniqueNames: true,
-		Setup: func(env *testscript.Env) error {
-			env.Setenv("GORACE", "atexit_sleep_ms=0") // or each of hundreds of processes ends a second late
-			return nil
-		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits":  exits,
-			"mode":   mode,
-			"json":   jsonCommand,
-			"jwks":   jwks,
-			"let":    let,
-			"listen": listen,
-			"start":  start,
-			"front":  front,
-			"keep":   keep,
-			"until":  until,
-		},
-	})
+	testscript.Run(t, scripts(testscript.Params{Dir: "testdata"}))
+}
+
+// scripts completes what says which scripts to run by the commands that they
+// have.
+func scripts(p testscript.Params) testscript.Params {
+	setup := p.Setup
+	p.RequireUniqueNames = true
+	p.Setup = func(env *testscript.Env) error {
+		env.Setenv("GORACE", "atexit_sleep_ms=0") // or each of hundreds of processes ends a second late
+		if setup != nil {
+			return setup(env)
+		}
+		return nil
+	}
+	p.Cmds = map[string]func(ts *testscript.TestScript, neg bool, args []string){
+		"exits":  exits,
+		"mode":   mode,
+		"json":   jsonCommand,
+		"jwks":   jwks,
+		"let":    let,
+		"listen": listen,
+		"start":  start,
+		"front":  front,
+		"keep":   keep,
+		"until":  until,
+		"hides":  hides,
+	}
+	return p
 }
 
 // exits runs touchmark and wants an exit code: exits 3 badge verify ...
