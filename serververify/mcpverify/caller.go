@@ -76,7 +76,9 @@ func (e *SignError) Unwrap() error { return e.err }
 const codeNotSent = -32005
 
 // Is reports whether target is the SDK's error for a message that was not sent.
-func (e *SignError) Is(target error) bool {
+func (e *SignError) Is(target error) bool { return isNotSent(target) }
+
+func isNotSent(target error) bool {
 	w, ok := target.(*jsonrpc.Error)
 	return ok && w != nil && w.Code == codeNotSent
 }

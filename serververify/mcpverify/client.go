@@ -3,11 +3,9 @@ package mcpverify
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
-	"github.com/touchmark-dev/touchmark/internal/mcpwire"
 	"github.com/touchmark-dev/touchmark/serververify"
 )
 
@@ -28,10 +26,8 @@ type Client struct {
 	verifier *serververify.Verifier
 }
 
-// NewClient returns a Client that connects c. It adds a middleware to c, which
-// does nothing on sessions that are made without the Client.
+// NewClient returns a Client that connects c.
 func NewClient(c *mcp.Client, v *serververify.Verifier) *Client {
-	c.AddSendingMiddleware(checkInBand)
 	return &Client{client: c, verifier: v}
 }
 
@@ -39,22 +35,45 @@ func NewClient(c *mcp.Client, v *serververify.Verifier) *Client {
 // `_meta` must not name another server than its connection does. The error is
 // that of [serververify.Verifier.Verify], or says why the session failed.
 func (c *Client) ConnectHTTP(ctx context.Context, endpoint string, opts *mcp.ClientSessionOptions) (*mcp.ClientSession, *serververify.Server, error) {
-	srv, err := c.verifier.Verify(ctx, endpoint)
+	t, err := verifyHTTP(ctx, c.verifier, endpoint, c.Caller)
 	if err != nil {
 		return nil, nil, err
 	}
-	t := &mcp.StreamableClientTransport{Endpoint: endpoint, HTTPClient: srv.Client()}
-	if c.Caller != nil {
-		if err := c.Caller.checkFor(srv); err != nil {
-			return nil, nil, err
+	session, err := c.client.Connect(ctx, withTools(t, c.Tools, func() *serververify.Server { return t.server }), opts)
+	if failure := t.failure(); failure != nil {
+		err = failure // the SDK reports a lost connection
+	}
+	if err != nil {
+		if session != nil {
+			session.Close()
 		}
-		t.HTTPClient = c.Caller.httpClient(t.HTTPClient, srv.DID)
-	}
-	session, err := c.client.Connect(context.WithValue(ctx, expectedKey{}, srv), t, opts)
-	if err != nil {
 		return nil, nil, err
 	}
-	return session, srv, nil
+	return session, t.server, nil
+}
+
+// verifyHTTP verifies the server at endpoint and returns the transport to it.
+func verifyHTTP(ctx context.Context, v *serververify.Verifier, endpoint string, caller *Caller) (*httpTransport, error) {
+	srv, err := v.Verify(ctx, endpoint)
+	if err != nil {
+		return nil, err
+	}
+	t := &httpTransport{endpoint: endpoint, client: srv.Client(), server: srv, maxBytes: DefaultMaxMessageBytes}
+	if caller != nil {
+		if err := caller.checkFor(srv); err != nil {
+			return nil, err
+		}
+		t.client = caller.httpClient(t.client, srv.DID)
+	}
+	return t, nil
+}
+
+// withTools puts a judge of tools, if there is one, over t.
+func withTools(t mcp.Transport, checker ToolChecker, server func() *serververify.Server) mcp.Transport {
+	if checker == nil {
+		return t
+	}
+	return &toolsTransport{t, checker, server}
 }
 
 // ConnectStdio begins a session with the server at the other end of t, which
@@ -64,7 +83,7 @@ func (c *Client) ConnectHTTP(ctx context.Context, endpoint string, opts *mcp.Cli
 // [*serververify.UndeterminedError], or says why the session failed.
 func (c *Client) ConnectStdio(ctx context.Context, t mcp.Transport, opts *mcp.ClientSessionOptions) (*mcp.ClientSession, *serververify.Server, error) {
 	vt := &Transport{Transport: t, Verifier: c.verifier, Caller: c.Caller}
-	session, err := c.client.Connect(ctx, vt, opts)
+	session, err := c.client.Connect(ctx, withTools(vt, c.Tools, vt.Server), opts)
 	if failure := vt.failure(); failure != nil {
 		err = failure // the SDK reports a lost connection
 	}
@@ -77,40 +96,8 @@ func (c *Client) ConnectStdio(ctx context.Context, t mcp.Transport, opts *mcp.Cl
 	return session, vt.Server(), nil
 }
 
-// expectedKey is the key of the *serververify.Server that a context expects in
-// the results of the handshake.
-type expectedKey struct{}
-
-// checkInBand holds what a server says in its `_meta` to what it proved on its
-// connection.
-func checkInBand(next mcp.MethodHandler) mcp.MethodHandler {
-	return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
-		res, err := next(ctx, method, req)
-		srv, ok := ctx.Value(expectedKey{}).(*serververify.Server)
-		if err != nil || !ok {
-			return res, err
-		}
-		var meta mcp.Meta
-		switch r := res.(type) {
-		case *mcp.InitializeResult:
-			meta = r.Meta
-		case *mcp.DiscoverResult:
-			meta = r.Meta
-		default:
-			return res, nil
-		}
-		if named, ok := meta[mcpwire.MetaServerDID]; ok && named != srv.DID.String() {
-			return nil, anotherServer(srv, fmt.Sprintf("its _meta names %.200q", fmt.Sprint(named)))
-		}
-		return res, nil
-	}
-}
-
 func anotherServer(srv *serververify.Server, reason string) error {
-	return &serververify.UntrustedError{
-		Code: serververify.CodeDIDMismatch, State: serververify.StateDeclared, DID: srv.DID, Reason: reason,
-		BadgeValid: true, BadgeID: srv.BadgeID, Level: srv.Level,
-	}
+	return srv.Refuse(serververify.CodeDIDMismatch, "%s", reason)
 }
 
 // errUnverified reports a message that was not sent.

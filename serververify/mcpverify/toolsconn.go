@@ -1,0 +1,259 @@
+package mcpverify
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/touchmark-dev/touchmark/serververify"
+)
+
+// A toolsTransport puts a judge of tools over a transport that verifies its
+// server.
+type toolsTransport struct {
+	mcp.Transport
+	checker ToolChecker
+	server  func() *serververify.Server
+}
+
+// Connect implements [mcp.Transport].
+func (t *toolsTransport) Connect(ctx context.Context) (mcp.Connection, error) {
+	inner, err := t.Transport.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return newToolsConn(ctx, inner, t.checker, t.server), nil
+}
+
+// A toolsConn asks the server for its tools before the session calls one, and
+// gives the session the list that was judged.
+type toolsConn struct {
+	mcp.Connection
+	checker ToolChecker
+	server  func() *serververify.Server
+	ctx     context.Context
+	cancel  context.CancelFunc
+	arrived chan arrival  // for the session
+	lost    chan struct{} // closed when there is nothing more to read
+	reading chan struct{} // holds a token while the list is read
+
+	mu      sync.Mutex // guards what follows
+	list    *toolList  // that was accepted; nil before, and when it has changed
+	changes int        // that the server announced
+	asked   int
+	waiting map[jsonrpc.ID]chan<- *jsonrpc.Response
+}
+
+type arrival struct {
+	msg jsonrpc.Message
+	err error
+}
+
+func newToolsConn(ctx context.Context, inner mcp.Connection, checker ToolChecker, server func() *serververify.Server) *toolsConn {
+	c := &toolsConn{
+		Connection: inner, checker: checker, server: server,
+		arrived: make(chan arrival), lost: make(chan struct{}), reading: make(chan struct{}, 1),
+		waiting: make(map[jsonrpc.ID]chan<- *jsonrpc.Response),
+	}
+	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	go c.pump()
+	return c
+}
+
+// pump reads what the server says, and keeps the answers to this connection's
+// own requests.
+func (c *toolsConn) pump() {
+	defer close(c.lost)
+	for {
+		msg, err := c.Connection.Read(c.ctx)
+		if err == nil && c.keep(msg) {
+			continue
+		}
+		c.deliver(arrival{msg, err})
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (c *toolsConn) deliver(a arrival) {
+	select {
+	case c.arrived <- a:
+	case <-c.ctx.Done():
+	}
+}
+
+func (c *toolsConn) keep(msg jsonrpc.Message) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch msg := msg.(type) {
+	case *jsonrpc.Request:
+		if msg.Method == methodToolsChanged {
+			c.list = nil
+			c.changes++
+		}
+	case *jsonrpc.Response:
+		if w := c.waiting[msg.ID]; w != nil {
+			delete(c.waiting, msg.ID)
+			w <- msg // buffered
+			return true
+		}
+	}
+	return false
+}
+
+// Read implements [mcp.Connection].
+func (c *toolsConn) Read(ctx context.Context) (jsonrpc.Message, error) {
+	select {
+	case a := <-c.arrived:
+		return a.msg, a.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-c.ctx.Done():
+		return nil, io.EOF
+	}
+}
+
+// Close implements [mcp.Connection].
+func (c *toolsConn) Close() error {
+	c.cancel()
+	return c.Connection.Close()
+}
+
+// Write implements [mcp.Connection].
+func (c *toolsConn) Write(ctx context.Context, msg jsonrpc.Message) error {
+	req, ok := msg.(*jsonrpc.Request)
+	if !ok || !req.IsCall() {
+		return c.Connection.Write(ctx, msg)
+	}
+	switch req.Method {
+	case methodToolsList:
+		return c.answerList(ctx, req)
+	case methodToolsCall:
+		if err := c.allow(ctx, req); err != nil {
+			return &notSentError{err}
+		}
+	}
+	return c.Connection.Write(ctx, msg)
+}
+
+// answerList gives the session the server's list of tools, read and judged now.
+func (c *toolsConn) answerList(ctx context.Context, req *jsonrpc.Request) error {
+	resp := &jsonrpc.Response{ID: req.ID}
+	if cursor := listCursor(req.Params); cursor != "" {
+		resp.Error = &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: fmt.Sprintf("no page %.100q: the list has one", cursor)}
+	} else {
+		list, err := c.read(ctx, req.Params, false)
+		var wire *jsonrpc.Error
+		switch {
+		case errors.As(err, &wire):
+			resp.Error = wire // the server's own answer
+		case err != nil:
+			return &notSentError{err}
+		default:
+			resp.Result = list.result()
+		}
+	}
+	go c.deliver(arrival{msg: resp})
+	return nil
+}
+
+// allow refuses the call of a tool that is not on the list that was accepted.
+func (c *toolsConn) allow(ctx context.Context, req *jsonrpc.Request) error {
+	var p struct {
+		Name string `json:"name"`
+	}
+	if err := json.Unmarshal(req.Params, &p); err != nil {
+		return fmt.Errorf("mcpverify: params of %q: %w", req.Method, err)
+	}
+	list, err := c.read(ctx, req.Params, true)
+	if err != nil {
+		return err
+	}
+	if !list.names[p.Name] {
+		return c.server().Refuse(serververify.CodeToolsChanged, "%.200q is not on the list of tools that was judged", p.Name)
+	}
+	return nil
+}
+
+// read returns the list that the server has now, judged; kept says that one
+// that was accepted before and that nobody said has changed will do. params are
+// those of the request that asks.
+func (c *toolsConn) read(ctx context.Context, params json.RawMessage, kept bool) (*toolList, error) {
+	ctx, cancel := context.WithTimeout(ctx, toolsTimeout)
+	defer cancel()
+	select {
+	case c.reading <- struct{}{}:
+		defer func() { <-c.reading }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	for range maxToolReads {
+		c.mu.Lock()
+		list, changes := c.list, c.changes
+		c.mu.Unlock()
+		if kept && list != nil {
+			return list, nil
+		}
+		list, err := readTools(params, func(p json.RawMessage) (json.RawMessage, error) { return c.ask(ctx, p) })
+		if err == nil {
+			err = c.checker.CheckTools(ctx, c.server(), list.array())
+		}
+		c.mu.Lock()
+		same := c.changes == changes
+		if c.list = nil; err == nil && same {
+			c.list = list
+		}
+		c.mu.Unlock()
+		if err != nil || same {
+			return list, err
+		}
+	}
+	return nil, &serververify.UndeterminedError{Reason: "its list of tools changes while it is read", DID: c.server().DID}
+}
+
+// ask asks the server for a page of its list.
+func (c *toolsConn) ask(ctx context.Context, params json.RawMessage) (json.RawMessage, error) {
+	c.mu.Lock()
+	c.asked++
+	id, err := jsonrpc.MakeID(fmt.Sprintf("touchmark-tools-%d", c.asked))
+	if err != nil {
+		panic("mcpverify: internal error: a string is no id")
+	}
+	answer := make(chan *jsonrpc.Response, 1)
+	c.waiting[id] = answer
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.waiting, id)
+	}()
+	if err := c.Connection.Write(ctx, &jsonrpc.Request{ID: id, Method: methodToolsList, Params: params}); err != nil {
+		return nil, err
+	}
+	select {
+	case resp := <-answer:
+		return resp.Result, resp.Error
+	case <-c.lost:
+		return nil, &serververify.UndeterminedError{Reason: "the connection was lost while its tools were listed", DID: c.server().DID}
+	case <-ctx.Done():
+		return nil, &serververify.UndeterminedError{Reason: "its tools were not listed: " + ctx.Err().Error(), DID: c.server().DID}
+	}
+}
+
+// A notSentError says why a request was not sent. The session goes on.
+type notSentError struct{ err error }
+
+func (e *notSentError) Error() string { return e.err.Error() }
+
+// Unwrap returns the cause.
+func (e *notSentError) Unwrap() error { return e.err }
+
+// Is reports whether target is the SDK's error for a message that was not sent.
+func (e *notSentError) Is(target error) bool { return isNotSent(target) }
