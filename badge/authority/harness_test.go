@@ -121,9 +121,10 @@ type bed struct {
 	docs    *documents
 	log     *translogtest.Log
 	handler http.Handler
-	account string // of issueKey
-	issue   string // account key
-	admin   string // account key
+	account string           // of issueKey
+	issue   string           // account key
+	admin   string           // account key
+	server  *httptest.Server // nil: requests go to handler
 }
 
 // newBed makes an authority of its own database with an account, an administrator and a signing key.
@@ -230,10 +231,31 @@ func (b *bed) request(method, path string, body any) *http.Request {
 	return r
 }
 
+// listen has requests go over loopback from now on, on kept connections.
+func (b *bed) listen() {
+	b.server = httptest.NewServer(b.handler)
+	b.server.Client().Transport.(*http.Transport).MaxIdleConnsPerHost = 1 << 10
+	b.t.Cleanup(b.server.Close)
+}
+
 func (b *bed) do(r *http.Request) *reply {
+	if b.server != nil {
+		return b.over(r)
+	}
 	w := httptest.NewRecorder()
 	b.handler.ServeHTTP(w, r)
 	return &reply{b.t, w.Code, w.Header(), w.Body.Bytes()}
+}
+
+func (b *bed) over(r *http.Request) *reply {
+	to, err := url.Parse(b.server.URL + r.URL.RequestURI())
+	must(b.t, err)
+	r.URL, r.RequestURI = to, ""
+	w, err := b.server.Client().Do(r)
+	must(b.t, err)
+	body, err := io.ReadAll(w.Body)
+	must(b.t, errors.Join(err, w.Body.Close()))
+	return &reply{b.t, w.StatusCode, w.Header, body}
 }
 
 // ok reads a successful answer into v.

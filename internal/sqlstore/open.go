@@ -25,6 +25,10 @@ type DB struct {
 	read    *sql.DB  // PostgreSQL: the same as write
 	writer  *writer  // SQLite: has the one connection of write
 	queries sync.Map // from a query to its text in the dialect; as many as the program has
+	stmts   sync.Map // SQLite: from a query to a *sql.Stmt of read
+
+	closing sync.Once
+	closed  error
 }
 
 // Open opens the database at url, makes it if it is a file that does not exist, and applies the migrations that it
@@ -67,8 +71,13 @@ func (db *DB) Dialect() Dialect { return db.dialect }
 // Ping returns nil when the database answers.
 func (db *DB) Ping(ctx context.Context) error { return db.read.PingContext(ctx) }
 
-// Close releases the connections. It must be called once, when no transaction is under way.
+// Close releases the connections, when no transaction is under way. A second call does nothing.
 func (db *DB) Close() error {
+	db.closing.Do(func() { db.closed = db.close() })
+	return db.closed
+}
+
+func (db *DB) close() error {
 	if db.read == db.write {
 		return db.write.Close()
 	}
@@ -76,5 +85,9 @@ func (db *DB) Close() error {
 	if db.writer != nil {
 		err = db.writer.close()
 	}
+	db.stmts.Range(func(_, stmt any) bool {
+		err = errors.Join(err, stmt.(*sql.Stmt).Close())
+		return true
+	})
 	return errors.Join(err, db.read.Close(), db.write.Close())
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"strconv"
 	"strings"
 	"time"
 
@@ -125,60 +124,20 @@ func (tx *Tx) Lock(ctx context.Context, name string) error {
 	return tx.lock(ctx, "SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", name)
 }
 
-// LockShared is like Lock, but others can have the name by LockShared at the same time.
-func (tx *Tx) LockShared(ctx context.Context, name string) error {
-	return tx.lock(ctx, "SELECT pg_advisory_xact_lock_shared(hashtextextended(?, 0))", name)
+// LockShared is like Lock, but others can have the names by LockShared at the same time.
+func (tx *Tx) LockShared(ctx context.Context, names ...string) error {
+	const one = ", pg_advisory_xact_lock_shared(hashtextextended(?, 0))"
+	args := make([]any, len(names))
+	for i, name := range names {
+		args[i] = name
+	}
+	return tx.lock(ctx, "SELECT "+strings.Repeat(one, len(names))[len(", "):], args...)
 }
 
-func (tx *Tx) lock(ctx context.Context, query, name string) error {
+func (tx *Tx) lock(ctx context.Context, query string, args ...any) error {
 	if tx.db.dialect == SQLite {
 		return nil
 	}
-	_, err := tx.Exec(ctx, query, name)
+	_, err := tx.Exec(ctx, query, args...)
 	return err
-}
-
-// Row runs a query for one row outside of any transaction.
-func (db *DB) Row(ctx context.Context, query string, args ...any) *sql.Row {
-	return db.read.QueryRowContext(ctx, db.text(query), args...)
-}
-
-// Rows runs a query outside of any transaction.
-func (db *DB) Rows(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return db.read.QueryContext(ctx, db.text(query), args...)
-}
-
-// text returns a query in the dialect.
-func (db *DB) text(query string) string {
-	if text, ok := db.queries.Load(query); ok {
-		return text.(string)
-	}
-	text := translate(db.dialect, query)
-	db.queries.Store(query, text)
-	return text
-}
-
-// translate numbers the placeholders for PostgreSQL, and drops the locking clause for SQLite. Literals in quotes may
-// contain a question mark.
-func translate(d Dialect, query string) string {
-	if d == SQLite {
-		for _, clause := range []string{" FOR UPDATE", " FOR NO KEY UPDATE", " FOR SHARE"} {
-			query = strings.TrimSuffix(query, clause)
-		}
-		return query
-	}
-	var b strings.Builder
-	quoted, n := false, 0
-	for _, r := range query {
-		switch {
-		case r == '\'':
-			quoted = !quoted
-		case r == '?' && !quoted:
-			n++
-			b.WriteString("$" + strconv.Itoa(n))
-			continue
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
 }

@@ -53,7 +53,7 @@ func (s *Store) DisableAccount(ctx context.Context, id string, act Act) error {
 // EnableAccount ends what DisableAccount began: ErrNotFound, ErrConflict (not disabled).
 func (s *Store) EnableAccount(ctx context.Context, id string, act Act) error {
 	return s.act(ctx, act, func(tx *sqlstore.Tx) error {
-		if err := tx.Lock(ctx, "account "+id); err != nil {
+		if err := tx.Lock(ctx, accountLock(id)); err != nil {
 			return err
 		}
 		disabled, err := accountDisabled(ctx, tx, id)
@@ -74,9 +74,12 @@ func accountDisabled(ctx context.Context, tx *sqlstore.Tx, id string) (at time.T
 	return at, found("account", id, err)
 }
 
+// accountLock is the name that who acts for an account shares, and who changes it has alone.
+func accountLock(id string) string { return "account " + id }
+
 // lockAccount has an active account for this transaction alone.
 func lockAccount(ctx context.Context, tx *sqlstore.Tx, id string) error {
-	if err := tx.Lock(ctx, "account "+id); err != nil {
+	if err := tx.Lock(ctx, accountLock(id)); err != nil {
 		return err
 	}
 	return requireAccount(ctx, tx, id)
@@ -84,7 +87,7 @@ func lockAccount(ctx context.Context, tx *sqlstore.Tx, id string) error {
 
 // holdAccount makes sure that an account stays active until the transaction ends.
 func holdAccount(ctx context.Context, tx *sqlstore.Tx, id string) error {
-	if err := tx.LockShared(ctx, "account "+id); err != nil {
+	if err := tx.LockShared(ctx, accountLock(id)); err != nil {
 		return err
 	}
 	return requireAccount(ctx, tx, id)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"time"
 
@@ -60,8 +61,12 @@ func requireAgentKey(ctx context.Context, tx *sqlstore.Tx, did, id string) error
 }
 
 const agentColumns = `SELECT a.did, a.kind, a.account_id, a.key_id, a.hosted_name, a.level, a.level_reason, a.level_by,
-	a.domain, a.status, a.status_reason, a.status_at, a.created_at, a.updated_at, k.public_key
-	FROM agents a JOIN agent_keys k ON k.did = a.did AND k.id = a.key_id `
+	a.domain, a.status, a.status_reason, a.status_at, a.created_at, a.updated_at, k.public_key`
+
+const (
+	agentTables  = ` FROM agents a JOIN agent_keys k ON `
+	agentWithKey = agentColumns + agentTables + `k.did = a.did AND k.id = a.key_id `
+)
 
 func scanAgent(row scanner, a *Agent) error {
 	var key string
@@ -69,13 +74,6 @@ func scanAgent(row scanner, a *Agent) error {
 		&a.LevelBy, sqlstore.String(&a.Domain), &a.Status, &a.StatusReason, sqlstore.Time(&a.StatusAt),
 		sqlstore.Time(&a.CreatedAt), sqlstore.Time(&a.UpdatedAt), &key)
 	a.PublicKey = []byte(key)
-	return err
-}
-
-func scanAgentKey(row scanner, k *AgentKey) error {
-	var key string
-	err := row.Scan(&k.ID, &key, sqlstore.Time(&k.CreatedAt))
-	k.PublicKey = []byte(key)
 	return err
 }
 
@@ -89,32 +87,45 @@ func (s *Store) HostedAgent(ctx context.Context, kind, name string) (*Agent, err
 	return s.agent(ctx, name, `WHERE a.kind = ? AND a.hosted_name = ?`, kind, name)
 }
 
+// agent reads an agent with all its keys, in one query.
 func (s *Store) agent(ctx context.Context, id, where string, args ...any) (*Agent, error) {
+	rows, err := s.db.Rows(ctx, agentColumns+`, k.id, k.created_at`+agentTables+`k.did = a.did `+where+
+		` ORDER BY k.created_at, k.id`, args...)
 	var a Agent
-	err := s.db.View(ctx, func(tx *sqlstore.Tx) error {
-		a = Agent{}
-		if err := scanAgent(tx.Row(ctx, agentColumns+where, args...), &a); err != nil {
-			return found("agent", id, err)
+	var used []byte
+	keys, err := collect(rows, err, func(row scanner, k *AgentKey) error {
+		err := scanAgent(withMore{row, []any{&k.ID, sqlstore.Time(&k.CreatedAt)}}, &a)
+		if k.PublicKey = a.PublicKey; k.ID == a.KeyID {
+			used = a.PublicKey
 		}
-		rows, err := tx.Rows(ctx, `SELECT id, public_key, created_at FROM agent_keys WHERE did = ?
-			ORDER BY created_at, id`, a.DID)
-		a.Keys, err = collect(rows, err, scanAgentKey)
 		return err
 	})
-	if err != nil {
-		return nil, err
+	if err == nil && len(keys) == 0 {
+		err = sql.ErrNoRows
 	}
+	if err != nil {
+		return nil, found("agent", id, err)
+	}
+	a.Keys, a.PublicKey = keys, used
 	return &a, nil
 }
+
+// withMore is a row with more columns than its reader knows.
+type withMore struct {
+	scanner
+	more []any
+}
+
+func (w withMore) Scan(dest ...any) error { return w.scanner.Scan(append(dest, w.more...)...) }
 
 // Agents returns at most limit agents, in the order of their DIDs, after the DID after; of one account unless
 // account is empty. Their Keys are not filled in.
 func (s *Store) Agents(ctx context.Context, account, after string, limit int) ([]Agent, error) {
 	if account == "" {
-		rows, err := s.db.Rows(ctx, agentColumns+`WHERE a.did > ? ORDER BY a.did LIMIT ?`, after, limit)
+		rows, err := s.db.Rows(ctx, agentWithKey+`WHERE a.did > ? ORDER BY a.did LIMIT ?`, after, limit)
 		return collect(rows, err, scanAgent)
 	}
-	rows, err := s.db.Rows(ctx, agentColumns+`WHERE a.account_id = ? AND a.did > ? ORDER BY a.did LIMIT ?`,
+	rows, err := s.db.Rows(ctx, agentWithKey+`WHERE a.account_id = ? AND a.did > ? ORDER BY a.did LIMIT ?`,
 		account, after, limit)
 	return collect(rows, err, scanAgent)
 }

@@ -66,7 +66,7 @@ func (s *Store) WithdrawCAKey(ctx context.Context, id, reason string, act Act) e
 
 // lockCAKey waits for the issuances with a key, and keeps new ones waiting.
 func lockCAKey(ctx context.Context, tx *sqlstore.Tx, id string) (retired, withdrawn time.Time, err error) {
-	if err := tx.Lock(ctx, "signing key "+id); err != nil {
+	if err := tx.Lock(ctx, keyLock(id)); err != nil {
 		return retired, withdrawn, err
 	}
 	err = tx.Row(ctx, `SELECT retired_at, withdrawn_at FROM ca_keys WHERE id = ?`, id).
@@ -74,21 +74,5 @@ func lockCAKey(ctx context.Context, tx *sqlstore.Tx, id string) (retired, withdr
 	return retired, withdrawn, found("signing key", id, err)
 }
 
-// holdCAKey makes sure that a key may sign until the transaction ends.
-func holdCAKey(ctx context.Context, tx *sqlstore.Tx, id string, now time.Time) error {
-	if err := tx.LockShared(ctx, "signing key "+id); err != nil {
-		return err
-	}
-	var active, retired, withdrawn time.Time
-	err := tx.Row(ctx, `SELECT active_from, retired_at, withdrawn_at FROM ca_keys WHERE id = ?`, id).
-		Scan(sqlstore.Time(&active), sqlstore.Time(&retired), sqlstore.Time(&withdrawn))
-	switch {
-	case err != nil:
-		return found("signing key", id, err)
-	case !retired.IsZero() || !withdrawn.IsZero():
-		return refuse("signing key", id, ErrRevoked)
-	case active.After(now):
-		return refuse("signing key not active yet", id, ErrConflict)
-	}
-	return nil
-}
+// keyLock is the name that who uses a signing key shares, and who ends it has alone.
+func keyLock(id string) string { return "signing key " + id }

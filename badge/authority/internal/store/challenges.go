@@ -15,17 +15,24 @@ func (s *Store) AddChallenge(ctx context.Context, c *Challenge) error {
 	if err != nil {
 		return err
 	}
-	return s.db.Tx(ctx, func(tx *sqlstore.Tx) error {
-		wanted := entitlement{c.DID, c.AccountID, c.Domain, c.Level}
-		if err := wanted.check(ctx, tx, ""); err != nil {
-			return err
-		}
-		return insert(ctx, tx, "challenge", c.ID, `INSERT INTO challenges (id, did, account_id, nonce, created_at,
-			expires_at, proof_aud, htu, htm, badge_aud, badge_ttl, level, domain) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			c.ID, c.DID, c.AccountID, c.Nonce, sqlstore.Micros(c.CreatedAt), sqlstore.Micros(c.ExpiresAt),
-			c.ProofAudience, c.HTTPURI, c.HTTPMethod, string(audience), int64(c.BadgeTTL/time.Second), c.Level,
-			sqlstore.Text(c.Domain))
-	})
+	// One statement, since most are not refused; then only it is asked why.
+	n, err := s.db.Exec(ctx, `INSERT INTO challenges (id, did, account_id, nonce, created_at, expires_at, proof_aud, htu,
+		htm, badge_aud, badge_ttl, level, domain) SELECT ?, a.did, a.account_id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM agents a
+		WHERE a.did = ? AND a.account_id = ? AND a.status = ? AND ? BETWEEN 1 AND a.level AND (? = '' OR a.domain = ?)`,
+		c.ID, c.Nonce, sqlstore.Micros(c.CreatedAt), sqlstore.Micros(c.ExpiresAt), c.ProofAudience, c.HTTPURI, c.HTTPMethod,
+		string(audience), int64(c.BadgeTTL/time.Second), c.Level, sqlstore.Text(c.Domain),
+		c.DID, c.AccountID, StatusActive, c.Level, c.Domain, c.Domain)
+	switch {
+	case sqlstore.IsUnique(err):
+		return refuse("challenge", c.ID, ErrExists)
+	case err != nil || n == 1:
+		return err
+	}
+	wanted := entitlement{c.DID, c.AccountID, c.Domain, c.Level}
+	if err := s.db.Tx(ctx, func(tx *sqlstore.Tx) error { return wanted.check(ctx, tx, "") }); err != nil {
+		return err
+	}
+	return refuse("agent", c.DID, ErrConflict) // it was changed, and back, meanwhile
 }
 
 // Challenge returns a challenge whatever its state: ErrNotFound.

@@ -2,22 +2,12 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/touchmark-dev/touchmark/internal/sqlstore"
 )
-
-// limitWindow is the time within which badges are counted.
-const limitWindow = time.Hour
-
-// limitSlack is how near to its limit an account's issuances begin to wait for each other. Further from it they are
-// counted side by side, so that the count may miss as many as are under way at once; all connections of all nodes
-// together are fewer.
-const limitSlack = 512
 
 // Issue records a signed badge, if it may still be handed out, all in one transaction:
 //
@@ -36,15 +26,24 @@ func (s *Store) Issue(ctx context.Context, i *Issuance) error {
 	if err := i.check(); err != nil {
 		return err
 	}
-	// Locks are taken in this order everywhere: challenge or grant, subject, account, signing key, count.
+	// Those of an account wait for each other only near its limit. SQLite has one transaction at a time anyway.
+	err := s.issue(ctx, i, s.db.Dialect() == sqlstore.SQLite)
+	if errors.Is(err, errCrowded) {
+		return s.issue(ctx, i, true)
+	}
+	return err
+}
+
+// issue takes locks in the order that all do: challenge or grant, subject, account, signing key, count.
+func (s *Store) issue(ctx context.Context, i *Issuance, alone bool) error {
 	return s.db.Tx(ctx, func(tx *sqlstore.Tx) error {
 		if err := i.entitle(ctx, tx); err != nil {
 			return err
 		}
-		if err := i.limit(ctx, tx); err != nil {
+		if err := i.hold(ctx, tx, alone); err != nil {
 			return err
 		}
-		if err := holdCAKey(ctx, tx, i.Badge.KeyID, i.Badge.IssuedAt); err != nil {
+		if err := i.judge(ctx, tx, alone); err != nil {
 			return err
 		}
 		if err := insertBadge(ctx, tx, &i.Badge); err != nil {
@@ -144,87 +143,6 @@ func (e *entitlement) check(ctx context.Context, tx *sqlstore.Tx, lock string) e
 		return refuse("agent", e.did, ErrLevel)
 	}
 	return nil
-}
-
-// limit counts the badges of the hour before, and holds the account.
-func (i *Issuance) limit(ctx context.Context, tx *sqlstore.Tx) error {
-	perAgent, perAccount := i.Limits.PerAgent, i.Limits.PerAccount
-	if perAgent == 0 {
-		perAgent = DefaultPerAgent
-	}
-	if perAccount == 0 {
-		perAccount = DefaultPerAccount
-	}
-	if err := i.limitAgent(ctx, tx, perAgent); err != nil {
-		return err
-	}
-	account := i.Badge.AccountID
-	if account == "" {
-		return nil
-	}
-	n, err := i.limitAccount(ctx, tx, perAccount)
-	if err != nil {
-		return err
-	}
-	if n+limitSlack <= perAccount {
-		return holdAccount(ctx, tx, account)
-	}
-	if err := lockAccount(ctx, tx, account); err != nil {
-		return err
-	}
-	_, err = i.limitAccount(ctx, tx, perAccount)
-	return err
-}
-
-// limitAgent refuses the badge if its subject has had as many as it may in the hour before.
-func (i *Issuance) limitAgent(ctx context.Context, tx *sqlstore.Tx, most int) error {
-	b := &i.Badge
-	var n int
-	var oldest time.Time
-	err := tx.Row(ctx, `SELECT count(*), min(issued_at) FROM (SELECT issued_at FROM badges
-		WHERE subject = ? AND issued_at > ? ORDER BY issued_at DESC LIMIT ?) AS latest`,
-		b.Subject, sqlstore.Micros(b.IssuedAt.Add(-limitWindow)), most).Scan(&n, sqlstore.Time(&oldest))
-	if err == nil && n >= most {
-		return limited("agent", b.Subject, most, oldest.Add(limitWindow).Sub(b.IssuedAt))
-	}
-	return err
-}
-
-// limitAccount returns how many badges an account has had in the hour before, and in the rest of the minute in which
-// that begins; or a *LimitError if it may have no more.
-func (i *Issuance) limitAccount(ctx context.Context, tx *sqlstore.Tx, most int) (n int, err error) {
-	b := &i.Badge
-	var oldest int64
-	err = tx.Row(ctx, `SELECT coalesce(sum(number), 0), coalesce(min(minute), 0) FROM issued
-		WHERE account_id = ? AND minute >= ?`, b.AccountID, minute(b.IssuedAt.Add(-limitWindow))).Scan(&n, &oldest)
-	if err == nil && n >= most {
-		until := time.Unix(60*(oldest+1), 0).Add(limitWindow)
-		return n, limited("account", b.AccountID, most, until.Sub(b.IssuedAt))
-	}
-	return n, err
-}
-
-// minute returns in which minute a time is.
-func minute(t time.Time) int64 { return t.Unix() / 60 }
-
-// issuedParts is over how many rows the badges of an account and a minute are spread.
-const issuedParts = 16
-
-// countIssued counts the badge for its account. It comes late in the transaction, because others wait for its row.
-func countIssued(ctx context.Context, tx *sqlstore.Tx, b *Badge) error {
-	if b.AccountID == "" {
-		return nil
-	}
-	hash := sha256.Sum256([]byte(b.Subject))
-	_, err := tx.Exec(ctx, `INSERT INTO issued (account_id, minute, part, number) VALUES (?, ?, ?, 1)
-		ON CONFLICT (account_id, minute, part) DO UPDATE SET number = issued.number + 1`,
-		b.AccountID, minute(b.IssuedAt), int(hash[0])%issuedParts)
-	return err
-}
-
-func limited(what, id string, most int, after time.Duration) error {
-	after = max(after.Round(time.Second), time.Second)
-	return &LimitError{What: what, ID: id, Max: most, RetryAfter: after}
 }
 
 func insertBadge(ctx context.Context, tx *sqlstore.Tx, b *Badge) error {
