@@ -227,7 +227,7 @@ func (t *target) send(req *http.Request) (*http.Response, *http.Request, error) 
 		closeBody(req)
 		return nil, nil, err
 	}
-	resp, err := c.cc.RoundTrip(req)
+	resp, err := t.roundTrip(c, req)
 	if err == nil || !reused || req.Context().Err() != nil || !repeatable(req) {
 		return resp, nil, err
 	}
@@ -239,6 +239,23 @@ func (t *target) send(req *http.Request) (*http.Response, *http.Request, error) 
 	}
 	c.close()
 	return nil, again, errors.New("serververify: connection lost")
+}
+
+func (t *target) roundTrip(c *conn, req *http.Request) (*http.Response, error) {
+	if t.endpoint.origin.scheme != schemeUnix {
+		return c.cc.RoundTrip(req)
+	}
+	out, err := overUnix(req)
+	if err != nil { // requestScopes has read the URL already
+		c.cc.Release()
+		closeBody(req)
+		return nil, fmt.Errorf("serververify: request refused: %w", err)
+	}
+	resp, err := c.cc.RoundTrip(out)
+	if err == nil {
+		resp.Request = req
+	}
+	return resp, err
 }
 
 func repeatable(req *http.Request) bool {

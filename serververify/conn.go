@@ -3,11 +3,13 @@ package serververify
 import (
 	"context"
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
+	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,6 +41,8 @@ func (v *Verifier) newTransport() *http.Transport {
 type conn struct {
 	cc   *http.ClientConn
 	idle *time.Timer
+	peer *UnixPeer // who listens on the unix socket, nil elsewhere
+	spki string    // digest of the certificate's key, "" unless BindingSPKI may be enough
 
 	mu    sync.Mutex // held while the connection is verified
 	until time.Time
@@ -46,6 +50,32 @@ type conn struct {
 
 // open connects to e without saying more than a TLS handshake does.
 func (v *Verifier) open(ctx context.Context, e *endpoint) (*conn, error) {
+	connect := v.openTCP
+	if e.origin.scheme == schemeUnix {
+		connect = v.openUnix
+	}
+	c, err := connect(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	c.idle = time.AfterFunc(idleTimeout, c.closeIfIdle)
+	c.cc.SetStateHook(func(cc *http.ClientConn) {
+		if cc.Err() == nil && cc.InFlight() == 0 {
+			c.idle.Reset(idleTimeout)
+		}
+	})
+	return c, nil
+}
+
+func (v *Verifier) openTCP(ctx context.Context, e *endpoint) (*conn, error) {
+	c := new(conn)
+	if slices.Contains(v.cfg.Bindings, BindingSPKI) {
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{TLSHandshakeDone: func(cs tls.ConnectionState, err error) {
+			if err == nil && len(cs.PeerCertificates) > 0 {
+				c.spki = CertificateOf(cs.PeerCertificates[0]).spki()
+			}
+		}})
+	}
 	cc, err := v.transport.NewClientConn(ctx, e.origin.scheme, e.origin.address())
 	var cert *tls.CertificateVerificationError
 	switch {
@@ -54,13 +84,7 @@ func (v *Verifier) open(ctx context.Context, e *endpoint) (*conn, error) {
 	case err != nil:
 		return nil, &UndeterminedError{Reason: err.Error(), err: err}
 	}
-	c := &conn{cc: cc}
-	c.idle = time.AfterFunc(idleTimeout, c.closeIfIdle)
-	cc.SetStateHook(func(cc *http.ClientConn) {
-		if cc.Err() == nil && cc.InFlight() == 0 {
-			c.idle.Reset(idleTimeout)
-		}
-	})
+	c.cc = cc
 	return c, nil
 }
 
@@ -85,14 +109,18 @@ func (c *conn) close() {
 func (v *Verifier) verifyConn(ctx context.Context, c *conn, e *endpoint, pin did.DID) (*Server, error) {
 	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
 	defer cancel()
-	ch := &challenge{nonce: NewNonce(), endpoint: e, pin: pin}
-	a, cs, err := ask(ctx, c.cc, e, ch.nonce)
+	ch := &challenge{nonce: NewNonce(), endpoint: e, pin: pin, peer: c.peer}
+	a, cs, err := ask(ctx, c, e, ch.nonce)
 	if err != nil {
 		return nil, &UndeterminedError{Reason: err.Error(), err: err}
 	}
-	if e.origin.scheme == "http" {
+	switch e.origin.scheme {
+	case "http":
 		ch.channels = []channel{{binding: BindingNone}}
-	} else {
+	case schemeUnix:
+		own := unixChannel{peer: UnixPeer{PID: os.Getpid(), UID: uint32(os.Geteuid())}, path: e.origin.host} //nolint:gosec // not negative where sockets are supported
+		ch.channels = []channel{{binding: BindingUnix, digest: own.digest()}}
+	default:
 		ch.overTLS(cs)
 	}
 	return v.judgeAnswer(ctx, ch, a)
@@ -107,7 +135,7 @@ func (ch *challenge) overTLS(cs *tls.ConnectionState) {
 	ch.certificate = CertificateOf(cs.PeerCertificates[0])
 	exporter := channel{binding: BindingTLS}
 	exporter.digest, exporter.err = exporterOf(cs)
-	ch.channels = []channel{exporter, {binding: BindingSPKI, digest: base64.RawURLEncoding.EncodeToString(ch.certificate.SPKI[:])}}
+	ch.channels = []channel{exporter, {binding: BindingSPKI, digest: ch.certificate.spki()}}
 }
 
 // judgeAnswer is judge for what came back over HTTP.
@@ -129,16 +157,23 @@ func (v *Verifier) judgeAnswer(ctx context.Context, ch *challenge, a *answer) (*
 }
 
 // ask sends the challenge on a connection, and nothing about the caller.
-func ask(ctx context.Context, cc *http.ClientConn, e *endpoint, nonce string) (*answer, *tls.ConnectionState, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.origin.String()+mcpwire.DiscoveryPath, nil)
+func ask(ctx context.Context, c *conn, e *endpoint, nonce string) (*answer, *tls.ConnectionState, error) {
+	base := e.origin.String()
+	if e.origin.scheme == schemeUnix {
+		base = "http://" + unixHost
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+mcpwire.DiscoveryPath, nil)
 	if err != nil {
 		return nil, nil, err
 	}
 	req.Header.Set(mcpwire.HeaderNonce, nonce)
+	if c.spki != "" {
+		req.Header.Set(mcpwire.HeaderServerSPKI, c.spki)
+	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("Cache-Control", "no-store")
 	req.Header.Set("User-Agent", "touchmark")
-	resp, err := cc.RoundTrip(req)
+	resp, err := c.cc.RoundTrip(req)
 	if err != nil {
 		return nil, nil, err
 	}

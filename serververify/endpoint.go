@@ -16,9 +16,9 @@ import (
 // An origin is a scheme, a host and a port in one spelling each, so that equal
 // origins are equal values.
 type origin struct {
-	scheme string // https or http
-	host   string // lower case, an IPv6 address without brackets
-	port   uint16
+	scheme string // https, http or unix
+	host   string // lower case, an IPv6 address without brackets; the socket's path for unix
+	port   uint16 // 0 for unix
 }
 
 func defaultPort(scheme string) uint16 {
@@ -31,6 +31,9 @@ func defaultPort(scheme string) uint16 {
 // String returns the origin as it stands in proofs: the default port is left
 // out.
 func (o origin) String() string {
+	if o.scheme == schemeUnix {
+		return schemeUnix + ":" + o.host
+	}
 	if o.port == defaultPort(o.scheme) {
 		if strings.Contains(o.host, ":") {
 			return o.scheme + "://[" + o.host + "]"
@@ -46,6 +49,10 @@ func (o origin) address() string {
 }
 
 func originOf(u *url.URL) (origin, error) {
+	if u.Scheme == schemeUnix {
+		socket, _, err := splitUnix(u)
+		return origin{scheme: schemeUnix, host: socket}, err
+	}
 	o := origin{scheme: u.Scheme, host: lowerASCII(u.Hostname()), port: defaultPort(u.Scheme)}
 	if o.scheme != "https" && o.scheme != "http" {
 		return origin{}, fmt.Errorf("scheme %q is not https", u.Scheme)
@@ -78,8 +85,10 @@ func parseOrigin(text string) (origin, error) {
 	switch {
 	case err != nil:
 		return origin{}, errors.New("not a URL")
-	case u.User != nil || u.Opaque != "" || u.Path != "" || strings.ContainsAny(text, "?#"):
+	case u.User != nil || u.Opaque != "" || strings.ContainsAny(text, "?#") || strings.HasPrefix(text, schemeUnix+"://"):
 		return origin{}, errors.New("more than scheme, host and port")
+	case u.Scheme == schemeUnix && strings.Contains(u.Path, ":"), u.Scheme != schemeUnix && u.Path != "":
+		return origin{}, errors.New("more than scheme, host and port, or scheme and socket")
 	}
 	return originOf(u)
 }
@@ -114,10 +123,16 @@ func (v *Verifier) parseEndpoint(text string) (endpoint, error) {
 		return endpoint{}, fmt.Errorf("serververify: endpoint %q: %w", text, err)
 	case u.User != nil || u.Opaque != "" || strings.Contains(text, "#"):
 		return endpoint{}, errors.New("serververify: an endpoint with userinfo or fragment")
+	case strings.HasPrefix(text, schemeUnix+"://"):
+		return endpoint{}, fmt.Errorf("serververify: endpoint %q: write unix:/path.sock", text)
 	case o.scheme == "http" && !v.cfg.UnsafeAllowPlainHTTP:
 		return endpoint{}, fmt.Errorf("serververify: endpoint %q is not https", text)
 	}
-	return endpoint{text: text, origin: o, path: u.EscapedPath()}, nil
+	e := endpoint{text: text, origin: o, path: u.EscapedPath()}
+	if o.scheme == schemeUnix {
+		_, e.path, err = splitUnix(u)
+	}
+	return e, err
 }
 
 // errAmbiguousPath: the path can be read in more than one way by what routes
@@ -147,7 +162,7 @@ func pathSegments(escaped string) ([]string, error) {
 // section 5.3). A did:web without a path stands for its whole origin; one with
 // a path for the endpoint at exactly that path. A did:key names no place.
 func (e *endpoint) bind(d did.DID) (Code, string) {
-	if d.Method() == did.MethodKey {
+	if d.Method() == did.MethodKey || e.origin.scheme == schemeUnix {
 		return "", ""
 	}
 	text, err := d.Origin()
@@ -186,6 +201,9 @@ type scope struct {
 }
 
 func scopeOf(o origin, d did.DID) scope {
+	if o.scheme == schemeUnix {
+		return scope{origin: o} // a socket has one server behind it
+	}
 	return scope{o, strings.Join(d.PathSegments(), "/")} // no segment has a slash
 }
 
@@ -198,6 +216,12 @@ func requestScopes(req *http.Request) ([]scope, error) {
 	o, err := originOf(req.URL)
 	if err != nil {
 		return nil, err
+	}
+	if o.scheme == schemeUnix {
+		if req.Host != "" && req.Host != unixHost {
+			return nil, fmt.Errorf("the Host field %q is not %s, which it is over a socket", req.Host, unixHost)
+		}
+		return []scope{{origin: o}}, nil
 	}
 	if req.Host != "" {
 		host, err := parseOrigin(o.scheme + "://" + req.Host)

@@ -1,9 +1,11 @@
 package serververify
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/touchmark-dev/touchmark/badge"
@@ -67,37 +69,73 @@ func (h *handler) discovery(w http.ResponseWriter, r *http.Request, d Disclosure
 
 // answer proves possession on the connection of r.
 func (h *handler) answer(r *http.Request, nonce string, d *Disclosure) error {
-	c := proofClaims{nonce: nonce, binding: BindingTLS}
-	scheme := "https"
-	if r.TLS == nil {
-		if !h.identity.cfg.UnsafeAllowPlainHTTP {
-			return errors.New("serververify: a challenge without TLS was not answered: who ends TLS has to answer it")
-		}
-		scheme, c.binding = "http", BindingNone
+	c := proofClaims{nonce: nonce}
+	var err error
+	if c.binding, c.origin, err = h.identity.channelOf(r); err != nil {
+		return err
 	}
-	o, err := parseOrigin(scheme + "://" + r.Host)
-	if err != nil {
-		return fmt.Errorf("serververify: challenge for the host %.200q: %w", r.Host, err)
-	}
-	c.origin = o.String()
-	if !h.identity.hasOrigin(c.origin) {
+	if !slices.Contains(h.identity.cfg.Origins, c.origin) {
 		return fmt.Errorf("serververify: challenge for %s, which is not among the Origins of %q", c.origin, d.DID)
 	}
-	if r.TLS != nil {
-		if c.exporter, err = exporterOf(r.TLS); err != nil {
-			return fmt.Errorf("serververify: no channel binding: %w", err)
-		}
+	switch c.binding {
+	case BindingTLS:
+		c.exporter, err = exporterOf(r.TLS)
+	case BindingSPKI:
+		c.exporter, err = h.identity.proxyKey(r)
+	case BindingUnix:
+		c.exporter, err = unixDigest(r)
+	}
+	if err != nil {
+		return fmt.Errorf("serververify: no channel binding: %w", err)
 	}
 	return h.identity.prove(d, c)
 }
 
-func (i *Identity) hasOrigin(text string) bool {
-	for _, o := range i.cfg.Origins {
-		if o == text {
-			return true
+// channelOf says how r came, and for which origin.
+func (i *Identity) channelOf(r *http.Request) (Binding, string, error) {
+	unix, isUnix := r.Context().Value(unixPeerKey{}).(unixChannel)
+	proxied := len(i.cfg.ProxySPKI) > 0
+	scheme, binding := "https", BindingTLS
+	switch {
+	case isUnix && !(proxied && !slices.Contains(i.cfg.Origins, unix.origin())): // a proxy may come over a socket too
+		return BindingUnix, unix.origin(), nil
+	case r.TLS != nil:
+	case proxied:
+		binding = BindingSPKI
+	case i.cfg.UnsafeAllowPlainHTTP:
+		scheme, binding = "http", BindingNone
+	default:
+		return "", "", errors.New("serververify: a challenge without TLS was not answered: who ends TLS has to answer it, or ProxySPKI to name its key")
+	}
+	o, err := parseOrigin(scheme + "://" + r.Host)
+	if err != nil {
+		return "", "", fmt.Errorf("serververify: challenge for the host %.200q: %w", r.Host, err)
+	}
+	return binding, o.String(), nil
+}
+
+// proxyKey returns the digest of the key that the client sees, which has to be
+// one of the proxy's. A client that does not say which sees the only one.
+func (i *Identity) proxyKey(r *http.Request) (string, error) {
+	seen, said, err := mcpwire.Single(r.Header, mcpwire.HeaderServerSPKI)
+	if err != nil {
+		return "", err
+	}
+	for _, key := range i.cfg.ProxySPKI {
+		own := base64.RawURLEncoding.EncodeToString(key[:])
+		if said && own == seen || !said && len(i.cfg.ProxySPKI) == 1 {
+			return own, nil
 		}
 	}
-	return false
+	return "", fmt.Errorf("the client sees the key %.60q, which is not in ProxySPKI", seen)
+}
+
+func unixDigest(r *http.Request) (string, error) {
+	c, _ := r.Context().Value(unixPeerKey{}).(unixChannel)
+	if c.peer.PID <= 0 {
+		return "", errors.New("the kernel does not tell which process the client is: it is in another pid namespace")
+	}
+	return c.digest(), nil
 }
 
 // document describes the server to who reads the discovery document. What it

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -95,6 +97,44 @@ type IdentityConfig struct {
 type Identity struct {
 	cfg     IdentityConfig
 	limiter *rate.Limiter
+
+	mu      sync.RWMutex
+	rotated *credential // what took the place of that in cfg, or nil
+}
+
+// A credential is a key and the badge that names it.
+type credential struct {
+	badge  BadgeSource
+	signer crypto.Signer
+	keyID  string
+}
+
+func (i *Identity) credential() *credential {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	if i.rotated != nil {
+		return i.rotated
+	}
+	return &credential{i.cfg.Badge, i.cfg.Signer, i.cfg.KeyID}
+}
+
+// Rotate lets the identity prove itself with another key from now on, whose
+// method in the DID document is keyID, as in [IdentityConfig.KeyID], and whose
+// badge comes from source. Publish the key in the DID document before, beside
+// the old one; take the old one out when the last badge that names it has ended
+// (spec/server-identity.md section 6.1). Challenges under way end with the key
+// they began with.
+func (i *Identity) Rotate(signer crypto.Signer, keyID string, source BadgeSource) error {
+	c := i.cfg
+	c.Signer, c.KeyID, c.Badge = signer, keyID, source
+	next, err := NewIdentity(&c)
+	if err != nil {
+		return err
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.rotated = &credential{next.cfg.Badge, next.cfg.Signer, next.cfg.KeyID}
+	return nil
 }
 
 // NewIdentity returns an Identity. It refuses a configuration that could prove
@@ -115,6 +155,8 @@ func NewIdentity(cfg *IdentityConfig) (*Identity, error) {
 		return nil, fmt.Errorf("serververify: identity %q has neither Origins nor Stdio to answer on", c.DID)
 	case len(c.Origins) > 0 && c.Stdio:
 		return nil, fmt.Errorf("serververify: identity %q has both Origins and Stdio: make one identity for each", c.DID)
+	case !c.Launch.IsZero() && !c.Stdio:
+		return nil, fmt.Errorf("serververify: identity %q has a Launch secret and no Stdio to answer on", c.DID)
 	case c.SignsPerSecond < 0 || c.SignBurst < 0:
 		return nil, errors.New("serververify: negative SignsPerSecond or SignBurst")
 	}
@@ -169,10 +211,22 @@ func (c *IdentityConfig) setOrigins() error {
 		if err != nil {
 			return fmt.Errorf("serververify: origin %q: %w", text, err)
 		}
-		if o.scheme != "https" && !c.UnsafeAllowPlainHTTP {
+		if o.scheme == "http" && !c.UnsafeAllowPlainHTTP {
 			return fmt.Errorf("serververify: origin %q is not https", text)
 		}
 		c.Origins[i] = o.String()
+	}
+	if len(c.ProxySPKI) == 0 {
+		return nil
+	}
+	c.ProxySPKI = slices.Clone(c.ProxySPKI)
+	switch {
+	case slices.Contains(c.ProxySPKI, [32]byte{}):
+		return errors.New("serververify: a ProxySPKI that is no hash")
+	case c.UnsafeAllowPlainHTTP:
+		return errors.New("serververify: both ProxySPKI and UnsafeAllowPlainHTTP: a challenge without TLS would have two answers")
+	case !slices.ContainsFunc(c.Origins, func(o string) bool { return strings.HasPrefix(o, "https:") }):
+		return errors.New("serververify: ProxySPKI without an https origin that the proxy has")
 	}
 	return nil
 }
@@ -191,13 +245,15 @@ type Disclosure struct {
 	// "" for none. [Verifier] reads it under CheckPublishedProof; an [Identity]
 	// answers with [Identity.SignPublished].
 	Published string
+
+	by *credential // whose badge it is; nil in what a client reads
 }
 
 // Disclose returns the server's DID and its current badge. When the badge
 // cannot be had it is left out, and OnError is told.
 func (i *Identity) Disclose(ctx context.Context) Disclosure {
-	d := Disclosure{DID: i.cfg.DID.String()}
-	token, err := i.cfg.Badge(ctx)
+	d := Disclosure{DID: i.cfg.DID.String(), by: i.credential()}
+	token, err := d.by.badge(ctx)
 	if err != nil {
 		i.cfg.OnError(fmt.Errorf("serververify: no badge for %q: %w", i.cfg.DID, err))
 		return d

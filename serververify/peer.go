@@ -30,6 +30,8 @@ func WithUnixPeer(ctx context.Context, peer UnixPeer, path string) context.Conte
 	return context.WithValue(ctx, unixPeerKey{}, unixChannel{peer, path})
 }
 
+func (c unixChannel) origin() string { return schemeUnix + ":" + c.path }
+
 // digest is what a proof holds of the channel.
 func (c unixChannel) digest() string {
 	return digest(fmt.Appendf(nil, "%s%d\n%d\n%s", unixContext, c.peer.PID, c.peer.UID, c.path))

@@ -36,7 +36,8 @@ func (i *Identity) SignPublished(nonce string) (string, error) {
 	if !i.limiter.Allow() {
 		return "", errSignRate
 	}
-	return jws.Sign(jws.Header{Typ: mcpwire.TypePublishedProof, Kid: i.cfg.KeyID}, []byte(nonce), i.cfg.Signer)
+	by := i.credential()
+	return jws.Sign(jws.Header{Typ: mcpwire.TypePublishedProof, Kid: by.keyID}, []byte(nonce), by.signer)
 }
 
 // CheckPublished judges a published proof that s gave for nonce, the one that

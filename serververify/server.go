@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
 	"net/http"
 	"time"
 
@@ -77,6 +78,8 @@ type Certificate struct {
 	SHA256 [32]byte
 	SPKI   [32]byte
 }
+
+func (c *Certificate) spki() string { return base64.RawURLEncoding.EncodeToString(c.SPKI[:]) }
 
 // CertificateOf returns the hashes of c.
 func CertificateOf(c *x509.Certificate) *Certificate {

@@ -103,6 +103,10 @@ func (i *Identity) prove(d *Disclosure, c proofClaims) error {
 	now := i.cfg.Time()
 	c.issuer, c.badgeID = d.DID, own.BadgeID
 	c.issuedAt, c.expires = now.Unix(), now.Add(ProofLifetime).Unix()
-	d.Proof, err = c.sign(i.cfg.KeyID, i.cfg.Signer)
+	by := d.by
+	if by == nil {
+		by = i.credential()
+	}
+	d.Proof, err = c.sign(by.keyID, by.signer)
 	return err
 }
