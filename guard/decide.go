@@ -69,12 +69,11 @@ func (g *Guard) decide(ctx context.Context, in *Input, know rights) verdict {
 	if d.NoRule && know.isRule && in.Require != badge.LevelNone && nameable(in.Capability.Name) {
 		d = Decision{Kind: Allow, Rule: annotationRule, Version: d.Version}
 	} else if d.NoRule {
-		d = Decision{Kind: Deny, Version: d.Version}
-		v.cause = CauseNoRule
+		d = Decision{NoRule: true, Version: d.Version}
 	}
-	v.rule, v.version = d.Rule, d.Version
-	v.minLevel = raise(d.MinLevel, in.Require)
-	v.code, v.cause = hold(d, v.minLevel, in.Caller, v.cause)
+	d.MinLevel = raise(d.MinLevel, in.Require)
+	v.rule, v.version, v.minLevel = d.Rule, d.Version, d.MinLevel
+	v.code, v.cause = d.Against(in.Caller.Level())
 	return conceal(v, in, know)
 }
 
@@ -113,30 +112,6 @@ func raise(a, b badge.Level) badge.Level {
 		return a
 	}
 	return LevelUnsatisfiable
-}
-
-// hold returns the code and the cause of refusing caller what d answers, and no code if it may go on.
-func hold(d Decision, minimum badge.Level, caller *Principal, cause string) (Code, string) {
-	switch d.Kind {
-	case Allow, RequireApproval:
-	case AllowWithConstraints:
-		return CodePolicyDenied, CauseConstraintsUnsupported // an obligation that nothing here can meet
-	default:
-		if cause == "" {
-			cause = CauseRuleDenies
-		}
-		return CodePolicyDenied, cause
-	}
-	open := d.Anonymous && minimum == badge.LevelNone
-	switch {
-	case !open && minimum == badge.LevelNone:
-		return CodeTrustInsufficient, CauseNoMinimum
-	case !open && !caller.Level().AtLeast(minimum):
-		return CodeTrustInsufficient, CauseLevelTooLow
-	case d.Kind == RequireApproval:
-		return CodeApprovalRequired, ""
-	}
-	return "", ""
 }
 
 // conceal makes the refusals of what exists look like those of what does not. An anonymous caller is told to

@@ -174,7 +174,7 @@ func (g *Guard) judge(ctx context.Context, r *Request) (caller *Principal, v ver
 	for _, c := range r.capabilities() {
 		in := &Input{
 			Caller: caller, Verb: r.Verb, Method: r.Method, Capability: c,
-			Require: r.Require, Arguments: r.Arguments,
+			Require: r.Require, Arguments: r.Arguments, Facts: r.Facts,
 		}
 		if v = g.decide(ctx, in, rights{isRule: r.RequireIsRule, missing: r.Missing}); !v.allowed() {
 			refused := c

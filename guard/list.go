@@ -73,6 +73,7 @@ func (l *Listing) Filter(ctx context.Context, items []Item) ([]bool, *evidence.A
 func (l *Listing) visible(ctx context.Context, it *Item) bool {
 	in := &Input{
 		Caller: l.caller, Verb: Discover, Method: l.request.Method, Capability: it.Capability, Require: it.Require,
+		Facts: l.request.Facts,
 	}
 	v := l.guard.decide(ctx, in, rights{isRule: it.RequireIsRule})
 	return v.allowed() || v.code == CodeApprovalRequired

@@ -30,3 +30,26 @@ func TestNamesWithoutRules(t *testing.T) {
 		}
 	}
 }
+
+// TestDecisionAgainst: an obligation that nobody here meets is not skipped, whatever the answer calls itself.
+func TestDecisionAgainst(t *testing.T) {
+	for name, c := range map[string]struct {
+		d     guard.Decision
+		level badge.Level
+		cause string
+	}{
+		"zero":                   {guard.Decision{}, badge.LevelExtended, guard.CauseRuleDenies},
+		"no rule":                {guard.Decision{NoRule: true, Kind: guard.Allow, Anonymous: true}, badge.LevelExtended, guard.CauseNoRule},
+		"constraints":            {guard.Decision{Kind: guard.AllowWithConstraints, MinLevel: badge.LevelDomain}, badge.LevelExtended, guard.CauseConstraintsUnsupported},
+		"allow with constraints": {guard.Decision{Kind: guard.Allow, Anonymous: true, Constraints: &guard.Constraints{}}, badge.LevelExtended, guard.CauseConstraintsUnsupported},
+		"no minimum":             {guard.Decision{Kind: guard.Allow}, badge.LevelExtended, guard.CauseNoMinimum},
+		"level too low":          {guard.Decision{Kind: guard.Allow, MinLevel: badge.LevelDomain}, badge.LevelRegistered, guard.CauseLevelTooLow},
+		"open, and a minimum":    {guard.Decision{Kind: guard.Allow, Anonymous: true, MinLevel: badge.LevelDomain}, badge.LevelNone, guard.CauseLevelTooLow},
+		"level":                  {guard.Decision{Kind: guard.Allow, MinLevel: badge.LevelDomain}, badge.LevelDomain, ""},
+		"open":                   {guard.Decision{Kind: guard.Allow, Anonymous: true}, badge.LevelNone, ""},
+	} {
+		if code, cause := c.d.Against(c.level); cause != c.cause || (code == "") != (c.cause == "") {
+			t.Errorf("%s: %s/%s, want cause %q", name, code, cause, c.cause)
+		}
+	}
+}

@@ -39,6 +39,8 @@ type Input struct {
 	Require badge.Level
 
 	Arguments json.RawMessage // as the caller sent them: nobody has validated them
+
+	Facts Facts
 }
 
 // An Answer is one of the four that a policy can give. The zero Answer denies.
@@ -71,8 +73,34 @@ type Decision struct {
 	// with MinLevel LevelNone, and not for a capability whose annotation asks for a level.
 	Anonymous bool
 
+	// Constraints are what must be enforced when the call runs. Nil asks for nothing.
+	Constraints *Constraints
+
 	// Version is the digest of the rules that decided. Empty means that of [Versioned].
 	Version string
+}
+
+// Against holds d against the level of the caller's badge, LevelNone for an anonymous caller, by steps 5 to 7 of
+// spec/guard.md section 5. It returns why the caller is refused, and no Code if it may go on.
+func (d Decision) Against(level badge.Level) (Code, string) {
+	switch {
+	case d.NoRule:
+		return CodePolicyDenied, CauseNoRule
+	case d.Kind == AllowWithConstraints || d.Kind == Allow && d.Constraints != nil:
+		return CodePolicyDenied, CauseConstraintsUnsupported // an obligation that nothing here can meet
+	case d.Kind != Allow && d.Kind != RequireApproval:
+		return CodePolicyDenied, CauseRuleDenies
+	}
+	open := d.Anonymous && d.MinLevel == badge.LevelNone
+	switch {
+	case !open && d.MinLevel == badge.LevelNone:
+		return CodeTrustInsufficient, CauseNoMinimum
+	case !open && !level.AtLeast(d.MinLevel):
+		return CodeTrustInsufficient, CauseLevelTooLow
+	case d.Kind == RequireApproval:
+		return CodeApprovalRequired, ""
+	}
+	return "", ""
 }
 
 // UnsafeAllowAll is a policy that lets everybody use everything. It exists to measure and to test what a

@@ -81,6 +81,9 @@ type Request struct {
 	// it does not take the place of a badge.
 	Channel ChannelIdentity
 
+	// Facts are what the adapter knows of the call from sources that the caller does not choose.
+	Facts Facts
+
 	RequestID string // the protocol's id of the request, for the record
 	TraceID   string // for the record
 	Transport string // "http", "stdio", "unix", "memory", for the record; may be empty
