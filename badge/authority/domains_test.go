@@ -18,6 +18,7 @@ import (
 
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/badge/authority/internal/domain"
+	"github.com/touchmark-dev/touchmark/badge/pop"
 	"github.com/touchmark-dev/touchmark/did"
 )
 
@@ -126,11 +127,9 @@ func (b *bed) finalize(h *holder, order string) {
 	h.grant, h.id = g.Grant, g.ID
 }
 
-func (b *bed) possess(h *holder, method, uri string) string {
+func (b *bed) possess(h *holder, r pop.GrantRequest) string {
 	b.t.Helper()
-	text, err := domain.SignProof(h.key, &domain.ProofTemplate{
-		KeyID: h.keyID, Subject: h.did, Method: method, URI: uri, Now: b.clock.Now(),
-	})
+	text, err := pop.SignGrantProof(h.key, &pop.GrantProof{KeyID: h.keyID, Subject: h.did, Request: r}, b.clock.Now())
 	must(b.t, err)
 	return text
 }
@@ -138,7 +137,7 @@ func (b *bed) possess(h *holder, method, uri string) string {
 func (b *bed) mint(h *holder, change func(map[string]any)) *reply {
 	b.t.Helper()
 	body := map[string]any{
-		"grant": h.grant, "proof": b.possess(h, "POST", domain.MintURI(testIssuer)),
+		"grant": h.grant, "proof": b.possess(h, pop.MintRequest(testIssuer)),
 		"badge_request": map[string]any{"sub": h.did.String(), "aud": []string{"https://a.example"}, "exp_seconds": 60},
 	}
 	if change != nil {
@@ -206,7 +205,7 @@ func TestMintRefused(t *testing.T) {
 			{"another subject", 401, CodeProofFailed, request("sub", "did:web:"+testDomain)},
 			{"no proof", 401, CodeProofFailed, func(m map[string]any) { m["proof"] = "" }},
 			{"proof for another request", 401, CodeProofFailed, func(m map[string]any) {
-				m["proof"] = b.possess(h, "POST", domain.GrantRevokeURI(testIssuer, h.id))
+				m["proof"] = b.possess(h, pop.GrantRevokeRequest(testIssuer, h.id))
 			}},
 		} {
 			b.mint(h, c.change).refused(c.status, c.code)
@@ -219,7 +218,7 @@ func TestMintRefused(t *testing.T) {
 		b.mint(h, nil).refused(502, CodeProofFailed)
 		b.docs.err = nil
 		b.docs.set(t, h.did, did.DocumentKey{Fragment: "k", Key: h.key.Public()})
-		proof := b.possess(h, "POST", domain.MintURI(testIssuer))
+		proof := b.possess(h, pop.MintRequest(testIssuer))
 		again := func(m map[string]any) { m["proof"] = proof }
 		b.mint(h, again).ok(nil)
 		b.mint(h, again).refused(401, CodeProofFailed)
@@ -232,7 +231,7 @@ func TestMintRefused(t *testing.T) {
 func TestMintOnce(t *testing.T) {
 	withWeb(t, bedded, nil, func(t *testing.T, b *bed, w *web) {
 		h := b.granted(w)
-		proof := b.possess(h, "POST", domain.MintURI(testIssuer))
+		proof := b.possess(h, pop.MintRequest(testIssuer))
 		body := map[string]any{"grant": h.grant, "proof": proof, "badge_request": map[string]any{"sub": h.did.String()}}
 		replies := make(chan *reply, 16)
 		var wg sync.WaitGroup
@@ -258,7 +257,7 @@ func TestMintOnce(t *testing.T) {
 func (b *bed) ask(h *holder, method, verb, id string) *reply {
 	b.t.Helper()
 	r := b.request(method, "/v1/badges/dv/grants/"+id+"/"+verb, nil)
-	r.Header.Set("Authorization", "Bearer "+b.possess(h, method, testIssuer+r.URL.Path))
+	r.Header.Set("Authorization", "Bearer "+b.possess(h, pop.GrantRequest{Method: method, URI: testIssuer + r.URL.Path}))
 	return b.do(r)
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/badge/authority/internal/domain"
 	"github.com/touchmark-dev/touchmark/badge/authority/internal/store"
+	"github.com/touchmark-dev/touchmark/badge/pop"
 )
 
 type grantAnswer struct {
@@ -71,7 +72,7 @@ func (a *Authority) grantKeys(ctx context.Context) ([]badge.Key, error) {
 // is such a grant.
 func (a *Authority) getGrantStatus(w http.ResponseWriter, r *http.Request) error {
 	id := r.PathValue("jti")
-	g, err := a.provenGrant(r, domain.GrantStatusURI(a.cfg.Issuer, id))
+	g, err := a.provenGrant(r, pop.GrantStatusRequest(a.cfg.Issuer, id).URI)
 	if e, ok := errors.AsType[*Error](err); ok && e.Code != CodeRateLimit && (e.Status < http.StatusInternalServerError || e.Code == CodeProofFailed) {
 		return refuse(http.StatusNotFound, CodeGrantNotFound, "there is no grant %.200q of that key", id)
 	}
@@ -152,7 +153,7 @@ func (a *Authority) postRevokeGrant(w http.ResponseWriter, r *http.Request) erro
 func (a *Authority) revocableGrant(r *http.Request) (g *store.Grant, by string, err error) {
 	id := r.PathValue("jti")
 	if len(r.Header.Values(headerAccountKey)) == 0 {
-		g, err = a.provenGrant(r, domain.GrantRevokeURI(a.cfg.Issuer, id))
+		g, err = a.provenGrant(r, pop.GrantRevokeRequest(a.cfg.Issuer, id).URI)
 		if e, ok := errors.AsType[*Error](err); ok && e.Code == Code(domain.CodeKeyMismatch) {
 			return nil, "", refuse(http.StatusUnauthorized, CodeProofFailed, "%s", e.Message)
 		}

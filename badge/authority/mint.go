@@ -10,6 +10,7 @@ import (
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/badge/authority/internal/domain"
 	"github.com/touchmark-dev/touchmark/badge/authority/internal/store"
+	"github.com/touchmark-dev/touchmark/badge/pop"
 	"github.com/touchmark-dev/touchmark/internal/strictjson"
 )
 
@@ -67,7 +68,7 @@ func (a *Authority) entitled(ctx context.Context, body *mintRequest, wanted *min
 	}
 	used := new(store.Replay)
 	proof, err := a.possession.Verify(minting(ctx, used), &domain.Request{
-		Proof: body.Proof, Method: http.MethodPost, URI: domain.MintURI(a.cfg.Issuer), Domain: g.Domain,
+		Proof: body.Proof, Method: http.MethodPost, URI: pop.MintRequest(a.cfg.Issuer).URI, Domain: g.Domain,
 		Thumbprint: g.Thumbprint, Subject: subject,
 	})
 	if err != nil {

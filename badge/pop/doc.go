@@ -9,5 +9,6 @@
 // spec/call-proof.md.
 //
 // The same is proved once to the authority, before it issues a badge of assurance 1 (RFC-003, spec/issuance.md):
-// [ParseChallenge] and [SignIssuance] are for the agent, [IssuanceVerifier] is for the authority.
+// [ParseChallenge] and [SignIssuance] are for the agent, [IssuanceVerifier] is for the authority. [SignGrantProof] is for
+// whoever has the key of a grant (spec/domain-validation.md).
 package pop

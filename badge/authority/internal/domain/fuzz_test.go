@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/touchmark-dev/touchmark/badge/pop"
 	"github.com/touchmark-dev/touchmark/did"
 	"github.com/touchmark-dev/touchmark/internal/jws"
 )
@@ -92,7 +93,7 @@ func FuzzParseGrant(f *testing.F) {
 }
 
 func FuzzParseProof(f *testing.F) {
-	good, err := SignProof(key(7), &ProofTemplate{Subject: agent, Method: "POST", URI: MintURI(testIssuer), Now: testNow})
+	good, err := pop.SignGrantProof(key(7), &pop.GrantProof{Subject: agent, Request: pop.MintRequest(testIssuer)}, testNow)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -96,7 +96,7 @@ func NewProofVerifier(cfg *ProofConfig) (*ProofVerifier, error) {
 type Request struct {
 	Proof  string
 	Method string // of the HTTP request that is served
-	URI    string // [MintURI], [GrantStatusURI] or [GrantRevokeURI]: not the URL as it came in
+	URI    string // of a [pop.GrantRequest]: not the URL as it came in
 
 	Domain     string // of the grant
 	Thumbprint string // of the grant: cnf.jkt

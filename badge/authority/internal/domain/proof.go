@@ -1,54 +1,23 @@
 package domain
 
 import (
-	"crypto"
-	"crypto/ed25519"
-	"errors"
-	"fmt"
 	"time"
 
+	"github.com/touchmark-dev/touchmark/badge/pop"
 	"github.com/touchmark-dev/touchmark/did"
-	"github.com/touchmark-dev/touchmark/internal/jcs"
 	"github.com/touchmark-dev/touchmark/internal/jws"
 	"github.com/touchmark-dev/touchmark/internal/strictjson"
 )
 
-const proofTyp = "pop+jwt"
-
-// Limits of a possession proof.
 const (
-	MaxProofBytes = 8 << 10
-	MaxProofTTL   = 60 * time.Second // RFC-003 section 6.2
-
+	proofTyp    = pop.GrantProofType
+	maxProofTTL = int64(pop.MaxGrantProofWindow / time.Second)
 	maxProofID  = 128
 	maxProofURI = 2048
 )
 
-// MintURI returns what the claims aud and htu of a proof for minting say.
-func MintURI(issuer string) string { return issuer + "/v1/badges/mint" }
-
-// GrantStatusURI is [MintURI] for the status of a grant.
-func GrantStatusURI(issuer, grantID string) string {
-	return issuer + "/v1/badges/dv/grants/" + grantID + "/status"
-}
-
-// GrantRevokeURI is [MintURI] for the revocation of a grant.
-func GrantRevokeURI(issuer, grantID string) string {
-	return issuer + "/v1/badges/dv/grants/" + grantID + "/revoke"
-}
-
-// A ProofTemplate is what a possession proof will say.
-type ProofTemplate struct {
-	KeyID   string  // a DID URL; for minting it may be empty
-	Subject did.DID // whose key signs
-	Method  string  // of the HTTP request
-	URI     string  // of the HTTP request: [MintURI], [GrantStatusURI] or [GrantRevokeURI]
-	Now     time.Time
-	TTL     time.Duration // in whole seconds; 0 stands for MaxProofTTL, which is also the limit
-}
-
-// proofClaims is the payload of a possession proof. Members that it does not have are ignored, as RFC-003 has
-// more.
+// proofClaims is the payload of a possession proof, which [pop.SignGrantProof] makes. Members that it does not have
+// are ignored, as RFC-003 has more.
 type proofClaims struct {
 	Audience string `json:"aud"`
 	Expires  int64  `json:"exp"`
@@ -59,40 +28,9 @@ type proofClaims struct {
 	Subject  string `json:"sub"`
 }
 
-// SignProof makes a proof with an Ed25519 key. Each proof is for one request.
-func SignProof(key crypto.Signer, t *ProofTemplate) (string, error) {
-	if key == nil || t == nil {
-		return "", errors.New("domain validation: a proof needs a key and a template")
-	}
-	if _, ok := key.Public().(ed25519.PublicKey); !ok {
-		return "", fmt.Errorf("domain validation: proofs are signed with Ed25519, not with a key of type %T", key.Public())
-	}
-	ttl := t.TTL
-	if ttl == 0 {
-		ttl = MaxProofTTL
-	}
-	c := &proofClaims{
-		Audience: t.URI,
-		Expires:  t.Now.Unix() + int64(ttl/time.Second),
-		Method:   t.Method,
-		URI:      t.URI,
-		IssuedAt: t.Now.Unix(),
-		ID:       newUUID(),
-		Subject:  t.Subject.String(),
-	}
-	if err := c.check(); err != nil {
-		return "", err
-	}
-	payload, err := jcs.Marshal(c)
-	if err != nil {
-		return "", fmt.Errorf("domain validation: %w", err)
-	}
-	return jws.SignMax(jws.Header{Typ: proofTyp, Kid: t.KeyID}, payload, key, MaxProofBytes)
-}
-
 // parseProof does the steps that need nothing but the proof: form, header and claims.
 func parseProof(token string) (*jws.Message, *proofClaims, error) {
-	m, err := jws.ParseMax(token, MaxProofBytes)
+	m, err := jws.ParseMax(token, pop.MaxProofBytes)
 	if err != nil {
 		return nil, nil, refuse(CodeProofMalformed, "%v", err).because(err)
 	}
@@ -145,7 +83,7 @@ func (c *proofClaims) read(v strictjson.Value) error {
 	return nil
 }
 
-// check judges the form of the claims, and the lifetime, which the signer chose. It is done when signing, too.
+// check judges the form of the claims, and the lifetime, which the signer chose.
 func (c *proofClaims) check() error {
 	ttl := c.Expires - c.IssuedAt
 	for _, rule := range []struct {
@@ -159,7 +97,7 @@ func (c *proofClaims) check() error {
 		{"htu", isVisible(c.URI, maxProofURI), "the URI of the request"},
 		{"htm", isVisible(c.Method, maxProofID), "the method of the request"},
 		{"iat", c.IssuedAt > 0, "a time in Unix seconds"},
-		{"exp", ttl > 0 && ttl <= int64(MaxProofTTL/time.Second), "a time after iat, and at most 60 s after it"},
+		{"exp", ttl > 0 && ttl <= maxProofTTL, "a time after iat, and at most 60 s after it"},
 	} {
 		if !rule.ok {
 			return refuseClaim(CodeProofClaimsInvalid, rule.claim, "want %s", rule.want)
