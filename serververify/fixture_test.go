@@ -48,6 +48,9 @@ type world struct {
 	seen  []*http.Request
 	errs  []error
 	hook  hook
+
+	relayCert *tls.Certificate // of who is in between; nil for the server's own
+	relayHost string           // what it tells the server that the client asked for; "" for what it did
 }
 
 // A hook answers instead of the world's server when it returns true.
@@ -123,6 +126,9 @@ func (w *world) listen(addr string, h2 bool, h http.Handler) *httptest.Server {
 	}
 	s := &httptest.Server{Listener: l, EnableHTTP2: h2, Config: &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0)}}
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{w.cert}}
+	if w.relayCert != nil {
+		s.TLS.Certificates[0] = *w.relayCert
+	}
 	s.StartTLS()
 	w.t.Cleanup(s.Close)
 	return s
@@ -216,6 +222,27 @@ func wantUndetermined(t *testing.T, err error, code Code) {
 func protocols(t *testing.T, f func(t *testing.T, h2 bool)) {
 	t.Run("h1", func(t *testing.T) { f(t, false) })
 	t.Run("h2", func(t *testing.T) { f(t, true) })
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// selfSigned makes a did:key of the world's server, and returns how a client
+// trusts it.
+func (w *world) selfSigned() func(*Config) {
+	agent := badgetest.NewAgent(w.t)
+	w.identity.cfg.DID, w.identity.cfg.Signer, w.identity.cfg.KeyID = agent.DID, agent.Key, agent.DID.KeyURL()
+	w.setBadge(w.ca.Issue(agent, badge.LevelSelfSigned))
+	return func(c *Config) {
+		bc := w.ca.Config()
+		bc.SelfSigned = []did.DID{agent.DID}
+		c.Badges, _ = badge.NewVerifier(bc)
+		c.MinLevel = badge.LevelSelfSigned
+	}
 }
 
 func mustLeaf(t *testing.T, w *world) *x509.Certificate {

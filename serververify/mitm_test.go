@@ -25,6 +25,9 @@ func (w *world) between(h2 bool) (proofs *atomic.Value, requests *atomic.Int32) 
 			requests.Add(1)
 			r.SetURL(real)
 			r.Out.Host = r.In.Host // the real server sees its own origin
+			if w.relayHost != "" {
+				r.Out.Host = w.relayHost
+			}
 		},
 		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: w.roots, ServerName: hostName}, ForceAttemptHTTP2: h2},
 		ModifyResponse: func(r *http.Response) error {

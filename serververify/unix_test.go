@@ -283,13 +283,6 @@ func TestUnixSocketIsChecked(t *testing.T) {
 	wantUndetermined(t, err, "")
 }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // Whose server it is, is the client's to say; its own user's unless it does.
 func TestUnixOtherUser(t *testing.T) {
 	w := newWorld(t, option{})
