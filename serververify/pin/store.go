@@ -4,9 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
 	"time"
 
-	"github.com/touchmark-dev/touchmark/serververify"
+	"github.com/touchmark-dev/touchmark/internal/durable"
+	"github.com/touchmark-dev/touchmark/internal/endpoint"
 )
 
 // A Mode says what happens to a server that has no pin. The zero Mode refuses it.
@@ -19,6 +26,12 @@ const (
 	// TrustOnFirstUse pins a server that was verified, and the tools that it
 	// lists, when it is met for the first time.
 	TrustOnFirstUse
+)
+
+const (
+	lockTimeout = 10 * time.Second // that a change waits for others
+	seenEvery   = time.Hour        // between two writes of when a server was last seen
+	seenWait    = time.Second      // that such a write waits for others
 )
 
 // A Config configures a [Store]. The zero Config, and nil, is the strict one.
@@ -39,109 +52,221 @@ type Config struct {
 
 // A Store is a known-servers file. It is safe for concurrent use, and several
 // processes may use one file: who changes it holds a lock, and readers see all
-// of a change or nothing. Nothing is kept in memory.
+// of a change or nothing. Nothing of the file is kept in memory.
 type Store struct {
 	path string
 	cfg  Config
+	mu   sync.Mutex // held while the file is changed
 }
 
-// Open returns the store in the file at path, which need not exist yet. A
-// file that cannot be read is an error: it is never taken for an empty one.
-func Open(path string, cfg *Config) (*Store, error) { return nil, errors.New("pin: not built") }
+// Open returns the store in the file at path, which need not exist yet. A file
+// that cannot be read, or that others than its owner may write, is an error: it
+// is never taken for an empty one.
+func Open(path string, cfg *Config) (*Store, error) {
+	if path == "" {
+		return nil, errors.New("pin: no file")
+	}
+	if cfg == nil {
+		cfg = &Config{}
+	}
+	if cfg.Mode > TrustOnFirstUse || cfg.FirstUseFor < 0 {
+		return nil, errors.New("pin: a Mode that there is not, or a negative FirstUseFor")
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real // so that a change replaces the file, and not the link to it
+	}
+	s := &Store{path: path, cfg: *cfg}
+	if s.cfg.Command == "" {
+		s.cfg.Command = "touchmark server pin"
+	}
+	if s.cfg.Time == nil {
+		s.cfg.Time = time.Now
+	}
+	if _, err := s.read(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
 
 // Path returns the name of the file.
 func (s *Store) Path() string { return s.path }
 
 // List returns the pins in the order of the file.
-func (s *Store) List() ([]Pin, error) { return nil, nil }
+func (s *Store) List() ([]Pin, error) {
+	f, err := s.read()
+	if err != nil {
+		return nil, err
+	}
+	return f.pins(), nil
+}
 
 // Find returns the pin of an endpoint, which is made canonical first, and false
 // when it has none.
-func (s *Store) Find(endpoint string) (Pin, bool, error) { return Pin{}, false, nil }
+func (s *Store) Find(at string) (Pin, bool, error) {
+	at, err := endpoint.Canonical(at)
+	if err != nil {
+		return Pin{}, false, fmt.Errorf("pin: %w", err)
+	}
+	f, err := s.read()
+	if err != nil {
+		return Pin{}, false, err
+	}
+	if i := f.find(at); i >= 0 {
+		return *f.lines[i].pin, true, nil
+	}
+	return Pin{}, false, nil
+}
 
-// Add pins a server. FirstSeen is set when it is zero. An endpoint that has a
-// pin already is an error: Remove or Rotate it.
-func (s *Store) Add(ctx context.Context, p Pin) error { return nil }
+// Add pins a server. Endpoint is made canonical, and FirstSeen set when it is
+// zero. An endpoint that has a pin already is an error: Remove or Rotate that.
+func (s *Store) Add(ctx context.Context, p Pin) error {
+	return s.edit(ctx, p.Endpoint, func(f *file, at string, i int) error {
+		if i >= 0 {
+			return fmt.Errorf("%s has a pin already; remove or rotate it: %s", at, f.lines[i].pin)
+		}
+		if p.Endpoint = at; p.FirstSeen.IsZero() {
+			p.FirstSeen = s.cfg.Time()
+		}
+		return f.set(p)
+	})
+}
 
 // Remove removes the pin of an endpoint. It is an error when there is none.
-func (s *Store) Remove(ctx context.Context, endpoint string) error { return nil }
-
-// A Rotation replaces the key of a pin.
-type Rotation struct {
-	Endpoint string
-	OldKey   string // the thumbprint that is pinned now; another one is an error
-	NewKey   string // the thumbprint from now on
-
-	// Statement is what [SignRotation] made with the old key, or "" when the
-	// caller vouches for the change.
-	Statement string
+func (s *Store) Remove(ctx context.Context, endpoint string) error {
+	return s.edit(ctx, endpoint, func(f *file, at string, i int) error {
+		if i < 0 {
+			return fmt.Errorf("%s has no pin", at)
+		}
+		f.remove(i)
+		return nil
+	})
 }
-
-// Rotate replaces the key of a pin, and notes in the file on whose word.
-func (s *Store) Rotate(ctx context.Context, r *Rotation) error { return nil }
 
 // Approve makes the tool definitions with this digest the approved ones of an
-// endpoint. They are those of the last list that was refused, see
-// [Store.Pending], or of a list given to [Store.ApproveTools].
-func (s *Store) Approve(ctx context.Context, endpoint, digest string) error { return nil }
+// endpoint that has a pin. They are kept beside the file since a list of them
+// was refused.
+func (s *Store) Approve(ctx context.Context, endpoint, digest string) error {
+	return s.edit(ctx, endpoint, func(f *file, at string, i int) error {
+		if _, err := s.Definitions(digest); err != nil {
+			return fmt.Errorf("cannot approve %s: %w", digest, err)
+		}
+		return s.approve(f, at, i, digest)
+	})
+}
 
-// ApproveTools makes a list of tools the approved one of an endpoint, and
-// returns its digest.
+// ApproveTools makes a list of tools the approved one of an endpoint that has a
+// pin, and returns its digest.
 func (s *Store) ApproveTools(ctx context.Context, endpoint string, tools json.RawMessage) (string, error) {
-	return "", nil
+	list, err := parseTools(tools)
+	if err != nil {
+		return "", err
+	}
+	return list.digest, s.edit(ctx, endpoint, func(f *file, at string, i int) error {
+		if err := s.keep(f, list); err != nil {
+			return err
+		}
+		return s.approve(f, at, i, list.digest)
+	})
 }
 
-// Admit compares a server that was verified with its pin. It implements
-// serververify.Admission.
-func (s *Store) Admit(ctx context.Context, srv *serververify.Server) error { return nil }
+func (s *Store) approve(f *file, at string, i int, digest string) error {
+	if i < 0 {
+		return fmt.Errorf("%s has no pin", at)
+	}
+	p := *f.lines[i].pin
+	p.Tools = digest
+	return f.set(p)
+}
 
-// CheckTools compares the tools that a server lists, a JSON array of all its
-// pages, with the approved ones. The error is a [*ToolsError] when they are
-// not those.
-func (s *Store) CheckTools(ctx context.Context, srv *serververify.Server, tools json.RawMessage) error {
+// edit changes the file for one endpoint, given in any spelling. change gets
+// the canonical one, and the line that it has or -1.
+func (s *Store) edit(ctx context.Context, at string, change func(f *file, at string, i int) error) error {
+	at, err := endpoint.Canonical(at)
+	if err != nil {
+		return fmt.Errorf("pin: %w", err)
+	}
+	err = s.update(ctx, func(f *file) error { return change(f, at, f.find(at)) })
+	if err != nil {
+		return fmt.Errorf("pin: %w", err)
+	}
 	return nil
 }
 
-// At returns the checks of s for a server that is at endpoint and does not say
-// so itself: one that was launched.
-func (s *Store) At(endpoint string) (*Place, error) { return nil, nil }
-
-// A Place is one endpoint of a [Store].
-type Place struct {
-	store    *Store
-	endpoint string
+// read returns the file as it is now.
+func (s *Store) read() (*file, error) {
+	info, err := os.Stat(s.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return &file{}, nil
+	case err != nil:
+		return nil, fmt.Errorf("pin: %w", err)
+	case info.Mode().Perm()&0o022 != 0:
+		return nil, fmt.Errorf("pin: %s can be changed by others than its owner; run: chmod go-w %s", s.path, quote(s.path))
+	}
+	data, err := durable.ReadFile(durable.OS{}, s.path, MaxFileBytes)
+	if err != nil {
+		return nil, fmt.Errorf("pin: %w", err)
+	}
+	f, err := parseFile(data)
+	if err != nil {
+		return nil, fmt.Errorf("pin: %s: %w", s.path, err)
+	}
+	return f, nil
 }
 
-// Admit is [Store.Admit] for a server at this place.
-func (p *Place) Admit(ctx context.Context, srv *serververify.Server) error { return nil }
-
-// CheckTools is [Store.CheckTools] for a server at this place.
-func (p *Place) CheckTools(ctx context.Context, srv *serververify.Server, tools json.RawMessage) error {
-	return nil
+// update changes the file under its lock. The file stays as it is when change
+// fails or changes nothing.
+func (s *Store) update(ctx context.Context, change func(*file) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := durable.MkdirAll(durable.OS{}, filepath.Dir(s.path)); err != nil {
+		return err
+	}
+	lock, err := s.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer lock.Close() //nolint:errcheck // what was written is written
+	f, err := s.read()
+	if err != nil {
+		return err
+	}
+	before := string(f.encode())
+	if err := change(f); err != nil {
+		return err
+	}
+	after := f.encode()
+	if string(after) == before {
+		return nil
+	}
+	if before == "" {
+		after = append([]byte(header), after...)
+	}
+	if len(after) > MaxFileBytes {
+		return fmt.Errorf("%s would have more than %d bytes; remove pins", s.path, MaxFileBytes)
+	}
+	return durable.WriteFile(durable.OS{}, s.path, after)
 }
 
-// Upstream returns the check of tools for a server at this place that has no
-// identity, as gateway.Config.Tools wants it.
-func (p *Place) Upstream() *Upstream { return &Upstream{p} }
-
-// An Upstream is a server without an identity; see [Place.Upstream].
-type Upstream struct{ place *Place }
-
-// CheckTools is [Place.CheckTools].
-func (u *Upstream) CheckTools(ctx context.Context, tools json.RawMessage) error { return nil }
-
-// A ToolsError says that the tools of a server are not those that were
-// approved. It unwraps to a [*serververify.UntrustedError].
-type ToolsError struct {
-	Endpoint string
-	Approved string // digest; "" when none were approved
-	Offered  string // digest
-	Diff     string // lines that are safe to print, see [Diff]
-
-	err *serververify.UntrustedError
+// lock takes the lock of the file, which is another file: the file itself is
+// replaced by each change.
+func (s *Store) lock(ctx context.Context) (io.Closer, error) {
+	deadline := time.NewTimer(lockTimeout)
+	defer deadline.Stop()
+	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
+		l, err := durable.OS{}.Lock(s.path + ".lock")
+		if !errors.Is(err, durable.ErrLocked) {
+			return l, err
+		}
+		pause := time.NewTimer(wait)
+		select {
+		case <-pause.C:
+		case <-deadline.C:
+			pause.Stop()
+			return nil, fmt.Errorf("after %s: %w", lockTimeout, err)
+		case <-ctx.Done():
+			pause.Stop()
+			return nil, fmt.Errorf("%w: %w", ctx.Err(), err)
+		}
+	}
 }
-
-func (e *ToolsError) Error() string { return e.err.Error() + "\n" + e.Diff }
-
-// Unwrap returns the refusal.
-func (e *ToolsError) Unwrap() error { return e.err }
