@@ -50,6 +50,10 @@ func (v *Verifier) CheckPublished(s *Server, nonce, proof string) PublishedResul
 	return judgePublished(s.key, s.DID, nonce, proof)
 }
 
+// ChecksPublished reports whether v is configured with CheckPublishedProof, and
+// so whether there is a use in sending the published challenge.
+func (v *Verifier) ChecksPublished() bool { return v.cfg.CheckPublishedProof }
+
 func judgePublished(key any, d did.DID, nonce, proof string) PublishedResult {
 	if _, err := mcpwire.DecodeNonce(nonce); err != nil {
 		return PublishedInvalid
