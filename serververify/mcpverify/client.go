@@ -39,7 +39,7 @@ func (c *Client) ConnectHTTP(ctx context.Context, endpoint string, opts *mcp.Cli
 	if err != nil {
 		return nil, nil, err
 	}
-	session, err := c.client.Connect(ctx, withTools(t, c.Tools, func() *serververify.Server { return t.server }), opts)
+	session, err := c.client.Connect(ctx, withTools(t, c.Tools, t.Server), opts)
 	if failure := t.failure(); failure != nil {
 		err = failure // the SDK reports a lost connection
 	}
@@ -49,7 +49,7 @@ func (c *Client) ConnectHTTP(ctx context.Context, endpoint string, opts *mcp.Cli
 		}
 		return nil, nil, err
 	}
-	return session, t.server, nil
+	return session, t.Server(), nil
 }
 
 // verifyHTTP verifies the server at endpoint and returns the transport to it.
@@ -58,7 +58,7 @@ func verifyHTTP(ctx context.Context, v *serververify.Verifier, endpoint string, 
 	if err != nil {
 		return nil, err
 	}
-	t := &httpTransport{endpoint: endpoint, client: srv.Client(), server: srv, maxBytes: DefaultMaxMessageBytes}
+	t := &httpTransport{endpoint: endpoint, client: srv.Client(), verifier: v, server: srv, maxBytes: DefaultMaxMessageBytes}
 	if caller != nil {
 		if err := caller.checkFor(srv); err != nil {
 			return nil, err

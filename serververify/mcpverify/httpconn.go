@@ -36,11 +36,27 @@ const methodListen = "subscriptions/listen"
 type httpTransport struct {
 	endpoint string
 	client   *http.Client
-	server   *serververify.Server
+	verifier *serververify.Verifier
 	maxBytes int
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards what follows
+	server *serververify.Server
 	failed error // why the connection was given up
+}
+
+// Server returns the server that was verified, as Transport.Server does.
+func (t *httpTransport) Server() *serververify.Server {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.server
+}
+
+func (t *httpTransport) setPublished(r serververify.PublishedResult) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	srv := *t.server // others may be looking at it
+	srv.PublishedProof = r
+	t.server = &srv
 }
 
 func (t *httpTransport) failure() error {
@@ -57,7 +73,10 @@ func (t *httpTransport) fail(err error) {
 
 // Connect implements [mcp.Transport].
 func (t *httpTransport) Connect(ctx context.Context) (mcp.Connection, error) {
-	c := &httpConn{server: t.server, fail: t.fail, pending: make(map[jsonrpc.ID]string), params: make(map[string][]paramHeader)}
+	c := &httpConn{
+		transport: t, server: t.Server(), published: t.verifier.ChecksPublished(),
+		pending: make(map[jsonrpc.ID]string), nonces: make(map[jsonrpc.ID]string), params: make(map[string][]paramHeader),
+	}
 	client := *t.client
 	client.Transport = &httpHeaders{next: client.Transport, conn: c, maxBytes: int64(t.maxBytes)}
 	inner, err := (&mcp.StreamableClientTransport{Endpoint: t.endpoint, HTTPClient: &client, MaxEventSize: t.maxBytes}).Connect(ctx)
@@ -71,15 +90,17 @@ func (t *httpTransport) Connect(ctx context.Context) (mcp.Connection, error) {
 
 type httpConn struct {
 	mcp.Connection
-	server *serververify.Server
-	fail   func(error)
-	ctx    context.Context // of the stream
-	cancel context.CancelFunc
+	transport *httpTransport
+	server    *serververify.Server
+	published bool            // the published challenge is sent
+	ctx       context.Context // of the stream
+	cancel    context.CancelFunc
 
-	mu       sync.Mutex // guards what follows
-	version  string     // of the protocol, "" before it is known
-	pending  map[jsonrpc.ID]string
-	stream   jsonrpc.ID // of the request that stands for the stream
+	mu       sync.Mutex            // guards what follows
+	version  string                // of the protocol, "" before it is known
+	pending  map[jsonrpc.ID]string // methods
+	nonces   map[jsonrpc.ID]string // of published challenges
+	stream   jsonrpc.ID            // of the request that stands for the stream
 	streams  int
 	noStream bool
 	params   map[string][]paramHeader // of the tools that were listed
@@ -97,6 +118,11 @@ func (c *httpConn) Write(ctx context.Context, msg jsonrpc.Message) error {
 	req, ok := msg.(*jsonrpc.Request)
 	if ok {
 		c.outgoing(req)
+		challenged, err := c.challengePublished(req)
+		if err != nil {
+			return &notSentError{err}
+		}
+		msg = challenged
 	}
 	err := c.Connection.Write(context.WithValue(ctx, messageKey{}, msg), msg)
 	if ok && err != nil {
@@ -140,7 +166,7 @@ func (c *httpConn) Read(ctx context.Context) (jsonrpc.Message, error) {
 		}
 		pass, err := c.incoming(resp)
 		if err != nil {
-			c.fail(err)
+			c.transport.fail(err)
 			c.Close()
 			return nil, err
 		}
@@ -169,8 +195,9 @@ func (c *httpConn) incoming(resp *jsonrpc.Response) (bool, error) {
 		go c.listen()
 		return false, nil
 	}
-	method := c.pending[resp.ID]
+	method, nonce := c.pending[resp.ID], c.nonces[resp.ID]
 	delete(c.pending, resp.ID)
+	delete(c.nonces, resp.ID)
 	var wire *jsonrpc.Error
 	switch {
 	case resp.Error != nil && !errors.As(resp.Error, &wire): // the SDK's own, of a stream that ended
@@ -185,17 +212,21 @@ func (c *httpConn) incoming(resp *jsonrpc.Response) (bool, error) {
 		go c.listen()
 	}
 	if method == methodInitialize || method == methodDiscover {
-		return true, c.checkNamed(resp.Result)
+		return true, c.checkHandshake(resp.Result, nonce)
 	}
 	return true, nil
 }
 
-// checkNamed holds what a server says in its `_meta` to what it proved on its
-// connection.
-func (c *httpConn) checkNamed(result json.RawMessage) error {
+// checkHandshake holds what a server says in its `_meta` to what it proved on
+// its connection, and looks at its answer to the published challenge, if there
+// was one.
+func (c *httpConn) checkHandshake(result json.RawMessage, nonce string) error {
 	_, meta, err := rawObject(result)
 	if err != nil {
 		return anotherServer(c.server, fmt.Sprintf("its handshake cannot be read: %v", err))
+	}
+	if proof, err := metaText(meta, mcpwire.MetaPublishedSignature); err == nil && proof != "" && nonce != "" {
+		c.transport.setPublished(c.transport.verifier.CheckPublished(c.server, nonce, proof))
 	}
 	raw, ok := meta[mcpwire.MetaServerDID]
 	if !ok {

@@ -105,11 +105,11 @@ func (b *bridge) open(ctx context.Context) (*link, error) {
 		b.mu.Lock()
 		first := b.first
 		b.mu.Unlock()
-		if err := sameServer(first, http.server); err != nil {
+		if err := sameServer(first, http.Server()); err != nil {
 			return nil, err
 		}
 		http.maxBytes = b.cfg.MaxMessageBytes
-		t, l.server = http, func() *serververify.Server { return http.server }
+		t, l.server = http, http.Server
 	}
 	var err error
 	if l.conn, err = withTools(t, b.cfg.Tools, l.server).Connect(ctx); err != nil {

@@ -33,7 +33,7 @@ func DiscloseRaw(ctx context.Context, id *serververify.Identity, method string, 
 	if !Discloses(method) {
 		return result, nil
 	}
-	nonce, err := rawNonce(params)
+	nonce, err := rawText(params, mcpwire.MetaNonce)
 	if err != nil {
 		return nil, err
 	}
@@ -46,6 +46,16 @@ func DiscloseRaw(ctx context.Context, id *serververify.Identity, method string, 
 		delete(meta, name)
 		if text != "" {
 			meta[name] = quote(text)
+		}
+	}
+	published, err := rawText(params, mcpwire.MetaPublishedNonce)
+	if err != nil {
+		return nil, err
+	}
+	answered := answerPublished(id, published)
+	for _, name := range []string{mcpwire.MetaPublishedSignature, mcpwire.MetaPublishedSignedAt} {
+		if delete(meta, name); answered != nil {
+			meta[name] = answered[name]
 		}
 	}
 	if members["_meta"], err = marshal(meta); err != nil {
@@ -79,8 +89,9 @@ func disclosureMembers(d serververify.Disclosure) map[string]string {
 	}
 }
 
-// rawNonce returns the challenge in the params of a request, "" for none.
-func rawNonce(params json.RawMessage) (string, error) {
+// rawText returns a member of `_meta` in the params of a request that is a
+// string, "" for none.
+func rawText(params json.RawMessage, name string) (string, error) {
 	if len(params) == 0 {
 		return "", nil
 	}
@@ -88,7 +99,7 @@ func rawNonce(params json.RawMessage) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("mcpverify: params: %w", err)
 	}
-	return metaText(meta, mcpwire.MetaNonce)
+	return metaText(meta, name)
 }
 
 // metaText returns a member of `_meta` that is a string, "" when it is absent.

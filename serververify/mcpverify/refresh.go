@@ -2,6 +2,8 @@ package mcpverify
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
@@ -16,55 +18,79 @@ func (c *conn) refresh(ctx context.Context) error {
 	if c.v.Fresh(c.verified()) {
 		return nil
 	}
+	return c.verifyBy(ctx, mcpwire.MethodIdentify, nil)
+}
+
+// introduce verifies the server for a client that begins with the request req.
+func (c *conn) introduce(ctx context.Context, req *jsonrpc.Request) error {
+	params, err := marshal(map[string]any{"_meta": protocolMeta(req.Params)})
+	if err != nil {
+		return err
+	}
+	return c.verifyBy(ctx, methodDiscover, params)
+}
+
+// verifyBy sends a challenge as a request of its own, unless another call has
+// done it meanwhile. params are nil for those of the handshake: the newer
+// protocol asks for its version there.
+func (c *conn) verifyBy(ctx context.Context, method string, params json.RawMessage) error {
 	select {
 	case c.again <- struct{}{}:
 		defer func() { <-c.again }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if c.v.Fresh(c.verified()) {
+	c.mu.Lock()
+	before, handshake := c.server, c.handshake
+	c.mu.Unlock()
+	if before != nil && c.v.Fresh(before) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, serververify.DefaultTimeout)
 	defer cancel()
+	if params == nil {
+		_, meta, err := rawObject(handshake)
+		if err != nil {
+			return err
+		}
+		if params, err = marshal(map[string]any{"_meta": meta}); err != nil {
+			return err
+		}
+	}
 	nonce := serververify.NewNonce()
-	resp, err := c.identify(ctx, nonce)
+	params, err := challengeParams(params, nonce, c.v.ChecksPublished())
 	if err != nil {
 		return err
 	}
-	srv, err := c.judge(ctx, nonce, resp.Result)
+	result, err := c.request(ctx, method, params)
+	if err != nil {
+		return err
+	}
+	srv, err := c.judge(ctx, nonce, result)
+	var refused *serververify.UntrustedError
+	if errors.As(err, &refused) {
+		c.cut(err)
+	}
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.server = srv
+	if c.server = srv; before == nil {
+		c.handshake = params
+	}
 	return nil
 }
 
-// identify sends a challenge as a request of its own, with what else the
-// handshake had in its `_meta`: the newer protocol asks for its version there.
-func (c *conn) identify(ctx context.Context, nonce string) (*jsonrpc.Response, error) {
+// request sends a request of this connection's own and returns its result.
+func (c *conn) request(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error) {
 	answer := make(chan *jsonrpc.Response, 1)
 	c.mu.Lock()
 	c.asked++
-	name := fmt.Sprintf("touchmark-identify-%d", c.asked)
-	handshake := c.handshake
-	c.mu.Unlock()
-	id, err := jsonrpc.MakeID(name)
+	id, err := jsonrpc.MakeID(fmt.Sprintf("touchmark-identify-%d", c.asked))
 	if err != nil {
-		return nil, err
+		panic("mcpverify: internal error: a string is no id")
 	}
-	_, meta, err := rawObject(handshake)
-	if err != nil {
-		return nil, err
-	}
-	meta[mcpwire.MetaNonce] = quote(nonce)
-	params, err := marshal(map[string]any{"_meta": meta})
-	if err != nil {
-		return nil, err
-	}
-	c.mu.Lock()
 	c.waiting[id] = answer
 	c.mu.Unlock()
 	defer func() {
@@ -72,16 +98,16 @@ func (c *conn) identify(ctx context.Context, nonce string) (*jsonrpc.Response, e
 		defer c.mu.Unlock()
 		delete(c.waiting, id)
 	}()
-	if err := c.Connection.Write(ctx, &jsonrpc.Request{ID: id, Method: mcpwire.MethodIdentify, Params: params}); err != nil {
+	if err := c.Connection.Write(ctx, &jsonrpc.Request{ID: id, Method: method, Params: params}); err != nil {
 		return nil, err
 	}
 	select {
 	case resp := <-answer:
 		if resp.Error != nil {
-			return nil, &serververify.UndeterminedError{Reason: "the server does not identify itself again: " + resp.Error.Error()}
+			return nil, &serververify.UndeterminedError{Reason: "the server does not identify itself: " + resp.Error.Error()}
 		}
-		return resp, nil
+		return resp.Result, nil
 	case <-ctx.Done():
-		return nil, &serververify.UndeterminedError{Reason: "the server does not identify itself again: " + ctx.Err().Error()}
+		return nil, &serververify.UndeterminedError{Reason: "the server does not identify itself: " + ctx.Err().Error()}
 	}
 }

@@ -2,6 +2,7 @@ package mcpverify
 
 import (
 	"context"
+	"encoding/json"
 	"maps"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -32,7 +33,11 @@ func Disclose(server *mcp.Server, id *serververify.Identity) {
 			if !Discloses(method) {
 				return next(ctx, method, req)
 			}
-			nonce := challengeOf(req)
+			meta := handshakeMeta(req)
+			nonce, _ := meta[mcpwire.MetaNonce].(string)
+			if overHTTP(req) {
+				nonce = ""
+			}
 			if method == mcpwire.MethodIdentify {
 				return identify(disclose(ctx, id, nonce)), nil
 			}
@@ -40,7 +45,8 @@ func Disclose(server *mcp.Server, id *serververify.Identity) {
 			if err != nil {
 				return nil, err
 			}
-			return withDisclosure(res, disclose(ctx, id, nonce)), nil
+			published, _ := meta[mcpwire.MetaPublishedNonce].(string)
+			return withDisclosure(res, disclose(ctx, id, nonce), answerPublished(id, published)), nil
 		}
 	})
 }
@@ -54,50 +60,51 @@ type identifyResult struct {
 
 func identify(d serververify.Disclosure) *identifyResult {
 	res := &identifyResult{ResultType: "complete"}
-	res.Meta = addMembers(nil, d)
+	res.Meta = addMembers(nil, d, nil)
 	return res
 }
 
-// challengeOf returns the challenge of a request that did not come over HTTP,
-// "" for none. A value that is no string is none either: the client then sees
-// no proof.
-func challengeOf(req mcp.Request) string {
-	if extra := req.GetExtra(); extra != nil && extra.Header != nil {
-		return ""
-	}
-	var meta mcp.Meta
+// overHTTP reports whether a request came over HTTP, where `_meta` is answered
+// no challenge: the proof would be bound to nothing.
+func overHTTP(req mcp.Request) bool {
+	extra := req.GetExtra()
+	return extra != nil && extra.Header != nil
+}
+
+// handshakeMeta returns the `_meta` of a request that is to be disclosed to. A
+// challenge that is no string is none: the client then sees no proof.
+func handshakeMeta(req mcp.Request) mcp.Meta {
 	switch p := req.GetParams().(type) { // of a type that may be nil inside
 	case *mcp.InitializeParams:
 		if p != nil {
-			meta = p.Meta
+			return p.Meta
 		}
 	case *mcp.DiscoverParams:
 		if p != nil {
-			meta = p.Meta
+			return p.Meta
 		}
 	case *identifyParams:
 		if p != nil {
-			meta = p.Meta
+			return p.Meta
 		}
 	}
-	nonce, _ := meta[mcpwire.MetaNonce].(string)
-	return nonce
+	return nil
 }
 
-// withDisclosure returns a copy of a handshake's result with the disclosure in
-// its `_meta`.
-func withDisclosure(res mcp.Result, d serververify.Disclosure) mcp.Result {
+// withDisclosure returns a copy of a handshake's result with the disclosure, and
+// the answer to the published challenge, in its `_meta`.
+func withDisclosure(res mcp.Result, d serververify.Disclosure, published map[string]json.RawMessage) mcp.Result {
 	switch r := res.(type) {
 	case *mcp.InitializeResult:
 		if r != nil {
 			c := *r
-			c.Meta = addMembers(r.Meta, d)
+			c.Meta = addMembers(r.Meta, d, published)
 			return &c
 		}
 	case *mcp.DiscoverResult:
 		if r != nil {
 			c := *r
-			c.Meta = addMembers(r.Meta, d)
+			c.Meta = addMembers(r.Meta, d, published)
 			if d.Proof != "" { // for one client, now
 				c.TTLMs, c.CacheScope = 0, "private"
 			}
@@ -107,7 +114,7 @@ func withDisclosure(res mcp.Result, d serververify.Disclosure) mcp.Result {
 	return res
 }
 
-func addMembers(meta mcp.Meta, d serververify.Disclosure) mcp.Meta {
+func addMembers(meta mcp.Meta, d serververify.Disclosure, published map[string]json.RawMessage) mcp.Meta {
 	out := maps.Clone(meta)
 	if out == nil {
 		out = make(mcp.Meta)
@@ -117,6 +124,12 @@ func addMembers(meta mcp.Meta, d serververify.Disclosure) mcp.Meta {
 		if text != "" {
 			out[name] = text
 		}
+	}
+	for _, name := range []string{mcpwire.MetaPublishedSignature, mcpwire.MetaPublishedSignedAt} {
+		delete(out, name)
+	}
+	for name, value := range published {
+		out[name] = value
 	}
 	return out
 }

@@ -351,7 +351,7 @@ func TestRefreshRefuses(t *testing.T) {
 	var nonce string
 	becomes.out = func(m jsonrpc.Message) jsonrpc.Message {
 		if req, ok := m.(*jsonrpc.Request); ok && req.Method == mcpwire.MethodIdentify {
-			nonce, _ = rawNonce(req.Params)
+			nonce, _ = rawText(req.Params, mcpwire.MetaNonce)
 		}
 		return m
 	}

@@ -5,11 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/touchmark-dev/touchmark/internal/endpoint"
 	"github.com/touchmark-dev/touchmark/internal/mcpwire"
 	"github.com/touchmark-dev/touchmark/serververify"
 )
@@ -24,6 +28,16 @@ type Transport struct {
 	// Caller signs the requests to the server, once it is verified. Nil calls as
 	// nobody.
 	Caller *Caller
+
+	// Launch is the secret that the server's process was started with. An
+	// mcp.CommandTransport that was not started yet is given one of its own; the
+	// zero Launch stands for none elsewhere.
+	Launch serververify.Launch
+
+	// Endpoint is what the server is called where servers are compared by their
+	// place (serververify/pin). Empty stands for the command line of an
+	// mcp.CommandTransport, in the spelling of spec/pins.md.
+	Endpoint string
 
 	mu   sync.Mutex
 	conn *conn
@@ -43,14 +57,31 @@ func (t *Transport) Connect(ctx context.Context) (mcp.Connection, error) {
 			return nil, err
 		}
 	}
-	inner, err := t.Transport.Connect(ctx)
-	if err != nil {
+	c := newConn(t)
+	if command, ok := t.Transport.(*mcp.CommandTransport); ok {
+		c.launchedBy(command.Command)
+	}
+	var err error
+	if c.Connection, err = t.Transport.Connect(ctx); err != nil {
 		return nil, err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.conn = newConn(inner, t.Verifier, t.Caller)
-	return t.conn, nil
+	t.conn = c
+	return c, nil
+}
+
+// launchedBy gives the process that cmd is going to be a secret that no other
+// has, also not the one that started this process.
+func (c *conn) launchedBy(cmd *exec.Cmd) {
+	if c.launch.IsZero() {
+		c.launch = serververify.NewLaunch()
+	}
+	env := slices.DeleteFunc(cmd.Environ(), func(v string) bool { return strings.HasPrefix(v, serververify.LaunchVariable+"=") })
+	cmd.Env = append(env, c.launch.Environ())
+	if c.endpoint == "" {
+		c.endpoint, _ = endpoint.Launch(cmd.Args) // one without a spelling has no pin either
+	}
 }
 
 // Server returns who the server was at its last verification, nil before the
@@ -79,8 +110,10 @@ func (t *Transport) failure() error {
 // else through before.
 type conn struct {
 	mcp.Connection
-	v      *serververify.Verifier
-	caller *Caller // may be nil
+	v        *serververify.Verifier
+	caller   *Caller // may be nil
+	launch   serververify.Launch
+	endpoint string
 
 	again chan struct{} // holds a token while the server is being verified again
 
@@ -98,9 +131,9 @@ type handshake struct {
 	params json.RawMessage
 }
 
-func newConn(inner mcp.Connection, v *serververify.Verifier, caller *Caller) *conn {
+func newConn(t *Transport) *conn {
 	return &conn{
-		Connection: inner, v: v, caller: caller, again: make(chan struct{}, 1),
+		v: t.Verifier, caller: t.Caller, launch: t.Launch, endpoint: t.Endpoint, again: make(chan struct{}, 1),
 		pending: make(map[jsonrpc.ID]handshake), waiting: make(map[jsonrpc.ID]chan<- *jsonrpc.Response),
 	}
 }
@@ -118,11 +151,14 @@ func (c *conn) Write(ctx context.Context, msg jsonrpc.Message) error {
 	switch {
 	case ok && req.IsCall() && (req.Method == methodInitialize || req.Method == methodDiscover):
 		return c.challenge(ctx, req)
-	case c.verified() == nil:
-		if ok && req.Method == "notifications/cancelled" {
-			return nil // of a handshake that is given up: nothing anybody waits for
-		}
+	case c.verified() == nil && ok && req.Method == methodCancelled:
+		return nil // of a handshake that is given up: nothing anybody waits for
+	case c.verified() == nil && (!ok || !req.IsCall() || requestVersion(req) < generation2026):
 		return errUnverified
+	case c.verified() == nil: // a client of the newer generation needs no handshake
+		if err := c.introduce(ctx, req); err != nil {
+			return err
+		}
 	case ok && req.IsCall(), isAnswer && resp.Error == nil:
 		// Notifications go along with the calls around them. Errors tell the
 		// server nothing, and may be written by who reads: that must not wait
@@ -145,7 +181,7 @@ func (c *conn) Write(ctx context.Context, msg jsonrpc.Message) error {
 func (c *conn) challenge(ctx context.Context, req *jsonrpc.Request) error {
 	h := handshake{nonce: serververify.NewNonce()}
 	var err error
-	if h.params, err = challengeParams(req.Params, h.nonce); err != nil {
+	if h.params, err = challengeParams(req.Params, h.nonce, c.v.ChecksPublished()); err != nil {
 		return err
 	}
 	c.mu.Lock()
@@ -158,7 +194,7 @@ func (c *conn) challenge(ctx context.Context, req *jsonrpc.Request) error {
 
 // challengeParams puts a nonce into the `_meta` of params, and takes badge and
 // call proof out.
-func challengeParams(params json.RawMessage, nonce string) (json.RawMessage, error) {
+func challengeParams(params json.RawMessage, nonce string, published bool) (json.RawMessage, error) {
 	if len(params) == 0 {
 		params = json.RawMessage("{}")
 	}
@@ -170,6 +206,9 @@ func challengeParams(params json.RawMessage, nonce string) (json.RawMessage, err
 		delete(meta, secret)
 	}
 	meta[mcpwire.MetaNonce] = quote(nonce)
+	if published {
+		addPublished(meta, nonce)
+	}
 	if members["_meta"], err = marshal(meta); err != nil {
 		return nil, err
 	}
@@ -181,20 +220,32 @@ func (c *conn) Read(ctx context.Context) (jsonrpc.Message, error) {
 	for {
 		msg, err := c.Connection.Read(ctx)
 		if err != nil {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if c.failed != nil {
+				err = c.failed
+			}
 			return nil, err
 		}
 		pass, err := c.incoming(ctx, msg)
 		if err != nil {
-			c.mu.Lock()
-			c.failed = err
-			c.mu.Unlock()
-			c.Close()
+			c.cut(err)
 			return nil, err
 		}
 		if pass {
 			return msg, nil
 		}
 	}
+}
+
+// cut ends the connection to a server that was refused.
+func (c *conn) cut(err error) {
+	c.mu.Lock()
+	if c.failed == nil {
+		c.failed = err
+	}
+	c.mu.Unlock()
+	c.Close()
 }
 
 // incoming judges a message and reports whether the session may have it. Before
@@ -249,12 +300,17 @@ func (c *conn) judge(ctx context.Context, nonce string, result json.RawMessage) 
 	if err != nil {
 		return nil, &serververify.UntrustedError{Code: serververify.CodeIdentityMissing, State: serververify.StateUnverified, Reason: err.Error()}
 	}
-	srv, err := c.v.VerifyStdio(ctx, nonce, d)
+	srv, err := c.v.VerifyLaunched(ctx, &serververify.StdioExchange{Nonce: nonce, Disclosure: d, Launch: c.launch, Endpoint: c.endpoint})
 	if err != nil {
 		return nil, err
 	}
-	if before := c.verified(); before != nil && before.DID != srv.DID {
-		return nil, anotherServer(srv, fmt.Sprintf("it was %q before", before.DID))
+	if before := c.verified(); before != nil {
+		if before.DID != srv.DID {
+			return nil, anotherServer(srv, fmt.Sprintf("it was %q before", before.DID))
+		}
+		if before.Binding != srv.Binding {
+			return nil, srv.Refuse(serververify.CodePoPFailed, "its proof was bound by %s before, and is by %s now", before.Binding, srv.Binding)
+		}
 	}
 	if c.caller != nil {
 		if err := c.caller.checkFor(srv); err != nil {
@@ -271,6 +327,7 @@ func disclosureOf(result json.RawMessage) (d serververify.Disclosure, err error)
 	}
 	for name, to := range map[string]*string{
 		mcpwire.MetaServerDID: &d.DID, mcpwire.MetaServerBadge: &d.Badge, mcpwire.MetaServerProof: &d.Proof,
+		mcpwire.MetaPublishedSignature: &d.Published,
 	} {
 		if *to, err = metaText(meta, name); err != nil {
 			return serververify.Disclosure{}, err
