@@ -9,7 +9,9 @@ var moduleNames = map[string]string{
 	"goose":      "github.com/pressly/goose/v3",
 	"go-jose":    "github.com/go-jose/go-jose/v4",
 	"go-sdk":     "github.com/modelcontextprotocol/go-sdk",
+	"go-spiffe":  "github.com/spiffe/go-spiffe/v2",
 	"gowebpki":   "github.com/gowebpki/jcs",
+	"grpc":       "google.golang.org/grpc",
 	"json":       "github.com/go-json-experiment/json",
 	"klog":       "k8s.io/klog/v2",
 	"jwx":        "github.com/lestrrat-go/jwx/v2",
@@ -98,6 +100,18 @@ var rules = map[string]rule{
 		ours:    below,
 		modules: []string{"go-jose", "json", "x/time"},
 	},
+	"serververify/workload": {
+		ours:    append([]string{"serververify"}, below...),
+		modules: []string{"go-spiffe", "json", "x/sys", "yaml"},
+	},
+	"serververify/workload/spiffe": {
+		ours:    []string{"serververify/workload"},
+		modules: []string{"go-spiffe", "grpc"},
+	},
+	"serververify/workload/workloadtest": {
+		modules:  []string{"go-jose", "go-spiffe", "grpc"},
+		forTests: true,
+	},
 	"serververify/mcpverify": {
 		ours:    append([]string{"serververify"}, below...),
 		modules: []string{"go-jose", "go-sdk", "json"},
@@ -147,6 +161,7 @@ var rules = map[string]rule{
 	"internal/safehttp":   {},
 	"internal/sqlstore":   {modules: []string{"goose", "pgx", "sqlite", "x/sys"}},
 	"internal/strictjson": {modules: []string{"json"}},
+	"internal/strictyaml": {modules: []string{"yaml"}},
 
 	// Tests and generators, which no program of a user contains: anything of
 	// ours, any known module.

@@ -1,0 +1,173 @@
+// Package strictyaml reads YAML without the parts that make YAML surprising:
+// anchors, aliases, tags, directives, other encodings, further documents, members
+// given twice, and characters by which a reader sees other lines than the parser.
+// Use [Document], then walk its node with [Mapping]. Errors say line and column.
+package strictyaml
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// An Error says where a file is not what it should be. Line and Column count from
+// 1; they are 0 where the place is not known.
+type Error struct {
+	Line, Column int
+	Reason       string
+}
+
+func (e *Error) Error() string {
+	switch {
+	case e.Line == 0:
+		return e.Reason
+	case e.Column == 0:
+		return fmt.Sprintf("line %d: %s", e.Line, e.Reason)
+	}
+	return fmt.Sprintf("line %d, column %d: %s", e.Line, e.Column, e.Reason)
+}
+
+// At is an [Error] about a node.
+func At(n *yaml.Node, format string, args ...any) *Error {
+	return &Error{Line: n.Line, Column: n.Column, Reason: fmt.Sprintf(format, args...)}
+}
+
+// Document returns the one value of a file of at most maxBytes.
+func Document(data []byte, maxBytes int) (root *yaml.Node, err error) {
+	switch {
+	case len(data) > maxBytes:
+		return nil, &Error{Reason: fmt.Sprintf("the file is longer than %d bytes", maxBytes)}
+	case !utf8.Valid(data):
+		return nil, &Error{Reason: "the file is not UTF-8"}
+	case bytes.HasPrefix(data, []byte("\ufeff")):
+		return nil, &Error{Line: 1, Column: 1, Reason: "the file begins with a byte order mark; remove it"}
+	}
+	marks, err := lines(data)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if r := recover(); r != nil { // the parser's own failure; it is not ours to crash of
+			root, err = nil, &Error{Reason: "the YAML parser cannot read the file"}
+		}
+	}()
+	var doc, further yaml.Node
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
+		return nil, &Error{Reason: "the file is empty"}
+	} else if err != nil {
+		return nil, syntaxError(err)
+	}
+	if err := dec.Decode(&further); err == nil {
+		return nil, At(&further, "a second document; want one")
+	} else if !errors.Is(err, io.EOF) {
+		return nil, syntaxError(err)
+	}
+	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 {
+		return nil, &Error{Reason: "the file is empty"}
+	}
+	return doc.Content[0], plain(doc.Content[0], marks)
+}
+
+// A place is a line and a column of a file, from 1.
+type place struct{ line, column int }
+
+// lines refuses what would let a reader of the file see other lines than the parser: line breaks of YAML 1.1
+// and old terminals, with which a comment can end in the middle of what an editor shows as one, characters that
+// change the order in which others are shown, and directives. It returns where there are exclamation marks.
+func lines(data []byte) (marks map[place]bool, err error) {
+	marks = make(map[place]bool)
+	line, column := 1, 0
+	for i, c := range string(data) {
+		column++
+		switch {
+		case c == '\n':
+			line, column = line+1, 0
+		case c == '!':
+			marks[place{line, column}] = true
+		case c == '\r' && (i+1 == len(data) || data[i+1] != '\n'):
+			return nil, &Error{line, column, "a carriage return without a line feed"}
+		case c == '%' && column == 1:
+			return nil, &Error{line, column, "a line begins with '%'; want no directives"}
+		case c == 0x85 || c == 0x2028 || c == 0x2029 || unicode.Is(unicode.Bidi_Control, c):
+			return nil, &Error{line, column, fmt.Sprintf("the character %U, which changes how lines are read or shown", c)}
+		}
+	}
+	return marks, nil
+}
+
+// syntaxError gives the parser's error our form: it names the line in its text.
+func syntaxError(err error) error {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	e := &Error{Reason: "not YAML: " + text}
+	if rest, ok := strings.CutPrefix(text, "line "); ok {
+		if number, reason, ok := strings.Cut(rest, ": "); ok {
+			if n, err := strconv.Atoi(number); err == nil {
+				e.Line, e.Reason = n, "not YAML: "+reason
+			}
+		}
+	}
+	return e
+}
+
+// plain refuses what nodes can be beside their values. The parser forgets the tag "!", so that it has to be
+// looked for where the node begins.
+func plain(n *yaml.Node, marks map[place]bool) error {
+	switch {
+	case n.Kind == yaml.AliasNode:
+		return At(n, "an alias; write the value out")
+	case n.Anchor != "":
+		return At(n, "an anchor; nothing can refer to it")
+	case n.Style&yaml.TaggedStyle != 0 || marks[place{n.Line, n.Column}]:
+		return At(n, "a tag; values have the types that this format gives them")
+	}
+	for _, c := range n.Content {
+		if err := plain(c, marks); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Mapping walks the members of n, each once and each known to field, which returns false for a name that it
+// does not know.
+func Mapping(n *yaml.Node, what string, field func(name string, key, value *yaml.Node) (bool, error)) error {
+	if n.Kind != yaml.MappingNode {
+		return At(n, "%s is not a mapping", what)
+	}
+	seen := make(map[string]bool, len(n.Content)/2)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		name, err := Text(key, "a name in "+what)
+		if err != nil {
+			return err
+		}
+		if seen[name] {
+			return At(key, "%s has %q twice", what, name)
+		}
+		seen[name] = true
+		known, err := field(name, key, value)
+		if err != nil {
+			return err
+		}
+		if !known {
+			return At(key, "%s has %q, which this version does not know", what, name)
+		}
+	}
+	return nil
+}
+
+// Text returns a string.
+func Text(n *yaml.Node, what string) (string, error) {
+	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" {
+		return "", At(n, "%s is not a string; quote it if it is meant as one", what)
+	}
+	return n.Value, nil
+}
