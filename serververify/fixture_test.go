@@ -224,7 +224,7 @@ func protocols(t *testing.T, f func(t *testing.T, h2 bool)) {
 	t.Run("h2", func(t *testing.T) { f(t, true) })
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

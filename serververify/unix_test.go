@@ -175,21 +175,40 @@ func TestUnixRelay(t *testing.T) {
 	w.listenUnix(filepath.Join(dir, "real.sock"), nil)
 	// The server is known by the name of the relay's socket: only the process differs.
 	w.identity.cfg.Origins = append(w.identity.cfg.Origins, "unix:"+filepath.Join(dir, "relay.sock"))
-	cmd := exec.Command(os.Args[0], "-test.run=^TestUnixRelay$")
-	cmd.Env = append(os.Environ(), "TOUCHMARK_TEST_RELAY="+dir)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { in.Close(); cmd.Wait() }()
-	wait(t, func() bool { _, err := os.Lstat(filepath.Join(dir, "relay.sock")); return err == nil })
-	_, err = w.verifier().Verify(t.Context(), "unix:"+filepath.Join(dir, "relay.sock"))
+	startRelay(t, dir, nil)
+	_, err := w.verifier().Verify(t.Context(), "unix:"+filepath.Join(dir, "relay.sock"))
 	wantRefusal(t, err, CodePoPFailed, StateDeclared)
 	if n := len(w.requests()); n != 1 {
 		t.Errorf("%d requests reached the server, want the challenge", n)
+	}
+}
+
+// startRelay runs the relay of dir in a process of its own.
+func startRelay(t *testing.T, dir string, as *syscall.Credential) {
+	t.Helper()
+	program := os.Args[0]
+	if as != nil { // who cannot read where the test program is
+		data, err := os.ReadFile(program)
+		must(t, err)
+		program = filepath.Join(dir, "test")
+		must(t, os.WriteFile(program, data, 0o755))
+	}
+	cmd := exec.Command(program, "-test.run=^TestUnixRelay$")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "TOUCHMARK_TEST_RELAY="+dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as}
+	in, err := cmd.StdinPipe()
+	must(t, err)
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	if err := cmd.Start(); err != nil && as != nil {
+		t.Skipf("the test program cannot be run by another user: %v", err)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close(); cmd.Wait() })
+	if _, err := io.ReadFull(out, make([]byte, 1)); err != nil {
+		t.Fatal("the relay does not listen")
 	}
 }
 
@@ -200,6 +219,7 @@ func relayProcess() {
 	if err != nil {
 		os.Exit(1)
 	}
+	os.Stdout.WriteString("\n") // it listens
 	go func() {
 		for {
 			from, err := l.Accept()
@@ -216,16 +236,6 @@ func relayProcess() {
 	}()
 	io.Copy(io.Discard, os.Stdin)
 	os.Exit(0)
-}
-
-// wait polls for a condition.
-func wait(t *testing.T, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("it does not happen")
-		}
-	}
 }
 
 // What the client looks at before it says anything.
@@ -304,19 +314,10 @@ func TestUnixServerOfAnotherUser(t *testing.T) {
 	const uid = 65534
 	dir := socketDir(t)
 	must(t, os.Chown(dir, uid, uid))
-	cmd := exec.Command(os.Args[0], "-test.run=^TestUnixRelay$")
-	cmd.Env = append(os.Environ(), "TOUCHMARK_TEST_RELAY="+dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
-	in, err := cmd.StdinPipe()
-	must(t, err)
-	if err := cmd.Start(); err != nil {
-		t.Skipf("the test program cannot be run by another user: %v", err)
-	}
-	defer func() { in.Close(); cmd.Wait() }()
+	startRelay(t, dir, &syscall.Credential{Uid: uid, Gid: uid})
 	socket := filepath.Join(dir, "relay.sock")
-	wait(t, func() bool { _, err := os.Lstat(socket); return err == nil })
 	w := newWorld(t, option{})
-	_, err = w.verifier().Verify(t.Context(), "unix:"+socket)
+	_, err := w.verifier().Verify(t.Context(), "unix:"+socket)
 	if refused := wantRefusal(t, err, CodeDomainMismatch, StateUnverified); !strings.Contains(refused.Reason, "belongs to user 65534") {
 		t.Errorf("refused: %v", err)
 	}

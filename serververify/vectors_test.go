@@ -2,10 +2,12 @@ package serververify
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,7 +23,7 @@ import (
 	"github.com/touchmark-dev/touchmark/internal/vectorgen/vectortest"
 )
 
-const minVectors = 60
+const minVectors = 180
 
 func readVectors(t testing.TB) []*vectors.Vector {
 	t.Helper()
@@ -84,7 +86,12 @@ func vectorVerifier(t testing.TB, v *vectors.Vector) *Verifier {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := New(&Config{Badges: badges, Resolver: trust, MinLevel: level, Skew: time.Duration(v.Client.Skew) * time.Second, Time: now})
+	client := &Config{Badges: badges, Resolver: trust, MinLevel: level, Skew: time.Duration(v.Client.Skew) * time.Second, Time: now}
+	for _, b := range v.Client.Bindings {
+		client.Bindings = append(client.Bindings, Binding(b))
+	}
+	client.CheckPublishedProof = v.Client.CheckPublished
+	out, err := New(client)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,27 +103,45 @@ func judgeVector(t testing.TB, v *vectors.Vector) (*Server, error) {
 	t.Helper()
 	verifier := vectorVerifier(t, v)
 	ch := &challenge{nonce: v.Client.Nonce, channels: []channel{{binding: BindingStdio}}}
+	if v.Client.Launch != "" {
+		var launch Launch
+		secret, err := base64.RawURLEncoding.DecodeString(v.Client.Launch)
+		must(t, err)
+		copy(launch.secret[:], secret)
+		ch.channels = append(ch.channels, channel{binding: BindingLaunch, digest: launch.digest()})
+	}
 	if v.Client.Pin != "" {
 		ch.pin = did.MustParse(v.Client.Pin)
 	}
 	if v.Client.Endpoint == "" {
 		return verifier.judge(t.Context(), ch, Disclosure{
 			DID: v.Answer.Meta[mcpwire.MetaServerDID], Badge: v.Answer.Meta[mcpwire.MetaServerBadge], Proof: v.Answer.Meta[mcpwire.MetaServerProof],
+			Published: v.Answer.Meta[mcpwire.MetaPublishedSignature],
 		})
 	}
 	e, err := verifier.parseEndpoint(v.Client.Endpoint)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ch.endpoint, ch.channels = &e, []channel{{binding: BindingTLS, digest: v.Client.Exporter}}
-	if v.Client.Exporter == "" {
-		ch.channels[0].err = errors.New("neither TLS 1.3 nor extended master secret")
-	}
+	ch.endpoint, ch.channels = &e, channelsOf(v.Client, e.origin.host)
 	h := make(http.Header)
 	for name, values := range v.Answer.Headers {
 		h[http.CanonicalHeaderKey(name)] = values
 	}
 	return verifier.judgeAnswer(t.Context(), ch, &answer{status: v.Answer.Status, header: h, body: []byte(v.Answer.Body)})
+}
+
+// channelsOf is what a client over HTTP sees of its connection.
+func channelsOf(c vectors.Client, socket string) []channel {
+	if c.Process != nil {
+		own := unixChannel{peer: UnixPeer{PID: c.Process.PID, UID: c.Process.UID}, path: socket}
+		return []channel{{binding: BindingUnix, digest: own.digest()}}
+	}
+	exporter := channel{binding: BindingTLS, digest: c.Exporter}
+	if c.Exporter == "" {
+		exporter.err = errors.New("neither TLS 1.3 nor extended master secret")
+	}
+	return []channel{exporter, {binding: BindingSPKI, digest: c.CertificateSPKI}}
 }
 
 func TestVectors(t *testing.T) {
@@ -129,13 +154,17 @@ func TestVectors(t *testing.T) {
 			var open *UndeterminedError
 			switch {
 			case errors.As(err, &refused):
-				got = vectors.Expect{Verdict: vectors.Rejected, State: string(refused.State), Code: string(refused.Code), DID: refused.DID.String(), BadgeValid: refused.BadgeValid}
+				got = vectors.Expect{Verdict: vectors.Rejected, State: string(refused.State), Code: string(refused.Code), DID: refused.DID.String(), BadgeValid: refused.BadgeValid, PublishedProof: string(refused.PublishedProof)}
 			case errors.As(err, &open):
 				got = vectors.Expect{Verdict: vectors.Undetermined, Code: string(open.Code)}
 			case err != nil:
 				t.Fatal(err)
 			default:
 				got.State, got.DID, got.Level, got.Binding = string(srv.State), srv.DID.String(), srv.Level.String(), string(srv.Binding)
+				got.PublishedProof = string(srv.PublishedProof)
+				if v.Expect.KeyID != "" {
+					got.KeyID = srv.KeyID
+				}
 			}
 			if got != v.Expect {
 				t.Errorf("got  %+v\nwant %+v\n(%v)", got, v.Expect, err)
@@ -144,7 +173,7 @@ func TestVectors(t *testing.T) {
 				t.Errorf("defect %q, error %v", v.Defect, err)
 			}
 			if refused != nil {
-				if other, ok := reasons[refused.Reason]; ok && !sameBranch[v.Name] {
+				if other, ok := reasons[refused.Reason]; ok && !sameBranch[v.Name] && !elsewhere(v.Name) && !elsewhere(other) {
 					t.Errorf("refused for the same reason as %s: %s", other, refused.Reason)
 				}
 				reasons[refused.Reason] = v.Name
@@ -153,11 +182,68 @@ func TestVectors(t *testing.T) {
 	}
 }
 
+// elsewhere reports vectors of other transports, where most rules are those of
+// TLS.
+func elsewhere(name string) bool {
+	transport, _, _ := strings.Cut(name, "-")
+	return slices.Contains([]string{"stdio", "unix", "launch", "proxy", "published"}, transport)
+}
+
 // sameBranch are vectors that reach the branch of another one: a signature can
-// only fail, and over stdio most rules are those of TLS.
+// only fail, and there is one rule for proofs that are missing.
 var sameBranch = map[string]bool{
-	"exporter-relayed": true, "proof-signature-tampered": true, "origin-missing": true,
-	"stdio-did-missing": true, "stdio-nonce-other": true, "stdio-proof-missing": true,
+	"exporter-relayed": true, "proof-signature-tampered": true, "origin-missing": true, "rotation-badge-old": true, "rotation-badge-new": true,
+}
+
+// Each transport has a vector of each state and each code that there can be on
+// it: the table of the algorithm, row by row.
+func TestVectorsCoverEachTransport(t *testing.T) {
+	have := make(map[string]map[string]bool)
+	for _, v := range readVectors(t) {
+		transport := transportOf(v.Client)
+		if have[transport] == nil {
+			have[transport] = make(map[string]bool)
+		}
+		have[transport][v.Expect.Verdict+" "+v.Expect.State+" "+v.Expect.Code] = true
+	}
+	common := []string{
+		"accepted VERIFIED_PRINCIPAL ", "rejected UNVERIFIED_ORIGIN SERVER_IDENTITY_MISSING",
+		"undetermined  SERVER_DID_RESOLUTION_FAILED", "undetermined  SERVER_KEY_FETCH_FAILED", "undetermined  REVOCATION_CHECK_FAILED",
+	}
+	for _, code := range []Code{
+		CodeDIDMismatch, CodeBadgeMissing, CodeBadgeInvalid, CodeBadgeRevoked, CodeIssuerUntrusted, CodeTrustInsufficient, CodePoPFailed, CodePoPExpired, CodeDIDResolutionFailed,
+	} {
+		common = append(common, "rejected DECLARED_PRINCIPAL "+string(code))
+	}
+	for _, transport := range []string{"tls", "proxy", "unix", "stdio", "launch"} {
+		for _, row := range common {
+			if !have[transport][row] {
+				t.Errorf("%s: no vector of %q", transport, row)
+			}
+		}
+	}
+	for _, code := range []Code{CodeDomainMismatch, CodePathMismatch, CodeIdentityMissing} {
+		if !have["tls"]["rejected DECLARED_PRINCIPAL "+string(code)] {
+			t.Errorf("tls: no vector of %s", code)
+		}
+	}
+	if !have["tls"]["undetermined  "] {
+		t.Error("no vector of a server that cannot be examined")
+	}
+}
+
+func transportOf(c vectors.Client) string {
+	switch {
+	case c.Process != nil:
+		return "unix"
+	case c.Endpoint == "" && c.Launch != "":
+		return "launch"
+	case c.Endpoint == "":
+		return "stdio"
+	case c.CertificateSPKI != "":
+		return "proxy"
+	}
+	return "tls"
 }
 
 // go-jose, which the verifier uses, and jwx agree on every proof.
@@ -196,7 +282,7 @@ func TestVectorsSecondOpinion(t *testing.T) {
 		}
 		checked++
 	}
-	if checked < minVectors-20 {
+	if checked < 140 {
 		t.Errorf("only %d proofs could be compared", checked)
 	}
 }

@@ -30,6 +30,7 @@ type draft struct {
 	key            ed25519.PrivateKey
 	proof          func(token string) string // changes the proof after signing
 	answer         func(a *Answer)           // changes the answer last
+	published      string                    // proof, "" for none
 	stdio          bool
 }
 
@@ -120,7 +121,7 @@ func (d *draft) vector() (*Vector, error) {
 		return nil, err
 	}
 	v := &Vector{Name: d.name, Description: d.description, Defect: d.defect, Client: d.client, Trust: d.trust, Expect: d.expect}
-	members := map[string]string{mcpwire.MetaServerDID: d.did, mcpwire.MetaServerBadge: d.badge, mcpwire.MetaServerProof: proof}
+	members := map[string]string{mcpwire.MetaServerDID: d.did, mcpwire.MetaServerBadge: d.badge, mcpwire.MetaServerProof: proof, mcpwire.MetaPublishedSignature: d.published}
 	for name, text := range members {
 		if text == "" {
 			delete(members, name)

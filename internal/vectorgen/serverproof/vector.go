@@ -40,6 +40,21 @@ type Client struct {
 	Exporter string `json:"exporter,omitempty"` // of its connection; absent for stdio and when there is none
 	MinLevel string `json:"min_level"`
 	Pin      string `json:"pin,omitempty"` // the DID that it verified before
+
+	// Bindings are those that it takes; absent for tls-exporter, unix-peer,
+	// stdio-launch and stdio.
+	Bindings []string `json:"bindings,omitempty"`
+
+	CertificateSPKI string   `json:"certificate_spki,omitempty"` // SHA-256 of the server certificate's key
+	Process         *Process `json:"process,omitempty"`          // itself, over a unix socket
+	Launch          string   `json:"launch,omitempty"`           // the secret that it gave to the process
+	CheckPublished  bool     `json:"check_published,omitempty"`  // it looks at the published proof
+}
+
+// A Process is a client on a unix socket, as the kernels of both sides see it.
+type Process struct {
+	PID int    `json:"pid"`
+	UID uint32 `json:"uid"`
 }
 
 // Trust is whom the client trusts, and what the world answers it.
@@ -76,6 +91,9 @@ type Expect struct {
 	Level      string `json:"level,omitempty"`
 	Binding    string `json:"binding,omitempty"`
 	BadgeValid bool   `json:"badge_valid,omitempty"`
+	KeyID      string `json:"key_id,omitempty"` // absent where there is one key
+
+	PublishedProof string `json:"published_proof,omitempty"`
 }
 
 // Generate returns the vectors by file name.
@@ -85,7 +103,7 @@ func Generate() (map[string][]byte, error) {
 		return nil, err
 	}
 	files := make(vectorkit.Files)
-	for _, section := range []func(*world) []*draft{accepted, identity, place, badges, proofs, claims, times, documents, stdio} {
+	for _, section := range []func(*world) []*draft{accepted, identity, place, badges, proofs, claims, times, documents, stdio, bindings, everywhere, rotations, published} {
 		for _, d := range section(w) {
 			v, err := d.vector()
 			var text json.RawMessage

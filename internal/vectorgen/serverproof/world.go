@@ -49,6 +49,11 @@ func hash(name string) []byte {
 	return h[:]
 }
 
+func sha256Of(text string) []byte {
+	h := sha256.Sum256([]byte(text))
+	return h[:]
+}
+
 func edKey(name string) ed25519.PrivateKey { return ed25519.NewKeyFromSeed(hash(name)) }
 
 func b64(data []byte) string { return base64.RawURLEncoding.EncodeToString(data) }
