@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -222,7 +221,9 @@ func (s *Store) update(ctx context.Context, change func(*file) error) error {
 	if err := durable.MkdirAll(durable.OS{}, filepath.Dir(s.path)); err != nil {
 		return err
 	}
-	lock, err := s.lock(ctx)
+	ctx, cancel := context.WithTimeout(ctx, lockTimeout)
+	defer cancel()
+	lock, err := durable.AwaitLock(ctx, durable.OS{}, s.path+".lock") // the file itself is replaced by each change
 	if err != nil {
 		return err
 	}
@@ -246,27 +247,4 @@ func (s *Store) update(ctx context.Context, change func(*file) error) error {
 		return fmt.Errorf("%s would have more than %d bytes; remove pins", s.path, MaxFileBytes)
 	}
 	return durable.WriteFile(durable.OS{}, s.path, after)
-}
-
-// lock takes the lock of the file, which is another file: the file itself is
-// replaced by each change.
-func (s *Store) lock(ctx context.Context) (io.Closer, error) {
-	deadline := time.NewTimer(lockTimeout)
-	defer deadline.Stop()
-	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
-		l, err := durable.OS{}.Lock(s.path + ".lock")
-		if !errors.Is(err, durable.ErrLocked) {
-			return l, err
-		}
-		pause := time.NewTimer(wait)
-		select {
-		case <-pause.C:
-		case <-deadline.C:
-			pause.Stop()
-			return nil, fmt.Errorf("after %s: %w", lockTimeout, err)
-		case <-ctx.Done():
-			pause.Stop()
-			return nil, fmt.Errorf("%w: %w", ctx.Err(), err)
-		}
-	}
 }

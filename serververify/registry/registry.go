@@ -4,10 +4,23 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/touchmark-dev/touchmark/did"
-	"github.com/touchmark-dev/touchmark/serververify"
+	"github.com/touchmark-dev/touchmark/internal/jwk"
+	"github.com/touchmark-dev/touchmark/internal/safehttp"
+)
+
+// Defaults of a [Config].
+const (
+	DefaultRefresh  = 5 * time.Minute
+	DefaultMaxStale = time.Hour
+
+	retryAfter = 10 * time.Second // a reading that failed, at the earliest
 )
 
 // A Config says which list is used. The zero Config is refused.
@@ -19,7 +32,7 @@ type Config struct {
 	Keys []crypto.PublicKey
 
 	// Issuer, if not "", is the name that the list has to have. Otherwise it
-	// is that of the first list.
+	// is that of the first list, which is written down in StatePath.
 	Issuer string
 
 	// Environment selects the entries. "" selects those without one.
@@ -31,10 +44,10 @@ type Config struct {
 	StatePath     string
 	UnsafeNoState bool
 
-	// Refresh is how old what was read may be before it is read again: zero
-	// means DefaultRefresh. MaxStale is how long a list is used of which no
-	// reading succeeds any more: zero means DefaultMaxStale. No list is used
-	// beyond its own end.
+	// Refresh is how old what was read may be before it is read again; zero
+	// means DefaultRefresh for a URL, and each time for a file. MaxStale is how
+	// long a list is used of which no reading succeeds any more; zero means
+	// DefaultMaxStale. No list is used beyond its own end.
 	Refresh, MaxStale time.Duration
 
 	// RootCAs, AllowPorts and UnsafeAllowLoopback are about the URL, as in
@@ -43,70 +56,116 @@ type Config struct {
 	AllowPorts          []uint16
 	UnsafeAllowLoopback bool
 
+	// OnError, if not nil, is told why a reading failed while an older list
+	// is in use.
+	OnError func(error)
+
 	// Time is the clock; nil means time.Now.
 	Time func() time.Time
 }
 
-// Defaults of a [Config].
-const (
-	DefaultRefresh  = 5 * time.Minute
-	DefaultMaxStale = time.Hour
-)
+// A Registry is a signed list that is kept fresh. It is safe for concurrent
+// use. It reads the list when it is asked something and what it has is old; it
+// needs no Close.
+type Registry struct {
+	cfg    Config
+	client *http.Client // for URL
 
-// A Registry is a signed list that is kept fresh. It is safe for concurrent use.
-type Registry struct{ cfg Config }
+	reading chan struct{} // held by who reads
+	state   state         // of who holds reading
+
+	mu      sync.Mutex // guards what follows
+	current *loaded
+	tried   time.Time // the last reading
+	lastErr error     // of it
+
+	admitted, unknown, notAllowed, failed atomic.Uint64
+}
+
+// loaded is a list that held when it was read.
+type loaded struct {
+	doc   *Document
+	token string
+	at    time.Time // when it was last found to be the current one
+}
 
 // Open reads the list. It fails when the list cannot be had or does not hold.
-func Open(ctx context.Context, cfg *Config) (*Registry, error) { return nil, nil }
-
-// Document returns the list in use, nil when it is too old to be used.
-func (r *Registry) Document() *Document { return nil }
-
-// Admit refuses a server that is not in the list. It implements
-// serververify.Admission.
-func (r *Registry) Admit(ctx context.Context, srv *serververify.Server) error { return nil }
-
-// AllowsTool reports whether the list in use lets a tool of a server be called.
-func (r *Registry) AllowsTool(d did.DID, tool string) bool { return false }
-
-// AllowsVersion reports whether the list in use has this version of a server.
-func (r *Registry) AllowsVersion(d did.DID, version string) bool { return false }
-
-// At returns the checks of r for a server that was launched by a command line.
-func (r *Registry) At(argv []string) (*Place, error) { return nil, nil }
-
-// A Place is a server that was launched; see [Registry.At].
-type Place struct {
-	registry *Registry
-	digest   string
+func Open(ctx context.Context, cfg *Config) (*Registry, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	r := &Registry{cfg: *cfg, reading: make(chan struct{}, 1)}
+	c := &r.cfg
+	if c.Time == nil {
+		c.Time = time.Now
+	}
+	if c.MaxStale == 0 {
+		c.MaxStale = DefaultMaxStale
+	}
+	if c.URL != "" {
+		if c.Refresh == 0 {
+			c.Refresh = DefaultRefresh
+		}
+		r.client = safehttp.NewClient(&safehttp.Config{
+			Policy:  safehttp.Policy{AllowPorts: c.AllowPorts, UnsafeAllowLoopback: c.UnsafeAllowLoopback},
+			RootCAs: c.RootCAs,
+		})
+	}
+	if c.StatePath == "" && !c.UnsafeNoState {
+		c.StatePath = c.Path + ".serial"
+	}
+	if err := r.refresh(ctx); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
-// Admit is [Registry.Admit] for a server at this place.
-func (p *Place) Admit(ctx context.Context, srv *serververify.Server) error { return nil }
-
-// Upstream returns the checks for a server at this place that has no identity
-// and stands behind a gateway known as d, as gateway.Config.Registry wants them.
-func (p *Place) Upstream(d did.DID) *Upstream { return &Upstream{p, d} }
-
-// An Upstream is a server behind a gateway; see [Place.Upstream].
-type Upstream struct {
-	place *Place
-	did   did.DID
+func (cfg *Config) check() error {
+	switch {
+	case cfg == nil || (cfg.Path == "") == (cfg.URL == ""):
+		return errors.New("registry: want Path or URL, and not both")
+	case cfg.URL != "" && !strings.HasPrefix(cfg.URL, "https://"):
+		return errors.New("registry: URL is not https")
+	case len(cfg.Keys) == 0:
+		return errors.New("registry: no Keys that may sign the list")
+	case cfg.URL != "" && cfg.StatePath == "" && !cfg.UnsafeNoState:
+		return errors.New("registry: no StatePath: an older list could not be told from the newest after a restart")
+	case cfg.UnsafeNoState && cfg.StatePath != "":
+		return errors.New("registry: both StatePath and UnsafeNoState")
+	case cfg.Refresh < 0 || cfg.MaxStale < 0:
+		return errors.New("registry: negative Refresh or MaxStale")
+	}
+	for _, key := range cfg.Keys {
+		if _, err := jwk.Thumbprint(key); err != nil {
+			return errors.New("registry: a key that is neither Ed25519 nor P-256")
+		}
+	}
+	return nil
 }
 
-// CheckUpstream refuses a server that is not in the list. version is what it
-// says of itself, "" while it has said nothing.
-func (u *Upstream) CheckUpstream(ctx context.Context, version string) error { return nil }
+// Document returns the list in use, nil when there is none that may be used.
+// It must not be changed.
+func (r *Registry) Document() *Document {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.usable() {
+		return nil
+	}
+	return r.current.doc
+}
 
-// AllowsTool reports whether the list lets a tool be called.
-func (u *Upstream) AllowsTool(tool string) bool { return false }
+// usable reports whether the list may still be used; r.mu is held.
+func (r *Registry) usable() bool {
+	now := r.cfg.Time()
+	return r.current != nil && now.Before(r.current.doc.Expires) && now.Sub(r.current.at) < r.cfg.MaxStale
+}
 
 // Stats says how a [Registry] has decided since it was opened.
 type Stats struct {
 	Admitted   uint64
 	Unknown    uint64 // servers that are not in the list
-	NotAllowed uint64 // servers and tools that are, in another version, place or time
-	Failed     uint64 // no list could be used
+	NotAllowed uint64 // servers that are, with another key, place, version or time, and tools
+	Failed     uint64 // there was no list that may be used
 
 	Issuer    string
 	Serial    uint64    // of the list in use
@@ -115,4 +174,17 @@ type Stats struct {
 }
 
 // Stats returns a snapshot.
-func (r *Registry) Stats() Stats { return Stats{} }
+func (r *Registry) Stats() Stats {
+	s := Stats{
+		Admitted: r.admitted.Load(), Unknown: r.unknown.Load(), NotAllowed: r.notAllowed.Load(), Failed: r.failed.Load(),
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c := r.current; c != nil {
+		s.Issuer, s.Serial, s.Refreshed = c.doc.Issuer, c.doc.Serial, c.at
+	}
+	if r.lastErr != nil {
+		s.LastError = r.lastErr.Error()
+	}
+	return s
+}
