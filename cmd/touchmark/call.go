@@ -13,10 +13,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/agent"
 	"github.com/touchmark-dev/touchmark/did"
 	"github.com/touchmark-dev/touchmark/internal/strictjson"
+	"github.com/touchmark-dev/touchmark/serververify"
 )
 
 func callCommand() *cli.Command {
@@ -26,10 +26,7 @@ func callCommand() *cli.Command {
 			"K=V gives the argument K as JSON where V is JSON, and else as a string.\n\nEXAMPLES\n" +
 			"  touchmark call --home . https://mcp.example.com/mcp read_account account=4711\n" +
 			"  touchmark call --list --key agent.jwk --badge agent.badge --issuer https://registry.example=jwks.json -- ./server",
-		Flags: append(append(trustFlags(), minLevelFlag()), append(logFlags(),
-			&cli.PathFlag{Name: "key", Usage: "the badge's key in `FILE`"},
-			&cli.PathFlag{Name: "badge", Usage: "the badge to present, in `FILE`; without one the call is anonymous"},
-			&cli.StringFlag{Name: "as", Usage: "with --home: call as `NAME`, with NAME.jwk and NAME.badge"},
+		Flags: append(append(serverTrustFlags(), callerFlags()...), append(logFlags(),
 			&cli.StringFlag{Name: "args", Usage: "the arguments, a `JSON` object"},
 			&cli.BoolFlag{Name: "list", Usage: "list the tools that the server shows, and call none"},
 			&cli.PathFlag{Name: "receipt", Usage: "wait for the proof that the call is in the log, and write it to `FILE`"},
@@ -50,6 +47,9 @@ func ownDID(text string, key ed25519.PrivateKey) (did.DID, error) {
 	return d, malformed(err)
 }
 
+// unixPrefix begins the endpoint of a server on a unix socket.
+const unixPrefix = "unix:"
+
 // targetOf reads the server off the command line, which has at least least
 // further arguments, and returns these.
 func targetOf(ctx *cli.Context, least int) (*agent.Target, []string, error) {
@@ -63,8 +63,9 @@ func targetOf(ctx *cli.Context, least int) (*agent.Target, []string, error) {
 			return nil, nil, hint(usagef("no server"), "give its URL, or -- and the command that launches it")
 		}
 		t.URL, args = args[0], args[1:]
-		if u, err := url.Parse(t.URL); err != nil || u.Scheme != "https" || u.Host == "" {
-			return nil, nil, hint(usagef("%q is not the https URL of a server", t.URL), "a command to launch stands behind --")
+		if u, err := url.Parse(t.URL); err != nil || (u.Scheme != "https" || u.Host == "") && !strings.HasPrefix(t.URL, unixPrefix+"/") {
+			return nil, nil, hint(usagef("%q is not the https URL of a server", t.URL),
+				"a socket is named unix:/absolute/path, a command to launch stands behind --")
 		}
 	} else if len(con.child) == 0 {
 		return nil, nil, usagef("no command after --")
@@ -97,7 +98,7 @@ func call(ctx *cli.Context) error {
 	}
 	limit, cancel := context.WithTimeout(ctx.Context, ctx.Duration("timeout"))
 	defer cancel()
-	s, done, err := connect(limit, ctx, target)
+	s, done, err := openSession(limit, ctx, target)
 	if err != nil {
 		return err
 	}
@@ -128,55 +129,54 @@ func checkReceipt(ctx *cli.Context) error {
 	return err
 }
 
-// connect verifies the server and begins a session as who the flags say.
-func connect(limit context.Context, ctx *cli.Context, target *agent.Target) (*agent.Session, func(), error) {
-	con := consoleOf(ctx)
+// openSession verifies the server and begins a session as who the flags say.
+func openSession(limit context.Context, ctx *cli.Context, target *agent.Target) (s *agent.Session, done func(), err error) {
 	t, err := newTrust(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	v, err := t.servers()
+	defer func() {
+		if err != nil {
+			t.close()
+		}
+	}()
+	p, err := t.place(target)
 	if err != nil {
-		t.close()
 		return nil, nil, err
 	}
-	cfg := &agent.Config{Target: *target, Verifier: v, Version: readVersion().Version, Resolver: t.resolver}
-	if err = readCaller(ctx, cfg); err != nil {
-		t.close()
-		return nil, nil, err
-	}
-	s, err := agent.Connect(limit, cfg)
+	cfg, err := t.session(target, p)
 	if err != nil {
-		t.close()
 		return nil, nil, err
 	}
-	con.note("server %s, %s, level %s, bound to %s", s.Server.DID, s.Server.State, s.Server.Level, s.Server.Binding)
+	if cfg.Badge, cfg.Key, err = readCaller(ctx); err != nil {
+		return nil, nil, err
+	}
+	if s, err = agent.Connect(limit, cfg); err != nil {
+		return nil, nil, err
+	}
+	consoleOf(ctx).note("server %s", introduce(s.Server))
 	return s, func() { s.Close(); t.close() }, nil
 }
 
-// readCaller reads who calls: nobody, without a badge.
-func readCaller(ctx *cli.Context, cfg *agent.Config) error {
-	con, name := consoleOf(ctx), ctx.Path("badge")
-	if name == "" {
-		con.note("no --badge: the call is anonymous")
-		return nil
-	}
-	if err := required(ctx, "key"); err != nil {
-		return err
-	}
-	token, err := con.readToken(name)
+// introduce says in one line who a server is.
+func introduce(s *serververify.Server) string {
+	return fmt.Sprintf("%s, %s, level %s, bound to %s", s.DID, s.State, s.Level, s.Binding)
+}
+
+// session is what the flags say of a session with a target, but for who calls.
+func (t *trust) session(target *agent.Target, p *place) (*agent.Config, error) {
+	v, err := t.servers(p)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if _, err := badge.Inspect(token); err != nil {
-		return malformed(fmt.Errorf("%s holds no badge: %w", name, err))
+	cfg := &agent.Config{Target: *target, Verifier: v, Version: readVersion().Version, Resolver: t.resolver}
+	if p.pins != nil {
+		cfg.Tools = p.pins
 	}
-	key, err := readKey(con, ctx.Path("key"))
-	if err != nil {
-		return err
+	if p.registry != nil {
+		cfg.Approved = p.registry
 	}
-	cfg.Badge, cfg.Key = token, key.Key
-	return nil
+	return cfg, nil
 }
 
 func listTools(limit context.Context, ctx *cli.Context, s *agent.Session) error {

@@ -139,7 +139,7 @@ func (c *configFile) set(ctx *cli.Context, f cli.Flag, flag string) error {
 var fileFlags = map[string]bool{
 	"ca-file": true, "revocations": true, "did-document": true, "policy": true, "log-policy": true,
 	"key": true, "badge": true, "identity": true, "evidence": true, "log": true,
-	"passphrase-file": true, "tls-cert": true, "tls-key": true, "account-key-file": true,
+	"passphrase-file": true, "tls-cert": true, "tls-key": true, "account-key-file": true, "grant": true,
 }
 
 // locate makes a file name in the file relative to c.relative.
@@ -285,6 +285,7 @@ func atHome(ctx *cli.Context, dir string, path []string, inherited bool) error {
 	for flag, name := range map[string]string{
 		"key": as + ".jwk", "badge": as + ".badge", "identity": ".", "evidence": "journal",
 		"log": "log", "log-policy": "log.policy", "policy": "policy.yaml",
+		"pins": homePins, "registry": "registry.jwt", "registry-key": "registry.pub.jwk",
 	} {
 		file := filepath.Join(dir, name)
 		f := findFlag(ctx.Command.Flags, flag)

@@ -98,4 +98,6 @@ func (s *site) relay(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // atLocalhost is the URL of a server by the name in its certificate.
-func atLocalhost(s *httptest.Server) string { return strings.Replace(s.URL, "127.0.0.1", "localhost", 1) }
+func atLocalhost(s *httptest.Server) string {
+	return strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
+}

@@ -14,7 +14,6 @@ import (
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/badge/client"
 	"github.com/touchmark-dev/touchmark/did"
-	"github.com/touchmark-dev/touchmark/serververify"
 )
 
 // trustFlags say whose badges are accepted. The commands that judge badges
@@ -243,21 +242,4 @@ func (t *trust) revocations(cfg *badge.Config, name string) (*badge.RevocationLi
 		last = err
 	}
 	return nil, malformed(last)
-}
-
-// servers makes the verifier of servers that the flags describe.
-func (t *trust) servers() (*serververify.Verifier, error) {
-	badges, err := t.badges()
-	if err != nil {
-		return nil, err
-	}
-	level, err := badge.ParseLevel(t.ctx.String("min-level"))
-	if err != nil {
-		return nil, hint(malformed(err), "give the lowest level that is enough with --min-level, from 0 to 4")
-	}
-	v, err := serververify.New(&serververify.Config{
-		Badges: badges, Resolver: t.resolver, MinLevel: level,
-		RootCAs: t.roots, UnsafeAllowLoopback: t.ctx.Bool("insecure-loopback"),
-	})
-	return v, malformed(err)
 }

@@ -41,13 +41,29 @@ type Config struct {
 	Target   Target
 	Verifier *serververify.Verifier
 
-	// Key and Badge are who calls; without them the calls are anonymous.
+	// Key and Badge are who calls; without them the calls are anonymous. Badge is
+	// asked for every request.
 	Key   crypto.Signer
-	Badge string
+	Badge func(ctx context.Context) (string, error)
 
 	Version string // of this program, for the server's logs
 
 	Resolver did.Resolver // has the keys that sign the server's records, for receipts
+
+	// Tools judges the server's list of tools before one of them is called. Nil
+	// takes any.
+	Tools mcpverify.ToolChecker
+
+	// Approved says which versions and tools of the server may be used. Nil means
+	// all of them.
+	Approved Approver
+}
+
+// An Approver says what of a server may be used, as
+// serververify/registry.Registry does.
+type Approver interface {
+	AllowsVersion(d did.DID, version string) bool
+	AllowsTool(d did.DID, tool string) bool
 }
 
 // A Session is a session with a verified server.
@@ -56,6 +72,7 @@ type Session struct {
 
 	session  *mcp.ClientSession
 	resolver did.Resolver
+	approved Approver
 }
 
 // Connect verifies the target and begins a session. Until the verdict is yes,
@@ -63,11 +80,8 @@ type Session struct {
 func Connect(ctx context.Context, cfg *Config) (*Session, error) {
 	client := mcp.NewClient(&mcp.Implementation{Name: "touchmark", Version: cfg.Version}, nil)
 	connector := mcpverify.NewClient(client, cfg.Verifier)
-	if cfg.Badge != "" {
-		connector.Caller = &mcpverify.Caller{
-			Badge: func(context.Context) (string, error) { return cfg.Badge, nil }, Key: cfg.Key, OnSign: keepProof,
-		}
-	}
+	connector.Tools = cfg.Tools
+	connector.Caller = cfg.caller()
 	var session *mcp.ClientSession
 	var srv *serververify.Server
 	var err error
@@ -79,7 +93,42 @@ func Connect(ctx context.Context, cfg *Config) (*Session, error) {
 	if err != nil {
 		return nil, sessionError(&cfg.Target, err)
 	}
-	return &Session{Server: srv, session: session, resolver: cfg.Resolver}, nil
+	s := &Session{Server: srv, session: session, resolver: cfg.Resolver, approved: cfg.Approved}
+	if err := s.checkVersion(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// caller is who calls, nil for nobody.
+func (cfg *Config) caller() *mcpverify.Caller {
+	if cfg.Badge == nil {
+		return nil
+	}
+	return &mcpverify.Caller{Badge: cfg.Badge, Key: cfg.Key, OnSign: keepProof}
+}
+
+func (s *Session) checkVersion() error {
+	if s.approved == nil {
+		return nil
+	}
+	version := ""
+	if r := s.session.InitializeResult(); r != nil && r.ServerInfo != nil {
+		version = r.ServerInfo.Version
+	}
+	if !s.approved.AllowsVersion(s.Server.DID, version) {
+		return s.Server.Refuse(serververify.CodeNotAllowed, "its version %.60q is not in the registry", version)
+	}
+	return nil
+}
+
+// allows refuses tools that the registry does not have.
+func (s *Session) allows(tool string) error {
+	if s.approved == nil || s.approved.AllowsTool(s.Server.DID, tool) {
+		return nil
+	}
+	return s.Server.Refuse(serververify.CodeNotAllowed, "its tool %.100q is not in the registry", tool)
 }
 
 // A SessionError says that no session came about with a server: it ended, or
@@ -121,14 +170,17 @@ func launch(t *Target) mcp.Transport {
 // Close ends the session, and the server if it was launched for it.
 func (s *Session) Close() error { return s.session.Close() }
 
-// Tools returns the tools that the server shows the caller.
+// Tools returns the tools that the server shows the caller, and that may be
+// called.
 func (s *Session) Tools(ctx context.Context) ([]*mcp.Tool, error) {
 	var tools []*mcp.Tool
 	for tool, err := range s.session.Tools(ctx, nil) {
 		if err != nil {
 			return nil, refused(err)
 		}
-		tools = append(tools, tool)
+		if s.allows(tool.Name) == nil {
+			tools = append(tools, tool)
+		}
 	}
 	return tools, nil
 }
@@ -145,6 +197,9 @@ type Result struct {
 
 // Call calls a tool.
 func (s *Session) Call(ctx context.Context, tool string, arguments json.RawMessage) (*Result, error) {
+	if err := s.allows(tool); err != nil {
+		return nil, err
+	}
 	sent := sentCall{server: s.Server.DID, tool: tool}
 	res, err := s.session.CallTool(keepProofOf(ctx, &sent), &mcp.CallToolParams{Name: tool, Arguments: arguments})
 	if err != nil {
