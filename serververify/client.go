@@ -16,6 +16,7 @@ type target struct {
 	v        *Verifier
 	endpoint endpoint
 	did      did.DID // who every connection has to lead to
+	scope    scope   // where requests may go
 
 	mu    sync.Mutex
 	conns []*conn
@@ -42,20 +43,20 @@ func (v *Verifier) verify(ctx context.Context, e endpoint) (*Server, error) {
 }
 
 // keep returns the target of a verified server, for v.Client to find. When the
-// same place was another server before, that one is not reached through
-// v.Client any more.
+// same place was another server before, or another endpoint, which admissions
+// may judge otherwise, that one is not reached through v.Client any more.
 func (v *Verifier) keep(e endpoint, d did.DID) *target {
 	key := scopeOf(e.origin, d)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	old, ok := v.targets[key]
-	if ok && old.did == d {
+	if ok && old.did == d && old.endpoint.text == e.text {
 		return old
 	}
 	if ok {
 		v.order = slices.DeleteFunc(v.order, func(s scope) bool { return s == key })
 	}
-	t := &target{v: v, endpoint: e, did: d}
+	t := &target{v: v, endpoint: e, did: d, scope: key}
 	v.targets[key] = t
 	v.order = append(v.order, key)
 	if len(v.order) > maxServers {
@@ -68,10 +69,8 @@ func (v *Verifier) keep(e endpoint, d did.DID) *target {
 // acquire returns a verified connection with room for a request reserved on
 // it, and whether it was used before.
 func (t *target) acquire(ctx context.Context) (c *conn, reused bool, err error) {
-	for _, c := range t.usable() {
-		if c.cc.Reserve() != nil {
-			continue
-		}
+	var tried []*conn // that had room, and lost it while they were verified again
+	for c := t.reserve(tried); c != nil; c = t.reserve(tried) {
 		ok, err := t.refresh(ctx, c)
 		if err != nil {
 			return nil, false, err
@@ -79,6 +78,7 @@ func (t *target) acquire(ctx context.Context) (c *conn, reused bool, err error) 
 		if ok {
 			return c, true, nil
 		}
+		tried = append(tried, c)
 	}
 	openCtx, cancel := context.WithTimeout(ctx, t.v.cfg.Timeout)
 	defer cancel()
@@ -121,8 +121,27 @@ func (t *target) refresh(ctx context.Context, c *conn) (bool, error) {
 	return c.cc.Reserve() == nil, nil
 }
 
-// usable returns the connections that may be in order, and forgets those that
-// are not.
+// reserve returns a connection with room for a request, which is the caller's
+// then, and forgets those that are lost. It returns nil when there is none but
+// those in tried.
+func (t *target) reserve(tried []*conn) *conn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := 0; i < len(t.conns); i++ {
+		c := t.conns[i]
+		switch {
+		case len(tried) > 0 && slices.Contains(tried, c):
+		case c.cc.Reserve() == nil:
+			return c
+		case c.cc.Err() != nil:
+			t.conns = slices.Delete(t.conns, i, i+1)
+			i--
+		}
+	}
+	return nil
+}
+
+// usable returns the connections that are not known to be lost.
 func (t *target) usable() []*conn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -150,26 +169,34 @@ func (t *target) closeIdle() {
 
 // A router finds the target of a request.
 type router interface {
-	route(scopes []scope) *target
+	route(req *http.Request) (*target, error) // nil for none
 	closeIdle()
 }
 
-func (t *target) route(scopes []scope) *target {
-	if slices.Contains(scopes, scopeOf(t.endpoint.origin, t.did)) {
-		return t
+func (t *target) route(req *http.Request) (*target, error) {
+	if t.endpoint.isURL(req) {
+		return t, nil
 	}
-	return nil
+	r, err := readRequest(req)
+	if err != nil || !r.under(t.scope) {
+		return nil, err
+	}
+	return t, nil
 }
 
-func (v *Verifier) route(scopes []scope) *target {
+func (v *Verifier) route(req *http.Request) (*target, error) {
+	r, err := readRequest(req)
+	if err != nil {
+		return nil, err
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for _, s := range scopes {
-		if t, ok := v.targets[s]; ok {
-			return t
+	if r.path != "" {
+		if t, ok := v.targets[r]; ok {
+			return t, nil
 		}
 	}
-	return nil
+	return v.targets[scope{origin: r.origin}], nil
 }
 
 func (v *Verifier) closeIdle() {
@@ -198,21 +225,28 @@ type roundTripper struct{ router }
 
 // RoundTrip implements [http.RoundTripper].
 func (rt *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
-	scopes, err := requestScopes(req)
+	t, err := find(rt.router, req)
 	if err != nil {
 		closeBody(req)
-		return nil, fmt.Errorf("serververify: request refused: %w", err)
-	}
-	t := rt.route(scopes)
-	if t == nil {
-		closeBody(req)
-		return nil, fmt.Errorf("serververify: request to %.200q refused: that server was not verified", req.URL.Redacted())
+		return nil, err
 	}
 	resp, again, err := t.send(req)
 	if again != nil {
 		resp, _, err = t.send(again)
 	}
 	return resp, err
+}
+
+// find returns the target of a request.
+func find(r router, req *http.Request) (*target, error) {
+	t, err := r.route(req)
+	if err != nil {
+		return nil, fmt.Errorf("serververify: request refused: %w", err)
+	}
+	if t == nil {
+		return nil, fmt.Errorf("serververify: request to %.200q refused: that server was not verified", req.URL.Redacted())
+	}
+	return t, nil
 }
 
 // CloseIdleConnections closes connections on which nothing is under way.
@@ -246,7 +280,7 @@ func (t *target) roundTrip(c *conn, req *http.Request) (*http.Response, error) {
 		return c.cc.RoundTrip(req)
 	}
 	out, err := overUnix(req)
-	if err != nil { // requestScopes has read the URL already
+	if err != nil { // readRequest has read the URL already
 		c.cc.Release()
 		closeBody(req)
 		return nil, fmt.Errorf("serververify: request refused: %w", err)

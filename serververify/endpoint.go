@@ -110,6 +110,7 @@ type endpoint struct {
 	text   string
 	origin origin
 	path   string // escaped, as it is sent
+	url    *url.URL
 }
 
 func (v *Verifier) parseEndpoint(text string) (endpoint, error) {
@@ -128,7 +129,7 @@ func (v *Verifier) parseEndpoint(text string) (endpoint, error) {
 	case o.scheme == "http" && !v.cfg.UnsafeAllowPlainHTTP:
 		return endpoint{}, fmt.Errorf("serververify: endpoint %q is not https", text)
 	}
-	e := endpoint{text: text, origin: o, path: u.EscapedPath()}
+	e := endpoint{text: text, origin: o, path: u.EscapedPath(), url: u}
 	if o.scheme == schemeUnix {
 		_, e.path, err = splitUnix(u)
 	}
@@ -207,31 +208,42 @@ func scopeOf(o origin, d did.DID) scope {
 	return scope{o, strings.Join(d.PathSegments(), "/")} // no segment has a slash
 }
 
-// requestScopes returns the scopes that a request falls under, the narrower
-// one first.
-func requestScopes(req *http.Request) ([]scope, error) {
+// under reports whether a request for r falls under o.
+func (r scope) under(o scope) bool { return r.origin == o.origin && (o.path == "" || o.path == r.path) }
+
+// readRequest returns where a request goes. Its path is "" when it can be read
+// in more than one way: it then falls under whole origins alone.
+func readRequest(req *http.Request) (scope, error) {
 	if req.URL == nil || req.URL.Opaque != "" {
-		return nil, errors.New("a request without a plain URL")
+		return scope{}, errors.New("a request without a plain URL")
 	}
 	o, err := originOf(req.URL)
 	if err != nil {
-		return nil, err
+		return scope{}, err
 	}
 	if o.scheme == schemeUnix {
 		if req.Host != "" && req.Host != unixHost {
-			return nil, fmt.Errorf("the Host field %q is not %s, which it is over a socket", req.Host, unixHost)
+			return scope{}, fmt.Errorf("the Host field %q is not %s, which it is over a socket", req.Host, unixHost)
 		}
-		return []scope{{origin: o}}, nil
+		return scope{origin: o}, nil
 	}
-	if req.Host != "" {
+	if req.Host != "" && req.Host != req.URL.Host {
 		host, err := parseOrigin(o.scheme + "://" + req.Host)
 		if err != nil || host != o {
-			return nil, fmt.Errorf("the Host field %q is not that of %s", req.Host, o)
+			return scope{}, fmt.Errorf("the Host field %q is not that of %s", req.Host, o)
 		}
 	}
-	scopes := []scope{{origin: o}}
-	if segments, err := pathSegments(req.URL.EscapedPath()); err == nil && len(segments) > 0 {
-		scopes = append([]scope{{o, strings.Join(segments, "/")}}, scopes...)
+	r := scope{origin: o}
+	if segments, err := pathSegments(req.URL.EscapedPath()); err == nil {
+		r.path = strings.Join(segments, "/")
 	}
-	return scopes, nil
+	return r, nil
+}
+
+// isURL reports whether a request is for the endpoint as it was written, which
+// was read and bound to its DID already. It saves reading most requests.
+func (e *endpoint) isURL(req *http.Request) bool {
+	u, own := req.URL, e.url
+	return u != nil && own != nil && u.Scheme == own.Scheme && u.Host == own.Host && u.Opaque == "" && u.User == nil &&
+		u.Path == own.Path && u.RawPath == own.RawPath && (req.Host == "" || req.Host == u.Host)
 }

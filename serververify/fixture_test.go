@@ -31,7 +31,7 @@ const hostName = "mcp.example.com" // the lookups of a world decide where it is
 // A world is a server with an identity, who issued its badge, and what a
 // client needs to verify it.
 type world struct {
-	t        *testing.T
+	t        testing.TB
 	ca       *badgetest.CA
 	agent    *badgetest.Agent
 	roots    *x509.CertPool
@@ -65,7 +65,7 @@ type option struct {
 
 // newWorld starts a server on 127.0.0.2, so that 127.0.0.1 with the same port
 // is free for whoever wants to be in between.
-func newWorld(t *testing.T, o option) *world {
+func newWorld(t testing.TB, o option) *world {
 	t.Helper()
 	w := &world{t: t, ca: badgetest.New(t), now: time.Now(), addr: netip.MustParseAddr("127.0.0.2")}
 	w.ca.SetTime(w.time)
@@ -245,7 +245,7 @@ func (w *world) selfSigned() func(*Config) {
 	}
 }
 
-func mustLeaf(t *testing.T, w *world) *x509.Certificate {
+func mustLeaf(t testing.TB, w *world) *x509.Certificate {
 	t.Helper()
 	cert, err := x509.ParseCertificate(w.cert.Certificate[0])
 	if err != nil {

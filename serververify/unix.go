@@ -43,13 +43,13 @@ func overUnix(req *http.Request) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	u, err := url.ParseRequestURI(httpPath)
+	plain, err := url.PathUnescape(httpPath)
 	if err != nil {
 		return nil, errors.New("what follows the socket is no path")
 	}
-	u.Scheme, u.Host, u.RawQuery = "http", unixHost, req.URL.RawQuery
 	out := req.WithContext(req.Context()) // a copy
-	out.URL, out.Host = u, unixHost
+	out.URL = &url.URL{Scheme: "http", Host: unixHost, Path: plain, RawPath: httpPath, RawQuery: req.URL.RawQuery}
+	out.Host = unixHost
 	return out, nil
 }
 
