@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/evidence"
@@ -107,55 +108,87 @@ func annotatedLevel(meta object) badge.Level {
 	return level
 }
 
-// tools holds the current catalog and reads it anew after the upstream said
-// that it changed.
+// tools holds the current catalog. It reads it anew after the upstream said that
+// it changed, and when it is old: an upstream may also say nothing.
 type tools struct {
-	mu      sync.Mutex // guards generation, current and valid; never held across I/O
-	reading chan struct{}
+	maxAge  time.Duration
+	time    func() time.Time
+	reading chan struct{} // held by who reads
+
+	mu      sync.Mutex // guards what follows; never held across I/O
 	current *catalog
+	at      time.Time // when current was asked for, or refused was
 	stale   bool
+	refused *refusedError // the last list, unless another was accepted since
 }
 
-func newTools() *tools { return &tools{reading: make(chan struct{}, 1)} }
+func newTools(maxAge time.Duration, clock func() time.Time) *tools {
+	if maxAge == 0 {
+		maxAge = DefaultMaxListAge
+	}
+	if clock == nil {
+		clock = time.Now
+	}
+	return &tools{maxAge: maxAge, time: clock, reading: make(chan struct{}, 1)}
+}
 
 func (t *tools) invalidate() {
 	t.mu.Lock()
-	t.stale = true
+	t.stale, t.refused = true, nil
 	t.mu.Unlock()
 }
 
-func (t *tools) cached() *catalog {
+// cached returns the catalog, or that it is refused, or neither when it has to
+// be read.
+func (t *tools) cached() (*catalog, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.stale {
-		return nil
+	age := t.time().Sub(t.at)
+	switch {
+	case t.refused != nil && age < min(refusalAge, t.maxAge):
+		return nil, t.refused
+	case t.current == nil || t.stale || age >= t.maxAge || age < 0:
+		return nil, nil
 	}
-	return t.current
+	return t.current, nil
 }
 
-// get returns the catalog, read with list if there is none yet. A change that
-// is announced while the list is read makes the next get read it again.
-func (t *tools) get(ctx context.Context, list func(ctx context.Context, cursor string) (object, error)) (*catalog, error) {
+// A listing is how tools reads a catalog, and who has to accept it.
+type listing struct {
+	list    func(ctx context.Context, cursor string) (object, error)
+	approve func(ctx context.Context, c *catalog) error
+}
+
+// get returns the catalog, read if there is none that will do. A change that is
+// announced while the list is read makes the next get read it again.
+func (t *tools) get(ctx context.Context, how listing) (*catalog, error) {
 	select {
 	case t.reading <- struct{}{}:
 		defer func() { <-t.reading }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if c := t.cached(); c != nil {
-		return c, nil
+	if c, err := t.cached(); c != nil || err != nil {
+		return c, err
 	}
 	t.mu.Lock()
-	t.stale = false
+	t.stale, t.refused = false, nil
+	at := t.time()
 	t.mu.Unlock()
-	c, err := readCatalog(ctx, list)
+	c, err := readCatalog(ctx, how.list)
+	if err == nil {
+		err = how.approve(ctx, c)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if err != nil {
-		t.invalidate()
+		if errors.As(err, &t.refused) {
+			t.at = at
+		}
+		t.stale = true
 		return nil, err
 	}
-	t.mu.Lock()
-	t.current = c
-	t.mu.Unlock()
+	t.current, t.at = c, at
 	return c, nil
 }
 

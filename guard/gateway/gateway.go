@@ -42,6 +42,23 @@ type Config struct {
 	// nothing.
 	Identity *serververify.Identity
 
+	// Tools, if not nil, judges the upstream's whole list of tools whenever it
+	// was read, before it is shown and before a call relies on it. While it
+	// refuses the list, every list and call is refused.
+	Tools ToolChecker
+
+	// Registry, if not nil, says whether the upstream and its tools may be used
+	// at all.
+	Registry Registry
+
+	// MaxListAge is how old the upstream's list may be when it is shown, or a
+	// call relies on it; an older one is read again first, whether or not the
+	// upstream has said that it changed. Zero means DefaultMaxListAge.
+	MaxListAge time.Duration
+
+	// Time is the clock; nil means time.Now.
+	Time func() time.Time
+
 	// Logger hears of what the gateway drops and refuses below the level of
 	// the guard. Nil discards. No parameter, badge or proof is logged.
 	Logger *slog.Logger
@@ -52,6 +69,8 @@ type Config struct {
 type Gateway struct {
 	guard    *guard.Guard
 	identity *serververify.Identity
+	checker  ToolChecker // nil for none
+	registry Registry    // nil for none
 	log      *slog.Logger
 
 	client   *stream
@@ -60,10 +79,12 @@ type Gateway struct {
 	slots    chan struct{} // one for each request that is worked on
 	held     chan struct{} // units of the requests that wait or are worked on
 
-	mu     sync.Mutex                    // guards calls and ended
-	calls  map[string]context.CancelFunc // requests in flight, by the client's id
-	ended  bool                          // no request is begun any more
-	nCalls sync.WaitGroup
+	mu      sync.Mutex                    // guards what follows, but for nCalls
+	calls   map[string]context.CancelFunc // requests in flight, by the client's id
+	ended   bool                          // no request is begun any more
+	version string                        // of the upstream, as it says
+	logged  string                        // the last refusal of the upstream
+	nCalls  sync.WaitGroup
 }
 
 // New makes a Gateway.
@@ -71,9 +92,12 @@ func New(cfg *Config) (*Gateway, error) {
 	if cfg == nil || cfg.Guard == nil {
 		return nil, errors.New("gateway: no Guard: there would be nothing in front of the server")
 	}
+	if cfg.MaxListAge < 0 {
+		return nil, errors.New("gateway: negative MaxListAge")
+	}
 	g := &Gateway{
-		guard: cfg.Guard, identity: cfg.Identity, log: cfg.Logger,
-		tools: newTools(), slots: make(chan struct{}, MaxInFlight), held: make(chan struct{}, maxHeld),
+		guard: cfg.Guard, identity: cfg.Identity, checker: cfg.Tools, registry: cfg.Registry, log: cfg.Logger,
+		tools: newTools(cfg.MaxListAge, cfg.Time), slots: make(chan struct{}, MaxInFlight), held: make(chan struct{}, maxHeld),
 		calls: map[string]context.CancelFunc{},
 	}
 	if g.log == nil {

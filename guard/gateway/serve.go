@@ -112,7 +112,13 @@ func (g *Gateway) handshake(ctx context.Context, m *message, params, meta object
 		g.answerUpstreamError(m, err)
 		return
 	}
-	if raw, err = g.introduce(ctx, m, raw); err != nil {
+	raw, err = g.introduce(ctx, m, raw)
+	var refused *refusedError
+	switch {
+	case errors.As(err, &refused):
+		g.refuseHandshake(ctx, m, params, meta, err)
+		return
+	case err != nil:
 		g.log.Error("gateway: handshake", "error", err)
 		g.answerError(m.ID, &wireError{Code: codeInternalError, Message: "the upstream's handshake is malformed"})
 		return
@@ -120,10 +126,23 @@ func (g *Gateway) handshake(ctx context.Context, m *message, params, meta object
 	g.answer(m, raw)
 }
 
+// refuseHandshake answers for an upstream that may not be used.
+func (g *Gateway) refuseHandshake(ctx context.Context, m *message, params, meta object, err error) {
+	r, badErr := g.request(m, params, meta)
+	if badErr != nil {
+		g.refuseCredentials(ctx, m, badErr)
+		return
+	}
+	g.noUpstream(ctx, m, r, err)
+}
+
 // introduce makes the upstream's answer to a handshake the gateway's own.
 func (g *Gateway) introduce(ctx context.Context, m *message, raw json.RawMessage) (json.RawMessage, error) {
 	result, err := readResult(raw, false) // an upstream's word on who it is stands for nothing here
 	if err != nil {
+		return nil, err
+	}
+	if err := g.admitUpstream(ctx, result); err != nil {
 		return nil, err
 	}
 	if err := narrowServer(result, g.extension()); err != nil {
@@ -235,7 +254,7 @@ func (g *Gateway) listTools(ctx context.Context, m *message, params, meta object
 	}
 	c, err := g.catalog(ctx, params)
 	if err != nil {
-		g.noCatalog(ctx, m, r, err)
+		g.noUpstream(ctx, m, r, err)
 		return
 	}
 	keep, ack, err := listing.Filter(ctx, c.items)
@@ -246,24 +265,18 @@ func (g *Gateway) listTools(ctx context.Context, m *message, params, meta object
 	g.answer(m, c.page(keep, ack))
 }
 
-// noCatalog refuses what depends on the upstream's list when it cannot be had.
-func (g *Gateway) noCatalog(ctx context.Context, m *message, r *guard.Request, err error) {
-	g.log.Error("gateway: list of tools", "error", err)
-	g.answerRefusal(m, guard.RefusalOf(g.guard.Refuse(ctx, r, guard.CodeGuardFailed, causeUpstreamCatalog)), "")
-}
-
 // catalog returns the upstream's tools. What a 2026-07-28 server wants to know
 // with every request is taken from the client's request at hand.
 func (g *Gateway) catalog(ctx context.Context, params object) (*catalog, error) {
-	if c := g.tools.cached(); c != nil {
-		return c, nil
+	if c, err := g.tools.cached(); c != nil || err != nil {
+		return c, err
 	}
 	meta, err := params.child("_meta")
 	if err != nil {
 		return nil, err
 	}
 	delete(meta, "progressToken")
-	return g.tools.get(ctx, func(ctx context.Context, cursor string) (object, error) {
+	list := func(ctx context.Context, cursor string) (object, error) {
 		ask := object{}
 		if len(meta) > 0 {
 			ask["_meta"] = meta.encode()
@@ -283,7 +296,8 @@ func (g *Gateway) catalog(ctx context.Context, params object) (*catalog, error) 
 			return nil, err
 		}
 		return readResult(raw, false)
-	})
+	}
+	return g.tools.get(ctx, listing{list, g.approve})
 }
 
 // callMembers are the members that the parameters of tools/call may have. What
@@ -312,7 +326,7 @@ func (g *Gateway) callTool(ctx context.Context, m *message, params, meta object)
 	r.Capability = guard.Capability{Kind: guard.KindTool, Name: name}
 	c, err := g.catalog(ctx, params)
 	if err != nil {
-		g.noCatalog(ctx, m, r, err)
+		g.noUpstream(ctx, m, r, err)
 		return
 	}
 	level, known := c.require(name)
