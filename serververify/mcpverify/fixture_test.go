@@ -85,7 +85,7 @@ func (w *world) identity(change ...func(*serververify.IdentityConfig)) *serverve
 
 func (w *world) verifier(change ...func(*serververify.Config)) *serververify.Verifier {
 	w.t.Helper()
-	cfg := &serververify.Config{Badges: w.ca.Verifier(), Resolver: w.docs, MinLevel: badge.LevelDomain, Time: w.time}
+	cfg := &serververify.Config{Badges: w.ca.Verifier(), Resolver: w, MinLevel: badge.LevelDomain, Time: w.time}
 	for _, f := range change {
 		f(cfg)
 	}
