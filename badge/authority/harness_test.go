@@ -323,7 +323,7 @@ func (b *bed) challenge(p *party, body any) *pop.Challenge {
 // proof signs a challenge.
 func (b *bed) proof(p *party, c *pop.Challenge) string {
 	b.t.Helper()
-	text, err := pop.SignIssuance(p.key, p.keyID, c, b.clock.Now())
+	text, err := pop.SignIssuance(p.key, p.keyID, c, b.cfg.Time())
 	must(b.t, err)
 	return text
 }
@@ -377,7 +377,7 @@ func (b *bed) verifier(status badge.StatusSource) *badge.Verifier {
 	b.t.Helper()
 	v, err := badge.NewVerifier(&badge.Config{
 		Issuers: []string{b.cfg.Issuer}, Keys: b, Resolver: &hosting{b.Authority, b.docs}, Status: status,
-		UnsafeNoStatus: status == nil, Time: b.clock.Now, Audience: []string{"https://a.example"},
+		UnsafeNoStatus: status == nil, Time: b.cfg.Time, Audience: []string{"https://a.example"},
 	})
 	must(b.t, err)
 	return v
