@@ -12,7 +12,8 @@
 // verification without a network, use [FileKeys].
 //
 // To have a badge, use [NewRequester], and [NewKeeper] to have a fresh one at
-// any time.
+// any time. Who controls a domain and has no account first gets a grant, by
+// [NewDomains].
 //
 // Nobody is asked but the issuers and mirrors that were given. They are reached
 // by the rules of spec/did.md sections 5 and 6: over HTTPS, at public

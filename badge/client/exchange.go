@@ -8,7 +8,9 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
+	"github.com/touchmark-dev/touchmark/internal/safehttp"
 	"github.com/touchmark-dev/touchmark/internal/strictjson"
 )
 
@@ -20,23 +22,44 @@ const (
 	maxShownMessage = 300
 )
 
+// A line reaches one authority.
+type line struct {
+	issuer  string
+	account AccountKey // of requests that say so; may be empty
+	http    *http.Client
+	now     func() time.Time
+}
+
+// newLine refuses an issuer that is no https origin.
+func newLine(issuer string, account AccountKey, c *safehttp.Config, now func() time.Time) (*line, error) {
+	port, err := checkOrigin(issuer)
+	if err != nil {
+		return nil, err
+	}
+	c.Policy.AllowPorts = []uint16{port}
+	return &line{issuer: issuer, account: account, http: safehttp.NewClient(c), now: now}, nil
+}
+
+// A request is what is sent to an authority.
+type request struct {
+	method, url string
+	body        any    // sent as JSON; nil for none
+	account     bool   // the account key goes along
+	proof       string // goes along as Authorization: Bearer
+}
+
 // post sends JSON to the authority and returns the body of a good answer.
-func (r *Requester) post(ctx context.Context, url string, body any, authenticated bool) ([]byte, error) {
-	text, err := json.Marshal(body)
+func (l *line) post(ctx context.Context, url string, body any, account bool) ([]byte, error) {
+	return l.send(ctx, &request{method: http.MethodPost, url: url, body: body, account: account})
+}
+
+// send returns the body of a good answer.
+func (l *line) send(ctx context.Context, r *request) ([]byte, error) {
+	req, err := l.newRequest(ctx, r)
 	if err != nil {
 		return nil, fmt.Errorf("badge/client: %w", err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(text))
-	if err != nil {
-		return nil, fmt.Errorf("badge/client: %w", err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", "touchmark")
-	if authenticated {
-		req.Header.Set(accountKeyHeader, r.cfg.AccountKey.text)
-	}
-	resp, err := r.http.Do(req)
+	resp, err := l.http.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("badge/client: %w", err)
 	}
@@ -46,43 +69,77 @@ func (r *Requester) post(ctx context.Context, url string, body any, authenticate
 		return nil, fmt.Errorf("badge/client: %w", err)
 	}
 	if len(answer) > maxAnswerBytes {
-		return nil, r.bad(resp, "it has more than %d bytes", maxAnswerBytes)
+		return nil, l.bad(resp, "it has more than %d bytes", maxAnswerBytes)
 	}
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusCreated {
-		return nil, r.refusal(resp, answer)
+		return nil, l.refusal(resp, answer)
 	}
 	return answer, nil
 }
 
+func (l *line) newRequest(ctx context.Context, r *request) (*http.Request, error) {
+	var body io.Reader
+	if r.body != nil {
+		text, err := json.Marshal(r.body)
+		if err != nil {
+			return nil, err
+		}
+		body = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, r.url, body)
+	if err != nil {
+		return nil, err
+	}
+	if r.body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", "touchmark")
+	if r.account && l.account.text != "" {
+		req.Header.Set(accountKeyHeader, l.account.text)
+	}
+	if r.proof != "" {
+		req.Header.Set("Authorization", "Bearer "+r.proof)
+	}
+	return req, nil
+}
+
 // refusal makes the error of an answer that is not a good one.
-func (r *Requester) refusal(resp *http.Response, answer []byte) error {
+func (l *line) refusal(resp *http.Response, answer []byte) error {
 	if 300 <= resp.StatusCode && resp.StatusCode < 400 {
-		return r.bad(resp, "redirects are not followed: configure the issuer's own origin")
+		return l.bad(resp, "redirects are not followed: configure the issuer's own origin")
 	}
 	var e struct {
 		Code    string `json:"error"`
 		Message string `json:"message"`
 	}
 	if err := strictjson.Unmarshal(answer, &e); err != nil || !isCode(e.Code) {
-		return r.bad(resp, "it is no error of an authority")
+		return l.bad(resp, "it is no error of an authority")
 	}
 	return &RefusedError{
-		Issuer: r.cfg.Issuer, Status: resp.StatusCode, Code: e.Code, Message: r.shown(e.Message),
-		RetryAfter: retryAfter(resp.Header, r.cfg.Time()),
+		Issuer: l.issuer, Status: resp.StatusCode, Code: e.Code, Message: l.shown(e.Message),
+		RetryAfter: retryAfter(resp.Header, l.now()),
 	}
 }
 
-func (r *Requester) bad(resp *http.Response, format string, args ...any) *AnswerError {
+func (l *line) bad(resp *http.Response, format string, args ...any) *AnswerError {
 	return &AnswerError{
-		Issuer: r.cfg.Issuer, Status: resp.StatusCode, Reason: fmt.Sprintf(format, args...),
-		RetryAfter: retryAfter(resp.Header, r.cfg.Time()),
+		Issuer: l.issuer, Status: resp.StatusCode, Reason: fmt.Sprintf(format, args...),
+		RetryAfter: retryAfter(resp.Header, l.now()),
 	}
+}
+
+// unusable is an answer that says nothing that was asked for.
+func (l *line) unusable(format string, args ...any) *AnswerError {
+	return &AnswerError{Issuer: l.issuer, Status: http.StatusOK, Reason: fmt.Sprintf(format, args...)}
 }
 
 // shown shortens a message, and takes the account key out of one that repeats
 // it.
-func (r *Requester) shown(message string) string {
-	message = strings.ReplaceAll(message, r.cfg.AccountKey.text, hidden)
+func (l *line) shown(message string) string {
+	if l.account.text != "" {
+		message = strings.ReplaceAll(message, l.account.text, hidden)
+	}
 	if len(message) > maxShownMessage {
 		message = strings.ToValidUTF8(message[:maxShownMessage], "") + "..."
 	}

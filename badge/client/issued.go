@@ -136,7 +136,7 @@ func (r *Requester) checkKey(u *badge.Unverified, challenge string) error {
 	switch {
 	case thumbprint != r.thumbprint:
 		return fmt.Errorf("it names another key, %s: register this one", thumbprint)
-	case r.cfg.Assurance == badge.AssurancePossession && claims.Confirm.KeyID != r.cfg.KeyID:
+	case r.cfg.KeyID != "" && r.cfg.Assurance == badge.AssurancePossession && claims.Confirm.KeyID != r.cfg.KeyID:
 		return fmt.Errorf("its cnf.kid is %.200q", claims.Confirm.KeyID)
 	case claims.Challenge != "" && claims.Challenge != challenge:
 		return fmt.Errorf("its pop_challenge_id is %.100q", claims.Challenge)

@@ -27,8 +27,13 @@ type RequesterConfig struct {
 	// Subject is the agent, a did:web that the account registered. Required.
 	Subject did.DID
 
-	// AccountKey is the account's. Required.
+	// AccountKey is the account's. Required, unless there is a Grant.
 	AccountKey AccountKey
+
+	// Grant, if set, is what badges are minted from, in place of an account:
+	// of level 2, for its domain, and with the proof of Key. Subject is then a
+	// did:web of exactly that domain, whose document has Key.
+	Grant *Grant
 
 	// Assurance is how the authority is to tie the key to the agent. Empty
 	// means badge.AssurancePossession: the key signs a challenge.
@@ -38,7 +43,8 @@ type RequesterConfig struct {
 	Key crypto.Signer
 
 	// KeyID is the DID URL of Key in the document of Subject, which a badge of
-	// badge.AssurancePossession names. Empty means "#key-1" of Subject.
+	// badge.AssurancePossession names. Empty means "#key-1" of Subject, and
+	// with a Grant whichever id the key has there.
 	KeyID string
 
 	// PublicKey is the key that the badge has to name. Nil means that of Key;
@@ -53,7 +59,8 @@ type RequesterConfig struct {
 	TTL time.Duration
 
 	// MinLevel is the least level that the badge has to have. Zero means
-	// badge.LevelRegistered, which is the least that an authority issues.
+	// badge.LevelRegistered, which is the least that an authority issues, and
+	// with a Grant badge.LevelDomain.
 	MinLevel badge.Level
 
 	// Keys, if set, knows the authority's keys, and the badge's signature has
@@ -79,9 +86,9 @@ type RequesterConfig struct {
 // A Requester asks one authority for badges of one agent. It is safe for
 // concurrent use.
 type Requester struct {
+	*line
 	cfg        RequesterConfig
 	url        string // of the badge; the challenge's is below it
-	http       *http.Client
 	thumbprint string // of the key that the badge has to name
 }
 
@@ -95,12 +102,12 @@ func NewRequester(cfg *RequesterConfig) (*Requester, error) {
 	if err := r.complete(); err != nil {
 		return nil, err
 	}
-	port, err := checkOrigin(cfg.Issuer)
-	if err != nil {
+	var err error
+	if r.line, err = newLine(cfg.Issuer, cfg.AccountKey, &safehttp.Config{
+		Policy: safehttp.Policy{UnsafeAllowLoopback: cfg.UnsafeAllowLoopback}, RootCAs: cfg.RootCAs, Timeout: r.cfg.Timeout,
+	}, r.cfg.Time); err != nil {
 		return nil, err
 	}
-	policy := safehttp.Policy{AllowPorts: []uint16{port}, UnsafeAllowLoopback: cfg.UnsafeAllowLoopback}
-	r.http = safehttp.NewClient(&safehttp.Config{Policy: policy, RootCAs: cfg.RootCAs, Timeout: r.cfg.Timeout})
 	// QueryEscape, because PathEscape leaves colons as they are.
 	r.url = cfg.Issuer + "/v1/agents/" + url.QueryEscape(cfg.Subject.String()) + "/badge"
 	return r, nil
@@ -114,6 +121,9 @@ func (r *Requester) complete() error {
 	}
 	if c.MinLevel == badge.LevelNone {
 		c.MinLevel = badge.LevelRegistered
+		if c.Grant != nil {
+			c.MinLevel = badge.LevelDomain
+		}
 	}
 	if c.Time == nil {
 		c.Time = time.Now
@@ -121,8 +131,8 @@ func (r *Requester) complete() error {
 	switch {
 	case c.Subject.Method() != did.MethodWeb:
 		return fmt.Errorf("badge/client: Subject %q is not a did:web", c.Subject)
-	case c.AccountKey.text == "":
-		return errors.New("badge/client: no AccountKey")
+	case (c.AccountKey.text == "") == (c.Grant == nil):
+		return errors.New("badge/client: want AccountKey or Grant, and not both")
 	case c.TTL != 0 && (c.TTL < badge.MinTTL || c.TTL > badge.MaxTTL || c.TTL%time.Second != 0):
 		return fmt.Errorf("badge/client: TTL %v is not whole seconds from %v to %v", c.TTL, badge.MinTTL, badge.MaxTTL)
 	case c.MinLevel < badge.LevelRegistered || c.MinLevel > badge.LevelExtended:
@@ -149,7 +159,10 @@ func (c *RequesterConfig) completePossession() error {
 	if c.Key == nil {
 		return errors.New("badge/client: a proof of possession takes Key: set it, or Assurance to badge.AssuranceAccount")
 	}
-	if c.KeyID == "" {
+	switch {
+	case c.KeyID == "" && c.Grant != nil:
+		return nil
+	case c.KeyID == "":
 		c.KeyID = c.Subject.String() + "#key-1"
 	}
 	if id, err := did.ParseURL(c.KeyID); err != nil || id.DID != c.Subject || id.Fragment == "" {
@@ -180,7 +193,7 @@ func (r *Requester) completeKey() error {
 	case own != "" && own != r.thumbprint:
 		return errors.New("badge/client: PublicKey is not that of Key")
 	}
-	return nil
+	return c.checkGrant(r.thumbprint)
 }
 
 func checkAudience(audience []string) error {
@@ -210,6 +223,9 @@ type badgeRequest struct {
 // refused, an [*AnswerError] when its answer cannot be used, and another one
 // when it could not be reached.
 func (r *Requester) Request(ctx context.Context) (*Issued, error) {
+	if r.cfg.Grant != nil {
+		return r.mint(ctx)
+	}
 	asked := r.cfg.Time()
 	wanted := challengeRequest{TTL: int64(r.cfg.TTL / time.Second), Audience: r.cfg.Audience}
 	body := badgeRequest{Mode: "ial0", challengeRequest: wanted}
@@ -267,8 +283,4 @@ func (r *Requester) read(ctx context.Context, answer []byte, challenge string, a
 		return nil, err
 	}
 	return b, nil
-}
-
-func (r *Requester) unusable(format string, args ...any) *AnswerError {
-	return &AnswerError{Issuer: r.cfg.Issuer, Status: http.StatusOK, Reason: fmt.Sprintf(format, args...)}
 }
