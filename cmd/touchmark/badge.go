@@ -16,7 +16,7 @@ import (
 func badgeCommand() *cli.Command {
 	return &cli.Command{
 		Name: "badge", Usage: "issue, get, verify, revoke and inspect trust badges",
-		Subcommands: []*cli.Command{badgeIssueCommand(), badgeVerifyCommand(), badgeRequestCommand(), badgeKeepCommand(), badgeStatusCommand(), badgeRevokeCommand(), badgeSyncCommand(), {
+		Subcommands: []*cli.Command{badgeIssueCommand(), badgeVerifyCommand(), badgeRequestCommand(), badgeKeepCommand(), badgeStatusCommand(), badgeRevokeCommand(), badgeSyncCommand(), badgeDomainCommand(), {
 			Name: "inspect", Usage: "show what a badge says, unverified", ArgsUsage: "BADGE",
 			Action: badgeInspect,
 		}},

@@ -25,6 +25,7 @@ func requestFlags(extra ...cli.Flag) []cli.Flag {
 		&cli.StringSliceFlag{Name: "aud", Usage: "a verifier that may accept the badge; none means any"},
 		&cli.DurationFlag{Name: "ttl", Usage: "time to expiry, 60s to 1h; the authority's default without it"},
 		&cli.StringFlag{Name: "min-level", Usage: "refuse a badge below level `N`", Value: "1"},
+		&cli.PathFlag{Name: "grant", Usage: "by the grant in `FILE`, instead of an account key: see badge domain"},
 	), extra...)
 }
 
@@ -56,7 +57,8 @@ func openRequester(ctx *cli.Context) (r *client.Requester, done func(), err erro
 	if err := required(ctx, "subject", "key"); err != nil {
 		return nil, nil, err
 	}
-	from, err := openRegistry(ctx, true)
+	minted := ctx.Path("grant") != ""
+	from, err := openRegistry(ctx, !minted)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -64,14 +66,21 @@ func openRequester(ctx *cli.Context) (r *client.Requester, done func(), err erro
 		Issuer: from.issuer, RootCAs: from.roots, KeyID: ctx.String("key-id"), Assurance: badge.Assurance(ctx.String("ial")),
 		Audience: ctx.StringSlice("aud"), TTL: ctx.Duration("ttl"), UnsafeAllowLoopback: ctx.Bool("insecure-loopback"),
 	}
-	if cfg.AccountKey, err = client.NewAccountKey(from.key); err != nil {
-		return nil, nil, malformed(err)
+	if !minted {
+		if cfg.AccountKey, err = client.NewAccountKey(from.key); err != nil {
+			return nil, nil, malformed(err)
+		}
 	}
 	if cfg.Subject, err = did.Parse(ctx.String("subject")); err != nil {
 		return nil, nil, malformed(err)
 	}
 	if cfg.MinLevel, err = badge.ParseLevel(ctx.String("min-level")); err != nil {
 		return nil, nil, malformed(err)
+	}
+	if minted {
+		if err := checkMinting(ctx, cfg); err != nil {
+			return nil, nil, err
+		}
 	}
 	if err := requestKey(ctx, cfg); err != nil {
 		return nil, nil, err
