@@ -81,7 +81,7 @@ func (g *Genesis) check() error {
 }
 
 func (d *Decision) check() error {
-	for _, check := range []func() error{d.Caller.check, d.checkAnswer, d.checkRequest, d.checkParams} {
+	for _, check := range []func() error{d.Caller.check, d.Channel.check, d.checkAnswer, d.checkRequest, d.checkParams} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -112,6 +112,17 @@ func (c *Caller) check() error {
 	}
 	return invalid("capiscio.auth.level", "want %q or %q: no other way of authentication is verified here, %.40q is not",
 		AuthBadge, AuthAnonymous, string(c.Auth))
+}
+
+func (c *Channel) check() error {
+	none := c.Scheme == ""
+	return firstBroken(
+		rule{"channel_scheme", none || isToken(c.Scheme), "a word"},
+		rule{"channel_subject", none || c.Subject != "", "whom the channel authenticated"},
+		rule{"channel_subject", !none || c.Subject == "", "no subject without a scheme"},
+		rule{"channel_subject", textAllowed(c.Subject, maxTarget), "plain text of at most 1024 bytes, or a hash"},
+		rule{"channel_certificate", !none || c.Certificate.IsZero(), "no certificate of nobody"},
+	)
 }
 
 func (d *Decision) checkAnswer() error {

@@ -55,6 +55,7 @@ func (d *Draft) decision(private *Private, plainHash bool) *Decision {
 		*text = recordText(*text, maxText)
 	}
 	out.Target = recordText(out.Target, maxTarget)
+	out.Channel.Subject = recordText(out.Channel.Subject, maxTarget)
 	out.BadgeHash, private.Badge = keepToken(d.Badge)
 	out.ProofHash, private.Proof = keepToken(d.Proof)
 	out.ParamsCommitment, out.ParamsForm = Commit(private.Salt, &Params{d.Arguments, d.InputResponses})

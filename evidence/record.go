@@ -99,6 +99,14 @@ type Caller struct {
 	Assurance string // "0" or "1", the badge's ial
 }
 
+// A Channel is who the transport itself authenticated, which is beside the badge and takes its place in
+// nothing. The zero Channel authenticated nobody.
+type Channel struct {
+	Scheme      string // "x509", "spiffe", "jwt-svid", "unix", "oauth"
+	Subject     string // in the form of the scheme; recorded as its hash like the texts of a caller
+	Certificate Hash   // SHA-256 of the client's certificate; zero for a scheme without one
+}
+
 // DecisionKind is the answer to a request. The zero value is not an answer and is refused.
 type DecisionKind string
 
@@ -117,7 +125,8 @@ func (k DecisionKind) Allows() bool { return k == Allow || k == AllowWithConstra
 // Target, RequestID, TxnID, HopID, TraceID) may be anything: what is too long or not plain text is recorded
 // as its hash (spec/evidence.md section 2.4).
 type Decision struct {
-	Caller Caller
+	Caller  Caller
+	Channel Channel
 
 	Method     string // of the protocol: "tools/call"; required
 	Capability string // "tool", "resource", "prompt"; may be empty

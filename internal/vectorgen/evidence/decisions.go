@@ -8,7 +8,7 @@ import (
 
 // callers are records that claim more of the caller than was verified, or less.
 func callers(w *world) []*Vector {
-	badge, nobody := record(w.allowed(1)), record(w.anonymous(1))
+	badge, nobody, denied := record(w.allowed(1)), record(w.anonymous(1)), record(w.denied(1))
 	invalid := func(name, text, member string, value any, defect string) *Vector {
 		return w.bad(name, evidence.CodeRecordInvalid, member, defect, with(text, member, value))
 	}
@@ -28,6 +28,10 @@ func callers(w *world) []*Vector {
 		invalid("anonymous-issuer", nobody, "caller_issuer", "https://registry.example", "an anonymous caller with an issuer"),
 		invalid("anonymous-level", nobody, "caller_level", "0", "an anonymous caller with a level"),
 		invalid("anonymous-ial", nobody, "caller_ial", "0", "an anonymous caller with an assurance"),
+		invalid("channel-scheme-prose", denied, "channel_scheme", "a certificate", "channel_scheme is not a word"),
+		invalid("channel-subject-missing", denied, "channel_subject", nil, "a channel without a subject"),
+		invalid("channel-subject-alone", nobody, "channel_subject", "uid:1000", "a subject of no channel"),
+		invalid("channel-certificate-alone", nobody, "channel_certificate", policy, "a certificate of no channel"),
 	}
 }
 

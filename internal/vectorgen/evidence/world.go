@@ -102,6 +102,9 @@ func (w *world) denied(seq uint64) *evidence.Record {
 	d.Kind, d.DenyReason, d.DenyCause, d.MinLevel = evidence.Deny, "TOOL_TRUST_INSUFFICIENT", "LEVEL_TOO_LOW", "3"
 	d.Rule, d.Shadow, d.BearerUnsafe = "writes", true, true
 	d.Shown, d.Withheld = &shown, &withheld
+	d.Channel = evidence.Channel{
+		Scheme: "spiffe", Subject: "spiffe://agents.example/ada", Certificate: evidence.Hash(sha256.Sum256([]byte("certificate"))),
+	}
 	d.ParentHopHash = evidence.Hash(sha256.Sum256([]byte("parent")))
 	hash, err := evidence.HashParams(w.params.Arguments)
 	must(err)
