@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"encoding/base64"
 	"slices"
 	"time"
 
@@ -88,6 +89,21 @@ func (b *Badge) TokenHash() [32]byte { return b.tokenHash }
 // ConfirmationKeyID returns the claim cnf.kid, the DID URL of [Badge.Key]; it is the zero URL unless the
 // assurance is [AssurancePossession].
 func (b *Badge) ConfirmationKeyID() did.URL { return b.confirmation }
+
+// CertificateSHA256 returns the claim cnf.x5t#S256, the SHA-256 of the certificate of the one TLS client that
+// may present the badge, and false when the badge is not bound to one. Whoever accepts the badge has to compare
+// it with the channel (spec/badge.md, "Binding to a channel"); package guard does.
+func (b *Badge) CertificateSHA256() (sum [32]byte, ok bool) {
+	raw, err := base64.RawURLEncoding.DecodeString(b.certificate)
+	if err != nil || len(raw) != len(sum) {
+		return sum, false
+	}
+	return [32]byte(raw), true
+}
+
+// SPIFFEID returns the claim spiffe_id, the SPIFFE ID that the presenter's X.509-SVID has to have, or "" when
+// the badge is not bound to one. Whoever accepts the badge has to compare it with the channel.
+func (b *Badge) SPIFFEID() string { return b.spiffeID }
 
 // IssuanceProfile returns how the badge was issued when it was by a grant: "registered" or "anonymous_dv".
 func (b *Badge) IssuanceProfile() string { return b.profile }

@@ -32,6 +32,8 @@ type claims struct {
 	assurance    Assurance
 	key          crypto.PublicKey
 	confirmation did.URL
+	certificate  string // cnf.x5t#S256
+	spiffeID     string
 
 	domain, profile           string
 	agentCardHash, didDocHash string
@@ -39,8 +41,8 @@ type claims struct {
 
 // raw are the members that matter, as they stand in the payload. A zero Value is an absent member.
 type raw struct {
-	jti, iss, sub, aud, iat, exp, nbf, ial, key, cnf, vc strictjson.Value
-	agentCardHash, didDocHash, popChallengeID            strictjson.Value
+	jti, iss, sub, aud, iat, exp, nbf, ial, key, cnf, vc, spiffeID strictjson.Value
+	agentCardHash, didDocHash, popChallengeID                      strictjson.Value
 }
 
 // parseClaims reads the payload of a badge into c (spec/badge.md, "Claims"). It goes through the claims in the order
@@ -85,6 +87,8 @@ func readMembers(v strictjson.Value) raw {
 			r.cnf = m.Value
 		case "vc":
 			r.vc = m.Value
+		case "spiffe_id":
+			r.spiffeID = m.Value
 		case "agent_card_hash":
 			r.agentCardHash = m.Value
 		case "did_doc_hash":
@@ -266,10 +270,13 @@ func (c *claims) readConfirmation(v strictjson.Value) *RejectedError {
 	case v.Kind() != '{':
 		return refuseClaim("cnf", "is not an object")
 	}
-	var kid strictjson.Value
+	var kid, certificate strictjson.Value
 	for m := v.Members(); m.Next(); {
-		if m.Name == "kid" {
+		switch m.Name {
+		case "kid":
 			kid = m.Value
+		case memberCertificate:
+			certificate = m.Value
 		}
 	}
 	s, err := text("cnf.kid", kid)
@@ -284,11 +291,14 @@ func (c *claims) readConfirmation(v strictjson.Value) *RejectedError {
 		return refuseClaim("cnf.kid", "names a key of somebody else than the subject")
 	}
 	c.confirmation = u
-	return nil
+	return c.readCertificate(certificate)
 }
 
 func (c *claims) readOptional(r *raw) *RejectedError {
-	var err *RejectedError
+	err := c.readSPIFFEID(r.spiffeID)
+	if err != nil {
+		return err
+	}
 	if c.agentCardHash, err = readHash("agent_card_hash", r.agentCardHash); err != nil {
 		return err
 	}

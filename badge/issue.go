@@ -3,6 +3,8 @@ package badge
 import (
 	"crypto"
 	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,6 +49,13 @@ type Template struct {
 	// ConfirmationKeyID is the DID URL of SubjectKey in the subject's document. It is required with
 	// [AssurancePossession] and refused otherwise.
 	ConfirmationKeyID string
+
+	// CertificateSHA256 is the SHA-256 of the certificate (DER) of the one TLS client that may present the badge;
+	// nil means any. It takes [AssurancePossession].
+	CertificateSHA256 []byte
+
+	// SPIFFEID is that of the one workload that may present the badge, by its X.509-SVID; empty means any.
+	SPIFFEID string
 
 	// IssuedAt is the claim iat, cut to whole seconds; zero means now.
 	IssuedAt time.Time
@@ -125,6 +134,7 @@ type payload struct {
 	AgentCardHash   string `json:"agent_card_hash,omitempty"`
 	DIDDocumentHash string `json:"did_doc_hash,omitempty"`
 	ChallengeID     string `json:"pop_challenge_id,omitempty"`
+	SPIFFEID        string `json:"spiffe_id,omitempty"`
 }
 
 type credential struct {
@@ -185,14 +195,14 @@ func newPayload(issuer string, t *Template) (*payload, error) {
 			Type:    []string{typeCredential, typeIdentity},
 			Subject: credentialSubject{Level: t.Level, Domain: t.Domain, Profile: t.IssuanceProfile},
 		},
-		AgentCardHash: t.AgentCardHash, DIDDocumentHash: t.DIDDocumentHash, ChallengeID: t.ChallengeID,
+		AgentCardHash: t.AgentCardHash, DIDDocumentHash: t.DIDDocumentHash, ChallengeID: t.ChallengeID, SPIFFEID: t.SPIFFEID,
 	}
 	if !t.NotBefore.IsZero() {
 		nbf := t.NotBefore.Unix()
 		p.NotBefore = &nbf
 	}
-	if t.ConfirmationKeyID != "" {
-		p.Confirmation = map[string]string{"kid": t.ConfirmationKeyID}
+	if err := p.confirm(t); err != nil {
+		return nil, err
 	}
 	if p.Assurance == "" {
 		p.Assurance = AssuranceAccount
@@ -205,4 +215,21 @@ func newPayload(issuer string, t *Template) (*payload, error) {
 		p.ID = id.String()
 	}
 	return p, nil
+}
+
+// confirm writes the claim cnf.
+func (p *payload) confirm(t *Template) error {
+	if t.ConfirmationKeyID != "" {
+		p.Confirmation = map[string]string{"kid": t.ConfirmationKeyID}
+	}
+	switch {
+	case t.CertificateSHA256 == nil:
+		return nil
+	case len(t.CertificateSHA256) != sha256.Size:
+		return fmt.Errorf("badge: CertificateSHA256 has %d bytes, not %d", len(t.CertificateSHA256), sha256.Size)
+	case p.Confirmation == nil:
+		return errors.New("badge: CertificateSHA256 takes a ConfirmationKeyID: cnf is for badges whose issuer saw a proof of possession")
+	}
+	p.Confirmation[memberCertificate] = base64.RawURLEncoding.EncodeToString(t.CertificateSHA256)
+	return nil
 }

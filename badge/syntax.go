@@ -46,10 +46,15 @@ func isChallengeID(s string) bool {
 // isHash reports whether s is sha256: and the one base64url spelling of 32 bytes.
 func isHash(s string) bool {
 	digest, ok := strings.CutPrefix(s, hashPrefix)
-	if !ok || len(digest) != base64.RawURLEncoding.EncodedLen(hashBytes) {
+	return ok && isDigest(digest)
+}
+
+// isDigest reports whether s is the strict base64url of a SHA-256.
+func isDigest(s string) bool {
+	if len(s) != base64.RawURLEncoding.EncodedLen(hashBytes) {
 		return false
 	}
-	out, err := base64.RawURLEncoding.Strict().DecodeString(digest)
+	out, err := base64.RawURLEncoding.Strict().DecodeString(s)
 	return err == nil && len(out) == hashBytes
 }
 

@@ -137,10 +137,14 @@ func outcome(b *badge.Badge, err error) (vectors.Expect, error) {
 	case b == nil:
 		return vectors.Expect{}, errors.New("neither a badge nor an error")
 	}
-	return vectors.Expect{
+	e := vectors.Expect{
 		Verdict: vectors.Accepted, BadgeID: b.ID(), Subject: b.Subject().String(),
-		Level: b.Level().String(), Assurance: string(b.Assurance()),
-	}, nil
+		Level: b.Level().String(), Assurance: string(b.Assurance()), SPIFFEID: b.SPIFFEID(),
+	}
+	if sum, ok := b.CertificateSHA256(); ok {
+		e.Certificate = base64.RawURLEncoding.EncodeToString(sum[:])
+	}
+	return e, nil
 }
 
 func TestVectors(t *testing.T) {
@@ -180,6 +184,9 @@ var sameBranch = map[string][]string{
 	"another list of trust":                                      {"issuer-none-listed", "self-signed-unlisted"},
 	"a key that is at hand, and not the one":                     {"signed-by-subject", "signed-by-other-kid", "alg-of-other-key", "key-set-empty", "key-of-issuer-other"},
 	"each part of a token is signed":                             {"signature-flipped", "signature-short", "payload-changed"},
+	"another form that a lenient reader of SPIFFE IDs takes":     {"spiffe-id-no-path", "spiffe-id-empty-segment", "spiffe-id-dot-segment", "spiffe-id-upper-case", "spiffe-id-port", "spiffe-id-escape", "spiffe-id-query"},
+	"another spelling of a hash":                                 {"cnf-certificate-unused-bits"},
+	"a member that is good in its place alone":                   {"cnf-certificate-alone", "cnf-certificate-ial-0"},
 	"each half of a P-256 key is read":                           {"key-p256-no-y"},
 	"another source of the same news":                            {"list-agent-disabled", "list-revoked", "list-old"},
 	"options do not weaken it":                                   {"revoked-level-1", "revoked-long-ago", "status-old-authoritative", "status-unreachable-level-1", "status-unreachable-level-2"},

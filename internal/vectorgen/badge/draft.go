@@ -140,6 +140,10 @@ func (d *draft) accept(name, description string) *draft {
 	} {
 		*field, _ = d.claims[claim].(string)
 	}
+	d.expect.SPIFFEID, _ = d.claims["spiffe_id"].(string)
+	if cnf, ok := d.claims["cnf"].(object); ok {
+		d.expect.Certificate, _ = cnf["x5t#S256"].(string)
+	}
 	if d.expect.Assurance == "" {
 		d.expect.Assurance = "0" // the compat profile's reading
 	}

@@ -59,6 +59,14 @@ func confirmations(w *world) []*draft {
 		bad("cnf-kid-empty", "cnf.kid", "cnf.kid is empty", object{"kid": ""}),
 		bad("cnf-kid-fragment", "cnf.kid", "cnf.kid is a fragment alone", object{"kid": "#key-1"}),
 		bad("cnf-kid-did", "cnf.kid", "cnf.kid is a DID without fragment", object{"kid": subject}),
+		bad("cnf-certificate-number", "cnf.x5t#S256", "cnf.x5t#S256 is a number", object{"kid": subject + "#key-1", "x5t#S256": 1}),
+		bad("cnf-certificate-sha1", "cnf.x5t#S256", "cnf.x5t#S256 has 20 bytes",
+			object{"kid": subject + "#key-1", "x5t#S256": certificate[:27]}),
+		bad("cnf-certificate-unused-bits", "cnf.x5t#S256", "cnf.x5t#S256 has bits that no byte uses",
+			object{"kid": subject + "#key-1", "x5t#S256": unusedBit(certificate)}),
+		bad("cnf-certificate-alone", "cnf.kid", "cnf has x5t#S256 and no kid", object{"x5t#S256": certificate}),
+		against(w.good().with("cnf", object{"x5t#S256": certificate}), "cnf-certificate-ial-0", "cnf",
+			`cnf is present with ial "0", for a certificate`),
 		bad("cnf-kid-other", "cnf.kid", "cnf.kid is a key of another DID", object{"kid": "did:web:agents.example:eve#key-1"}),
 	}
 }
@@ -107,7 +115,20 @@ func optional(w *world) []*draft {
 		return against(w.good().with(claim, value), name, claim, defect)
 	}
 	const digest = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"
+	spiffe := func(name, defect string, value any) *draft {
+		return against(w.good().with("spiffe_id", value), "spiffe-id-"+name, "spiffe_id", defect)
+	}
 	return []*draft{
+		spiffe("number", "spiffe_id is a number", 1),
+		spiffe("empty", "spiffe_id is empty", ""),
+		spiffe("scheme", "spiffe_id is an https URL", "https://agents.example/ada"),
+		spiffe("no-path", "spiffe_id is that of a trust domain", "spiffe://agents.example"),
+		spiffe("empty-segment", "spiffe_id ends in a slash", "spiffe://agents.example/ada/"),
+		spiffe("dot-segment", "spiffe_id has a segment ..", "spiffe://agents.example/eve/../ada"),
+		spiffe("upper-case", "spiffe_id has a trust domain in upper case", "spiffe://Agents.example/ada"),
+		spiffe("port", "spiffe_id has a port", "spiffe://agents.example:8443/ada"),
+		spiffe("escape", "spiffe_id has an escape", "spiffe://agents.example/%61da"),
+		spiffe("query", "spiffe_id has a query", "spiffe://agents.example/ada?x"),
 		bad("agent-card-hash-number", "agent_card_hash", "agent_card_hash is a number", 1),
 		bad("agent-card-hash-sha512", "agent_card_hash", "agent_card_hash is of another hash", "sha512:"+digest),
 		bad("did-doc-hash-array", "did_doc_hash", "did_doc_hash is an array", []string{"sha256:" + digest}),

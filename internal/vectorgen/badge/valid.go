@@ -19,6 +19,12 @@ func acceptedLevels(w *world) []*draft {
 		w.possessed().accept("valid-ial-1", "possession shown to the issuer; the DID document has the key"),
 		w.possessed().with("pop_challenge_id", "ch-3f2c9a6e-1b47-4d85-a0c3-5e6f7a8b9c0d").
 			accept("valid-pop-challenge", "names the issuance challenge"),
+		w.possessed().with("cnf", object{"kid": subject + "#key-1", "x5t#S256": certificate}).
+			accept("valid-certificate", "bound to the certificate of a TLS client"),
+		w.good().with("spiffe_id", "spiffe://agents.example/Ada_1/mcp-client.v2").
+			accept("valid-spiffe-id", "bound to the X.509-SVID of a workload"),
+		w.self0().with("spiffe_id", "spiffe://agents.example/ada").
+			accept("valid-spiffe-id-level-0", "self-signed, and bound to the X.509-SVID of a workload"),
 		w.good().inSubject("issuance_profile", "registered").accept("valid-profile-registered", "issued by grant: registered"),
 		w.good().inSubject("issuance_profile", "anonymous_dv").accept("valid-profile-anonymous-dv", "issued by grant: anonymous_dv"),
 		w.good().with("agent_card_hash", "sha256:47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU").

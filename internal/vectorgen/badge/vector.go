@@ -76,6 +76,10 @@ type Expect struct {
 	Subject   string `json:"subject,omitempty"`
 	Level     string `json:"level,omitempty"`
 	Assurance string `json:"assurance,omitempty"`
+
+	// What the channel has to show for it.
+	Certificate string `json:"x5t#S256,omitempty"`
+	SPIFFEID    string `json:"spiffe_id,omitempty"`
 }
 
 // Generate returns the vectors by file name.

@@ -24,6 +24,9 @@ const (
 	badgeID  = "0b5c1f9e-6d3a-4c57-9f0e-2a8d4b7c6e10"
 	keyID    = "ca-1"
 	ecKeyID  = "ca-2"
+
+	// certificate is the SHA-256 of nothing, in place of a certificate.
+	certificate = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"
 )
 
 // A world has the keys of everybody.
