@@ -12,6 +12,7 @@ type Code string
 // The codes of a [DeniedError], beside those of package badge/pop.
 const (
 	CodeAuthMissing       Code = "TOOL_AUTH_MISSING"
+	CodeChannelMismatch   Code = "CHANNEL_MISMATCH"
 	CodeBadgeInvalid      Code = "TOOL_BADGE_INVALID"
 	CodeBadgeRevoked      Code = "TOOL_BADGE_REVOKED"
 	CodeIssuerUntrusted   Code = "TOOL_ISSUER_UNTRUSTED"
@@ -45,6 +46,9 @@ const (
 	CauseBadgesNotAccepted      = "BADGES_NOT_ACCEPTED"
 	CauseProofWithoutBadge      = "PROOF_WITHOUT_BADGE"
 	CauseParamsMalformed        = "PARAMS_MALFORMED"
+	CauseNoCertificate          = "CHANNEL_WITHOUT_CERTIFICATE"
+	CauseOtherCertificate       = "CERTIFICATE_MISMATCH"
+	CauseOtherSPIFFEID          = "SPIFFE_ID_MISMATCH"
 )
 
 // A Refusal is what a refused caller may be told. None of it says more than the caller already knew, except
@@ -123,6 +127,8 @@ func reasonOf(code Code) string {
 		return "this needs a badge; present one"
 	case CodeBadgeInvalid:
 		return "the badge is not valid; get a fresh one"
+	case CodeChannelMismatch:
+		return "the badge is bound to a client certificate that this connection did not show"
 	case CodeBadgeRevoked:
 		return "the badge or its subject has been revoked"
 	case CodeIssuerUntrusted:

@@ -24,7 +24,35 @@ func (g *Guard) identify(ctx context.Context, r *Request, caller *Principal) ver
 		return badgeVerdict(err)
 	}
 	caller.badge = b
+	if v := checkChannel(b, r.Channel); v.code != "" {
+		return v
+	}
 	return g.verifyProof(ctx, r, caller)
+}
+
+// checkChannel holds a badge that is bound to a channel against the one that the request came over
+// (spec/guard.md section 3.1). It comes before the call proof, so that a proof that was stolen with its badge is
+// not used up by the thief.
+func checkChannel(b *badge.Badge, channel ChannelIdentity) verdict {
+	want, bound := b.CertificateSHA256()
+	if !bound && b.SPIFFEID() == "" {
+		return verdict{}
+	}
+	var sum [32]byte
+	have := false
+	certified, ok := channel.(CertifiedChannel)
+	if ok {
+		sum, have = certified.CertificateSHA256()
+	}
+	switch {
+	case !have:
+		return verdict{code: CodeChannelMismatch, cause: CauseNoCertificate}
+	case bound && sum != want:
+		return verdict{code: CodeChannelMismatch, cause: CauseOtherCertificate}
+	case b.SPIFFEID() != "" && b.SPIFFEID() != certified.SPIFFEID():
+		return verdict{code: CodeChannelMismatch, cause: CauseOtherSPIFFEID}
+	}
+	return verdict{}
 }
 
 func (g *Guard) verifyProof(ctx context.Context, r *Request, caller *Principal) verdict {

@@ -71,7 +71,7 @@ func (g *Guard) draft(e *entry) *evidence.Draft {
 		about = v.about
 	}
 	d := &evidence.Decision{
-		Caller: e.caller.recorded(),
+		Caller: e.caller.recorded(), Channel: recordedChannel(e.caller.channel),
 		Method: r.Method, Capability: string(about.Kind), Target: about.Name,
 		Kind: v.kind(), Rule: v.rule, PolicyVersion: v.version,
 		DenyReason: string(v.code), DenyCause: v.cause,
@@ -91,6 +91,20 @@ func (g *Guard) draft(e *entry) *evidence.Draft {
 	return &evidence.Draft{
 		Decision: d, Arguments: r.Arguments, InputResponses: r.InputResponses, Badge: r.Badge, Proof: r.Proof,
 	}
+}
+
+// recordedChannel says whom the transport authenticated. An identity without a subject is nobody's.
+func recordedChannel(c ChannelIdentity) evidence.Channel {
+	if c == nil || c.Scheme() == "" || c.Subject() == "" {
+		return evidence.Channel{}
+	}
+	out := evidence.Channel{Scheme: c.Scheme(), Subject: c.Subject()}
+	if certified, ok := c.(CertifiedChannel); ok {
+		if sum, ok := certified.CertificateSHA256(); ok {
+			out.Certificate = evidence.Hash(sum)
+		}
+	}
+	return out
 }
 
 // recorded says of a caller what was verified, and nothing else. A badge that was not accepted, and any

@@ -92,8 +92,21 @@ type Request struct {
 // A ChannelIdentity is an identity that a transport established: a client certificate, a peer credential of a
 // socket, the subject of an access token.
 type ChannelIdentity interface {
-	Scheme() string  // such as "oauth", "spiffe", "unix"
+	Scheme() string  // such as "oauth", "spiffe", "unix": letters, digits, '_', '-' and '.'
 	Subject() string // in the form of the scheme
+}
+
+// A CertifiedChannel is a ChannelIdentity that may rest on a certificate of the caller. A badge that is bound to
+// one is refused on every other channel (spec/guard.md section 3.1). *workload.Principal is one.
+type CertifiedChannel interface {
+	ChannelIdentity
+
+	// CertificateSHA256 returns the SHA-256 of the certificate with which the caller authenticated on this very
+	// channel, and false if it did not by certificate.
+	CertificateSHA256() (sum [32]byte, ok bool)
+
+	// SPIFFEID returns the SPIFFE ID that was verified, or "". It counts only beside a certificate.
+	SPIFFEID() string
 }
 
 // An Item is an entry of a list that a caller asked for.
