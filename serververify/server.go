@@ -17,7 +17,7 @@ import (
 // badge.
 type Binding string
 
-// The bindings (spec/server-identity.md section 4).
+// The bindings (spec/server-identity.md section 4.1 says what each proves).
 const (
 	// BindingTLS: the origin, and the exporter of the TLS connection.
 	BindingTLS Binding = "tls-exporter"

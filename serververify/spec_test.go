@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/touchmark-dev/touchmark/internal/jws"
+	"github.com/touchmark-dev/touchmark/internal/mcpwire"
 )
 
 // The example of the specification is a vector, and its codes are ours.
@@ -28,6 +29,27 @@ func TestSpecification(t *testing.T) {
 			if !strings.Contains(spec, part) {
 				t.Errorf("the example lacks %s", part)
 			}
+		}
+	}
+	bindings := make(map[string]bool)
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| (?:empty|SHA-256|the channel)").FindAllStringSubmatch(spec, -1) {
+		bindings[row[1]] = true
+	}
+	for _, b := range []Binding{BindingTLS, BindingUnix, BindingLaunch, BindingStdio, BindingSPKI, BindingNone} {
+		if !bindings[string(b)] {
+			t.Errorf("%s is not in the table of bindings", b)
+		}
+		delete(bindings, string(b))
+	}
+	if len(bindings) != 0 {
+		t.Errorf("bindings %v are in the specification, and not in the code", bindings)
+	}
+	for _, name := range []string{
+		strings.TrimSuffix(unixContext, "\n"), strings.TrimSuffix(launchContext, "\n"), LaunchVariable, "Touchmark-Server-SPKI",
+		mcpwire.TypePublishedProof, mcpwire.MetaPublishedNonce, mcpwire.MetaPublishedSignature, exporterLabel,
+	} {
+		if !strings.Contains(spec, "`"+name+"`") {
+			t.Errorf("%s is not in the specification", name)
 		}
 	}
 	ours := make(map[string]bool)
