@@ -145,7 +145,7 @@ func (t *tools) cached() (*catalog, error) {
 	defer t.mu.Unlock()
 	age := t.time().Sub(t.at)
 	switch {
-	case t.refused != nil && age < min(refusalAge, t.maxAge):
+	case t.refused != nil && age >= 0 && age < min(refusalAge, t.maxAge):
 		return nil, t.refused
 	case t.current == nil || t.stale || age >= t.maxAge || age < 0:
 		return nil, nil

@@ -49,13 +49,21 @@ type rig struct {
 
 func newRig(t *testing.T, edits ...func(*guard.Config)) *rig {
 	t.Helper()
+	return newRigWith(t, &Config{}, nil, edits...)
+}
+
+// newRigWith makes a rig of a gateway that is configured by cfg, whose Guard it
+// sets, and of the upstream that serve runs on its streams; nil is a fakeServer.
+func newRigWith(t *testing.T, cfg *Config, serve func(hears, says *os.File), edits ...func(*guard.Config)) *rig {
+	t.Helper()
 	w := guardtest.New(t)
 	p, err := policy.Parse([]byte(rules))
 	if err != nil {
 		t.Fatal(err)
 	}
 	edits = append([]func(*guard.Config){func(c *guard.Config) { c.Policy = p }}, edits...)
-	g, err := New(&Config{Guard: w.Guard(edits...)})
+	cfg.Guard = w.Guard(edits...)
+	g, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +79,11 @@ func newRig(t *testing.T, edits ...func(*guard.Config)) *rig {
 	go func() {
 		r.done <- g.Run(context.Background(), Pipe{clientSays, gatewaySays}, Pipe{fromServer, toServer})
 	}()
-	go r.server.serve()
+	if serve == nil {
+		go r.server.serve()
+	} else {
+		go serve(serverHears, serverSays)
+	}
 	return r
 }
 
@@ -594,9 +606,9 @@ func TestUpstreamMalformed(t *testing.T) {
 }
 
 func TestConfigRefused(t *testing.T) {
-	for _, cfg := range []*Config{nil, {}} {
+	for _, cfg := range []*Config{nil, {}, {Guard: guardtest.New(t).Guard(), MaxListAge: -1}} {
 		if _, err := New(cfg); err == nil {
-			t.Error("a gateway without a guard")
+			t.Errorf("accepted %+v", cfg)
 		}
 	}
 }
