@@ -163,3 +163,31 @@ func TestBridgeHTTP(t *testing.T) {
 		b.ended <- nil
 	})
 }
+
+// ask sends one message and returns the next response.
+func ask(t *testing.T, c mcp.Connection, text string) *jsonrpc.Response {
+	t.Helper()
+	msg, err := jsonrpc.DecodeMessage([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Write(t.Context(), msg); err != nil {
+		t.Fatal(err)
+	}
+	return nextResponse(t, c)
+}
+
+func nextResponse(t *testing.T, c mcp.Connection) *jsonrpc.Response {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for {
+		msg, err := c.Read(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp, ok := msg.(*jsonrpc.Response); ok {
+			return resp
+		}
+	}
+}
