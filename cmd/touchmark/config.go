@@ -140,6 +140,7 @@ var fileFlags = map[string]bool{
 	"ca-file": true, "revocations": true, "did-document": true, "policy": true, "log-policy": true,
 	"key": true, "badge": true, "identity": true, "evidence": true, "log": true,
 	"passphrase-file": true, "tls-cert": true, "tls-key": true, "account-key-file": true, "grant": true,
+	"pins": true, "registry": true, "registry-key": true, "registry-state": true, "also-key": true, "statement": true,
 }
 
 // locate makes a file name in the file relative to c.relative.

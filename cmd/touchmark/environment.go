@@ -25,7 +25,11 @@ func weakens(flag string) bool {
 			return true
 		}
 	}
-	return flag == "compat" || flag == "partial" || flag == "force"
+	switch flag {
+	case "compat", "partial", "force", "binding", "trust-on-first-use", "yes", "no-identity":
+		return true
+	}
+	return false
 }
 
 // withEnvironment lets the environment stand for flags that are not given,

@@ -20,7 +20,7 @@ FLAGS OF EVERY COMMAND
 {{range .VisibleFlags}}  {{.}}
 {{end}}
 Begin with: {{.Name}} tour
-Topics: {{.Name}} help exit-codes | config | environment | home
+Topics: {{.Name}} help exit-codes | config | environment | home | servers | pins
 `
 
 const commandHelp = `{{.HelpName}} - {{.Usage}}
@@ -39,6 +39,8 @@ FLAGS
 
 // topics are the texts of `touchmark help TOPIC`.
 var topics = map[string]string{
+	"servers": serversTopic,
+	"pins":    pinsTopic,
 	"exit-codes": `Exit codes:
   0  done, or the verdict is yes
   1  the verdict is no: refused, invalid, inconsistent
@@ -64,8 +66,9 @@ A name that no command has is an error. json, quiet, verbose and home may stand 
 the top. A flag that may be given more than once takes a list.
 
 Flags that weaken a check (--unsafe-*, --insecure-*, --allow-*, --compat, --partial,
---force) are possible in a file that --config or --home names: there they are written
-out. A file that only TOUCHMARK_CONFIG or TOUCHMARK_HOME names must not have them.
+--force, --binding, --trust-on-first-use, --no-identity, --yes) are possible in a file
+that --config or --home names: there they are written out. A file that only
+TOUCHMARK_CONFIG or TOUCHMARK_HOME names must not have them.
 `,
 	"environment": `A flag has an environment variable: TOUCHMARK_ and the flag's name in upper case
 with "_" for "-", so TOUCHMARK_MIN_LEVEL stands for --min-level. A flag on the command
@@ -73,11 +76,12 @@ line goes before the environment, and that before --config. Of a flag that may b
 given more than once the environment gives one value.
 
 Flags that weaken a check have none: --unsafe-*, --insecure-*, --allow-*, --compat,
---partial and --force (and --allow-bearer-unsafe). An environment is inherited, and
-nobody may notice what it says. Such a variable is ignored, with a note; nor may a file
-that only TOUCHMARK_CONFIG or TOUCHMARK_HOME names have these flags.
+--partial, --force, --binding, --trust-on-first-use, --no-identity and --yes. An
+environment is inherited, and nobody may notice what it says. Such a variable is ignored,
+with a note; nor may a file that only TOUCHMARK_CONFIG or TOUCHMARK_HOME names have these
+flags.
 `,
-	"home": `--home DIR says who I am and whom I trust, for call and gateway. What is not given
+	"home": `--home DIR says who I am and whom I trust, for call, connect and gateway. What is not given
 by a flag is taken from these files, where they are there:
 
   agent.jwk, agent.badge     the key and the badge of a caller (or --as NAME: NAME.jwk, NAME.badge)
@@ -86,6 +90,8 @@ by a flag is taken from these files, where they are there:
   log, log.key, log.state    the log; log.policy says how to verify it
   journal                    the evidence
   policy.yaml                the rules of a gateway
+  known-servers              pinned servers and tools (touchmark help pins)
+  registry.jwt               approved servers, signed with registry.pub.jwk (touchmark help registry)
 
 The home of ` + "`touchmark authority`" + ` is another one, which authority init makes: authority.yaml
 there has flags of its commands.

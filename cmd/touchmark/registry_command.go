@@ -13,7 +13,7 @@ import (
 func registryCommand() *cli.Command {
 	return &cli.Command{
 		Name: "registry", Usage: "sign and read lists of approved servers",
-		Description: "See: touchmark help registry",
+		Description: registryTopic,
 		Subcommands: []*cli.Command{
 			registrySignCommand(),
 			{

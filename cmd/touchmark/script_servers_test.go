@@ -63,6 +63,12 @@ func notesServer(description string) *mcp.Server {
 		description = "a tool for tests"
 	}
 	s := mcp.NewServer(&mcp.Implementation{Name: "notes", Version: "1"}, nil)
+	addNotes(s, description)
+	return s
+}
+
+// addNotes gives a server its tools, in the place of those that it has.
+func addNotes(s *mcp.Server, description string) {
 	add := func(name string, run func(in noteInput) (string, error)) {
 		mcp.AddTool(s, &mcp.Tool{Name: name, Description: description},
 			func(_ context.Context, _ *mcp.CallToolRequest, in noteInput) (*mcp.CallToolResult, any, error) {
@@ -78,7 +84,6 @@ func notesServer(description string) *mcp.Server {
 		return "written", os.WriteFile(in.Name, []byte(in.Text), 0o600)
 	})
 	add("fail_note", func(noteInput) (string, error) { return "", fmt.Errorf("no such note") })
-	return s
 }
 
 // listen begins to listen with TLS at localhost, where nothing is found until
@@ -157,7 +162,8 @@ func (s *site) serve(ts *testscript.TestScript, neg bool, args []string) {
 			Origins: []string{ts.Getenv("ORIGIN")},
 		})
 		ts.Check(err)
-		server := notesServer(ts.Getenv("DESCRIPTION"))
+		server := notesServer("")
+		ts.SetCmd("describe", func(ts *testscript.TestScript, _ bool, args []string) { addNotes(server, strings.Join(args, " ")) })
 		mcpverify.Disclose(server, identity)
 		adapter := mcpguard.Protect(server, notesGuard(ts, &id, dir, args[1], args[2]))
 		handler := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server },
