@@ -47,6 +47,8 @@ type Log interface {
 	translog.Appender
 	// Size returns how many entries the log has.
 	Size(ctx context.Context) (uint64, error)
+	// Entry returns one of them. By the last one the log is known to be of the database's history.
+	Entry(ctx context.Context, index uint64) ([]byte, error)
 }
 
 // Config says what an [Authority] is. The zero Config is refused.

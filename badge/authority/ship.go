@@ -62,7 +62,13 @@ func (a *Authority) Ship(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	rows, err := a.store.ClaimOutbox(ctx, size, shipBatch)
+	end := store.LogEnd{Size: size}
+	if size > 0 {
+		if end.Last, err = a.cfg.Log.Entry(ctx, size-1); err != nil {
+			return 0, err
+		}
+	}
+	rows, err := a.store.ClaimOutbox(ctx, end, shipBatch)
 	if err != nil || len(rows) == 0 {
 		return 0, err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/touchmark-dev/touchmark/badge/authority/internal/store"
 	"github.com/touchmark-dev/touchmark/internal/jcs"
 	"github.com/touchmark-dev/touchmark/internal/jwk"
+	"github.com/touchmark-dev/touchmark/translog/translogtest"
 )
 
 // TestLog has every act in the log, once, in order, in canonical form.
@@ -199,6 +200,33 @@ func TestRun(t *testing.T) {
 	if err := b.Run(context.Background()); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("a log that is longer than the database: %v", err)
 	}
+}
+
+// TestShipToOtherLog: an older copy of the database that has grown since, so that nothing is told by numbers, is refused
+// by what the log ends with, and the log stays as it is.
+func TestShipToOtherLog(t *testing.T) {
+	bedded(t, nil, func(t *testing.T, b *bed) {
+		ctx := context.Background()
+		b.badge0(b.agent("ada"))
+		size := len(b.entries())
+		other := translogtest.NewLog("registry.example/log")
+		for range size {
+			_, err := other.Append(ctx, [][]byte{[]byte("of the later database")})
+			must(t, err)
+		}
+		b.cfg.Log = other
+		b.agent("eve")
+		if err := b.Run(ctx); !errors.Is(err, store.ErrConflict) || !strings.Contains(err.Error(), "older copy") {
+			t.Errorf("got %v", err)
+		}
+		if now, err := other.Size(ctx); err != nil || now != uint64(size) { //nolint:gosec // small
+			t.Errorf("%d entries, %v", now, err)
+		}
+		b.cfg.Log = b.log
+		if got := len(b.entries()); got != size+1 {
+			t.Errorf("%d entries in its own log, want %d", got, size+1)
+		}
+	})
 }
 
 // TestTwoNodesIssue has two nodes issue at once: all that was handed out is in the log.

@@ -1,23 +1,34 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"database/sql"
+	"errors"
 	"strconv"
 	"time"
 
 	"github.com/touchmark-dev/touchmark/internal/sqlstore"
 )
 
+// A LogEnd is where a log ends: how many entries it has, and the last of them, if any.
+type LogEnd struct {
+	Size uint64
+	Last []byte
+}
+
 // ClaimOutbox gives the oldest entries without a position the next positions and returns, in order, at most n
-// entries whose position is next or more. next is the size of the log as the caller sees it: append what is returned,
-// then ask with the new size. After a crash or a failed append the same call returns the same entries again, so that
+// entries whose position is end.Size or more. end is that of the log as the caller sees it: append what is returned,
+// then ask with the new one. After a crash or a failed append the same call returns the same entries again, so that
 // the log is always a prefix of the entries that have positions, each once; that takes a log with one writer at a
 // time, which the log's own lock or a [Store.Lease] provides.
 //
-// ErrConflict: next is more than was ever given out, or the entries at next were pruned. The database or the log is an
-// old copy: stop, since anything appended would be another history.
-func (s *Store) ClaimOutbox(ctx context.Context, next uint64, n int) ([]Outboxed, error) {
+// ErrConflict: the log is longer than what was ever given out, its last entry is not the one that was given that
+// position, or the entries after it were pruned. The database or the log is an old copy: stop, since anything appended
+// would be another history. Nothing was given a position then.
+func (s *Store) ClaimOutbox(ctx context.Context, end LogEnd, n int) ([]Outboxed, error) {
 	var claimed []Outboxed
+	next := end.Size
 	err := s.db.Tx(ctx, func(tx *sqlstore.Tx) error {
 		// Whoever has the counter gives out positions.
 		var given uint64
@@ -27,6 +38,9 @@ func (s *Store) ClaimOutbox(ctx context.Context, next uint64, n int) ([]Outboxed
 		}
 		if next > given {
 			return refuse("log position", formatUint(next), ErrConflict)
+		}
+		if err := end.check(ctx, tx); err != nil {
+			return err
 		}
 		if wanted := next + uint64(max(n, 0)); wanted > given { //nolint:gosec // not negative
 			if err := givePositions(ctx, tx, given, wanted-given); err != nil {
@@ -45,6 +59,19 @@ func (s *Store) ClaimOutbox(ctx context.Context, next uint64, n int) ([]Outboxed
 		return nil, err
 	}
 	return claimed, nil
+}
+
+// check refuses a log that ends with something else than what was given that position.
+func (e *LogEnd) check(ctx context.Context, tx *sqlstore.Tx) error {
+	if e.Size == 0 {
+		return nil
+	}
+	var given []byte
+	err := tx.Row(ctx, `SELECT entry FROM outbox WHERE position = ?`, e.Size-1).Scan(&given)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && !bytes.Equal(given, e.Last) {
+		return refuse("last entry of the log, at position", formatUint(e.Size-1), ErrConflict)
+	}
+	return err
 }
 
 func formatUint(n uint64) string { return strconv.FormatUint(n, 10) }

@@ -31,12 +31,12 @@ func put(t *testing.T, s *Store, prefix string, n int) {
 func TestClaimOutbox(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()
-		first, err := s.ClaimOutbox(ctx, 0, 100)
+		first, err := s.ClaimOutbox(ctx, LogEnd{}, 100)
 		must(t, err)
 		if len(first) != 4 {
 			t.Fatalf("%d entries after filling the database", len(first))
 		}
-		none, err := s.ClaimOutbox(ctx, 4, 100)
+		none, err := s.ClaimOutbox(ctx, LogEnd{4, first[3].Entry}, 100)
 		must(t, err)
 		if len(none) != 0 {
 			t.Errorf("%d entries, want none", len(none))
@@ -49,14 +49,14 @@ func TestClaimOutbox(t *testing.T) {
 		}
 
 		// A shipper that crashes before it appends gets the same again, even if it asks for more.
-		two, err := s.ClaimOutbox(ctx, 4, 2)
+		two, err := s.ClaimOutbox(ctx, LogEnd{4, first[3].Entry}, 2)
 		must(t, err)
 		same(t, texts(two), []string{"4 x-0", "5 x-1"})
-		again, err := s.ClaimOutbox(ctx, 4, 3)
+		again, err := s.ClaimOutbox(ctx, LogEnd{4, first[3].Entry}, 3)
 		must(t, err)
 		same(t, texts(again), []string{"4 x-0", "5 x-1", "6 x-2"})
 		// One that crashed after it had appended a part goes on from there.
-		rest, err := s.ClaimOutbox(ctx, 5, 100)
+		rest, err := s.ClaimOutbox(ctx, LogEnd{5, []byte("x-0")}, 100)
 		must(t, err)
 		same(t, texts(rest[:4]), []string{"5 x-1", "6 x-2", "7 x-3", "8 x-4"})
 		last := rest[4]
@@ -69,10 +69,16 @@ func TestClaimOutbox(t *testing.T) {
 			t.Errorf("the badge is at %v, want 9", b.LogPosition)
 		}
 		// A log that is longer than what was given out is not of this database.
-		_, err = s.ClaimOutbox(ctx, 11, 100)
+		_, err = s.ClaimOutbox(ctx, LogEnd{11, []byte("x-0")}, 100)
 		refused(t, err, ErrConflict)
+		// One that ends with something else is of another history, and gets nothing.
+		put(t, s, "y", 1)
+		for _, end := range []LogEnd{{10, last.Entry[1:]}, {10, nil}, {6, []byte("x-0")}} {
+			_, err = s.ClaimOutbox(ctx, end, 100)
+			refused(t, err, ErrConflict)
+		}
 		n, _, err = s.Unshipped(ctx, 10)
-		if n != 0 || err != nil {
+		if n != 1 || err != nil {
 			t.Errorf("%d unshipped, %v", n, err)
 		}
 	})
@@ -91,21 +97,21 @@ func TestClaimPruned(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()
 		put(t, s, "x", 6)
-		_, err := s.ClaimOutbox(ctx, 0, 100)
+		_, err := s.ClaimOutbox(ctx, LogEnd{}, 100)
 		must(t, err)
 		p := &Prune{Now: at(MinBadgeMemory), Shipped: 7}
 		if n, err := s.Prune(ctx, p); n != 0 || err != nil {
 			t.Errorf("%d rows were removed too early, %v", n, err)
 		}
 		p.Now = at(MinBadgeMemory + time.Second)
-		if n, err := s.Prune(ctx, p); n != 7 || err != nil {
+		if n, err := s.Prune(ctx, p); n != 6 || err != nil {
 			t.Errorf("%d rows were removed, %v", n, err)
 		}
-		for _, next := range []uint64{0, 6} {
-			_, err = s.ClaimOutbox(ctx, next, 100)
+		for _, end := range []LogEnd{{}, {6, []byte("x-1")}} {
+			_, err = s.ClaimOutbox(ctx, end, 100)
 			refused(t, err, ErrConflict)
 		}
-		rest, err := s.ClaimOutbox(ctx, 7, 100)
+		rest, err := s.ClaimOutbox(ctx, LogEnd{7, []byte("x-2")}, 100)
 		must(t, err)
 		same(t, texts(rest), []string{"7 x-3", "8 x-4", "9 x-5"})
 	})
@@ -126,13 +132,17 @@ func TestClaimConcurrently(t *testing.T) {
 		for i := range logs {
 			s := open(t, url)
 			shippers.Go(func() {
+				var end LogEnd
 				for last := false; ; {
-					claimed, err := s.ClaimOutbox(context.Background(), uint64(len(logs[i])), 1+7*i)
+					claimed, err := s.ClaimOutbox(context.Background(), end, 1+7*i)
 					if err != nil {
 						t.Error(err)
 						return
 					}
 					logs[i] = append(logs[i], texts(claimed)...)
+					for _, o := range claimed {
+						end = LogEnd{o.Position + 1, o.Entry}
+					}
 					if last && len(claimed) == 0 {
 						return
 					}
@@ -174,7 +184,7 @@ func TestRefusalIsNotLogged(t *testing.T) {
 			refused(t, err, ErrExists)
 		}
 		put(t, s, "x", 1)
-		claimed, err := s.ClaimOutbox(t.Context(), 0, 10)
+		claimed, err := s.ClaimOutbox(t.Context(), LogEnd{}, 10)
 		must(t, err)
 		if len(claimed) != 5 || claimed[4].Position != 4 {
 			t.Errorf("%+v", texts(claimed))

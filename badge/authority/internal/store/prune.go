@@ -22,7 +22,8 @@ type Prune struct {
 	Now time.Time
 	// Badges is how long a badge is remembered after it has expired; less than MinBadgeMemory means that.
 	Badges time.Duration
-	// Shipped is the size of the log that is safe: the entries before it are dropped when they are as old as Badges.
+	// Shipped is the size of the log that is safe: the entries before it are dropped when they are as old as Badges, but
+	// for the last, by which a log is known.
 	Shipped uint64
 	// AllowUnlogged also forgets badges and entries that old that never had a position: for an authority without a log.
 	AllowUnlogged bool
@@ -48,7 +49,7 @@ func (s *Store) Prune(ctx context.Context, p *Prune) (removed int64, err error) 
 		{"attempts", "id", `expires_at < ?`, []any{now.UnixMicro()}},
 		{"issued", "minute", `minute < ?`, []any{minute(now.Add(-2 * limitWindow))}},
 		{"badges", "id", `expires_at < ?` + logged, []any{now.Add(-memory).UnixMicro()}},
-		{"outbox", "sequence", shipped, []any{now.Add(-memory).UnixMicro(), p.Shipped}},
+		{"outbox", "sequence", shipped, []any{now.Add(-memory).UnixMicro(), max(p.Shipped, 1) - 1}},
 	} {
 		err = s.db.Tx(ctx, func(tx *sqlstore.Tx) error {
 			n, err := tx.Exec(ctx, `DELETE FROM `+step.table+` WHERE `+step.key+` IN (SELECT `+step.key+` FROM `+

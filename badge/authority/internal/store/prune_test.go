@@ -19,7 +19,7 @@ func TestPrune(t *testing.T) {
 		issued(t, s, badgeID(2))
 		_, err := s.Revoke(ctx, badgeID(2), "", testAct())
 		must(t, err)
-		_, err = s.ClaimOutbox(ctx, 0, 6) // up to the entry of badge 1
+		_, err = s.ClaimOutbox(ctx, LogEnd{}, 6) // up to the entry of badge 1
 		must(t, err)
 
 		const minute, day = time.Minute, 24 * time.Hour
