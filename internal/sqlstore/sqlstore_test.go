@@ -330,3 +330,47 @@ func TestOpenCanceled(t *testing.T) {
 		}
 	})
 }
+
+func TestCloseTwice(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, url string) {
+		db := open(t, url, files(things)) // which closes it again
+		must(t, db.Row(t.Context(), `SELECT count(*) FROM things`).Scan(new(int)))
+		must(t, db.Close())
+		must(t, db.Close())
+		if db.Row(t.Context(), `SELECT count(*) FROM things`).Scan(new(int)) == nil {
+			t.Error("it was read after the end")
+		}
+	})
+}
+
+func TestExec(t *testing.T) {
+	sqltest.Each(t, func(t *testing.T, url string) {
+		db, ctx := open(t, url, files(things)), t.Context()
+		for want, query := range []string{
+			`UPDATE things SET made_at = ? WHERE name = 'none'`, `INSERT INTO things (name, made_at) VALUES ('b', ?)`,
+			`UPDATE things SET made_at = ?`,
+		} {
+			if n, err := db.Exec(ctx, query, 5); err != nil || n != int64(want) {
+				t.Errorf("%s: %d rows, %v; want %d", query, n, err, want)
+			}
+		}
+		if _, err := db.Exec(ctx, `INSERT INTO things (name) VALUES (?)`, "b"); !sqlstore.IsUnique(err) {
+			t.Errorf("got %v", err)
+		}
+		canceled, cancel := context.WithCancel(ctx)
+		cancel()
+		if _, err := db.Exec(canceled, `DELETE FROM things`); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		var n int
+		for range 2 { // the second time it is prepared
+			must(t, db.Row(ctx, `SELECT count(*) FROM things WHERE made_at = ?`, 5).Scan(&n))
+			if err := db.Row(canceled, `SELECT count(*) FROM things WHERE made_at = ?`, 5).Scan(new(int)); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+		}
+		if n != 2 {
+			t.Errorf("%d rows", n)
+		}
+	})
+}

@@ -3,6 +3,8 @@ package keyring
 import (
 	"context"
 	"crypto"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,7 +23,8 @@ const (
 	encryptedSuffix = ".jwk.age"
 )
 
-// A Passphrase tells the passphrase of a key. It is asked once for each key, when the key is first used.
+// A Passphrase tells the passphrase of a key. It is asked for each key until it
+// has opened it. One that did not open a file is not tried on it again.
 type Passphrase func(ctx context.Context, keyID string) (string, error)
 
 // A Ring is a directory of key files, KEYID.jwk or, encrypted with a passphrase, KEYID.jwk.age: a private JWK in age's
@@ -31,13 +34,20 @@ type Ring struct {
 	dir        string
 	passphrase Passphrase
 
-	mu   sync.Mutex
-	keys map[string]*fileKey
+	mu     sync.Mutex
+	keys   map[string]*fileKey
+	failed map[string]failure // what became of the last try at a key
 
 	workFactor int
 }
 
 var _ Source = (*Ring)(nil)
+
+// A failure is that of a passphrase with a file, which is the same each time and took a second of work.
+type failure struct {
+	of  [sha256.Size]byte
+	err error
+}
 
 // Open opens a directory, which must exist, be nobody else's to write to, and may be empty. passphrase may be nil:
 // encrypted keys are refused then.
@@ -52,7 +62,7 @@ func Open(dir string, passphrase Passphrase) (*Ring, error) {
 	if hasModes && info.Mode().Perm()&0o022 != 0 {
 		return nil, fmt.Errorf("keyring: directory %q can be written by others (mode %#o): run chmod go-w", dir, info.Mode().Perm())
 	}
-	return &Ring{dir: dir, passphrase: passphrase, keys: make(map[string]*fileKey), workFactor: defaultWorkFactor}, nil
+	return &Ring{dir: dir, passphrase: passphrase, keys: make(map[string]*fileKey), failed: make(map[string]failure), workFactor: defaultWorkFactor}, nil
 }
 
 // A File is a key file in a [Ring].
@@ -126,11 +136,26 @@ func (r *Ring) load(ctx context.Context, keyID string) (*fileKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("passphrase: %w", err)
 	}
-	text, err := decrypt(sealed, passphrase)
-	if err != nil {
-		return nil, err
+	return r.unseal(keyID, sealed, passphrase)
+}
+
+// unseal tries a passphrase that did not open the same file before: whoever asks for a signature could otherwise have
+// the work done without end.
+func (r *Ring) unseal(keyID string, sealed []byte, passphrase string) (*fileKey, error) {
+	of := sha256.Sum256(append(binary.BigEndian.AppendUint64(nil, uint64(len(sealed))), string(sealed)+passphrase...))
+	if last, ok := r.failed[keyID]; ok && last.of == of {
+		return nil, last.err
 	}
-	return parse(text, keyID)
+	text, err := decrypt(sealed, passphrase)
+	var k *fileKey
+	if err == nil {
+		k, err = parse(text, keyID)
+	}
+	delete(r.failed, keyID)
+	if err != nil {
+		r.failed[keyID] = failure{of, err}
+	}
+	return k, err
 }
 
 // Options say how [Ring.Create] makes a key.

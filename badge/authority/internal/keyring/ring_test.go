@@ -236,6 +236,49 @@ func TestPassphraseFails(t *testing.T) {
 }
 
 // Secrets are mounted as links, and a link to what is no file is not waited for.
+// TestPassphraseTriedOnce: a passphrase that failed is not tried on the same file again, another one, or another file, is.
+func TestPassphraseTriedOnce(t *testing.T) {
+	dir := t.TempDir()
+	id := create(t, open(t, dir, nil), "right")
+	said := "wrong"
+	r := open(t, dir, func(context.Context, string) (string, error) { return said, nil })
+	signs := func() error {
+		_, err := r.Signer(t.Context(), id)
+		return err
+	}
+	if err := signs(); !errors.Is(err, ErrPassphrase) {
+		t.Fatalf("got %v", err)
+	}
+	remembered := errors.New("remembered")
+	r.failed[id] = failure{r.failed[id].of, remembered}
+	for range 2 {
+		if err := signs(); !errors.Is(err, remembered) {
+			t.Errorf("it was tried again: %v", err)
+		}
+	}
+	said = "also wrong"
+	if err := signs(); !errors.Is(err, ErrPassphrase) {
+		t.Errorf("another passphrase: %v", err)
+	}
+	path := filepath.Join(dir, id+encryptedSuffix)
+	whole, err := os.ReadFile(path) //nolint:gosec // made here
+	if err != nil {
+		t.Fatal(err)
+	}
+	said = "right"
+	for _, text := range [][]byte{whole[:len(whole)-1], whole} {
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := signs(); (err == nil) != (len(text) == len(whole)) {
+			t.Errorf("%d of %d bytes: %v", len(text), len(whole), err)
+		}
+	}
+	if len(r.failed) != 0 {
+		t.Errorf("%d failures are remembered of a key that is open", len(r.failed))
+	}
+}
+
 func TestLinks(t *testing.T) {
 	kept, dir := t.TempDir(), t.TempDir()
 	id := create(t, open(t, kept, nil), "")
