@@ -94,6 +94,7 @@ type RevocationSync struct {
 	mu     sync.Mutex // guards what follows, which only a Sync changes
 	list   *badge.RevocationList
 	token  string
+	filed  *badge.RevocationList // the one that File has, nil for none
 	closed bool
 }
 
@@ -183,6 +184,35 @@ func (s *RevocationSync) List() *badge.RevocationList {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.list
+}
+
+// Fresh returns nil while there is a list that verifiers go by, which File has
+// too: what a watchdog asks. A list that is older than badge.MaxStatusAge is a
+// [*StaleError], and none ErrNoList.
+func (s *RevocationSync) Fresh() error {
+	s.mu.Lock()
+	list, filed := s.list, s.filed
+	s.mu.Unlock()
+	if list == nil {
+		return ErrNoList
+	}
+	if age := s.cfg.Time().Sub(list.AsOf()); age > badge.MaxStatusAge {
+		return &StaleError{s.cfg.Issuer, age}
+	}
+	if s.cfg.File != "" && filed != list {
+		return fmt.Errorf("badge/client: the list of %q is not in its file yet", s.cfg.Issuer)
+	}
+	return nil
+}
+
+// A StaleError reports a list that is too old to say that a badge is good.
+type StaleError struct {
+	Issuer string
+	Age    time.Duration
+}
+
+func (e *StaleError) Error() string {
+	return fmt.Sprintf("badge/client: the list of %q is %v old: badges that it does not name are of unknown status", e.Issuer, e.Age.Round(time.Second))
 }
 
 // Status implements [badge.StatusSource]. Without a list it is ErrNoList, and

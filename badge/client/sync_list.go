@@ -116,6 +116,9 @@ func (s *RevocationSync) save() error {
 		return fmt.Errorf("badge/client: the list could not be written to its file: %w", err)
 	}
 	s.unsaved = false
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.filed = s.list
 	return nil
 }
 
@@ -184,6 +187,9 @@ func (s *RevocationSync) load(ctx context.Context) error {
 	switch {
 	case err == nil:
 		s.use(list, token)
+		s.mu.Lock()
+		s.filed = list
+		s.mu.Unlock()
 	case known:
 		return fmt.Errorf("badge/client: list in file %q: %w: if it is damaged, remove it", s.cfg.File, err)
 	}
