@@ -4,16 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"strings"
 
 	"github.com/google/uuid"
 	"github.com/urfave/cli/v2"
 
 	"github.com/touchmark-dev/touchmark/badge"
-	"github.com/touchmark-dev/touchmark/badge/client"
 	"github.com/touchmark-dev/touchmark/did"
-	"github.com/touchmark-dev/touchmark/internal/jwk"
-	"github.com/touchmark-dev/touchmark/internal/safehttp"
 )
 
 func badgeStatusCommand() *cli.Command {
@@ -31,22 +27,6 @@ func badgeRevokeCommand() *cli.Command {
 		Description: "EXAMPLE\n  touchmark badge revoke --issuer https://registry.example --account-key-file acme.key \\\n" +
 			"      --reason \"the key was copied\" 3f2b7a4e-9c1d-4e7a-8b55-0d6f1a2c3e4f",
 		Flags: registryFlags(accountKeyFlag(), &cli.StringFlag{Name: "reason", Usage: "why, for everybody to see, `TEXT`"}), Action: badgeRevoke,
-	}
-}
-
-func badgeSyncCommand() *cli.Command {
-	return &cli.Command{
-		Name: "sync", Usage: "fetch the signed revocation list, to verify badges without the authority",
-		Description: "The list is verified before it takes the place of an older one, which it has to continue. It is good for\n" +
-			"five minutes: with --keep it is fetched every minute until the command is ended.\n\nEXAMPLE\n" +
-			"  touchmark badge sync --issuer https://registry.example --out list.jwt --keys-out jwks.json\n" +
-			"  touchmark badge verify --issuer https://registry.example=jwks.json --revocations list.jwt agent.badge",
-		Flags: registryFlags(
-			&cli.PathFlag{Name: "out", Usage: "keep the list in `FILE`"},
-			&cli.PathFlag{Name: "keys-out", Usage: "write the authority's key set to `FILE` too, replacing what is there"},
-			&cli.StringSliceFlag{Name: "mirror", Usage: "fetch the list from `URL` instead of the authority"},
-			&cli.BoolFlag{Name: "keep", Usage: "go on until the command is ended"},
-		), Action: badgeSync,
 	}
 }
 
@@ -155,68 +135,4 @@ func badgeRevoke(ctx *cli.Context) error {
 		return undeterminedf("the authority's answer does not say that badge %s is revoked", id)
 	}
 	return consoleOf(ctx).result(&out, fmt.Sprintf("badge %s is revoked since %s", out.ID, out.RevokedAt))
-}
-
-func badgeSync(ctx *cli.Context) error {
-	if err := wantArgs(ctx); err != nil {
-		return err
-	}
-	if err := required(ctx, "out"); err != nil {
-		return err
-	}
-	r, err := openRegistry(ctx, false)
-	if err != nil {
-		return err
-	}
-	if name := ctx.Path("keys-out"); name != "" {
-		if err := r.saveKeys(ctx, name); err != nil {
-			return err
-		}
-	}
-	keys, done, err := r.keys(ctx)
-	if err != nil {
-		return err
-	}
-	defer done()
-	con := consoleOf(ctx)
-	s, err := client.NewRevocationSync(&client.SyncConfig{
-		Issuer: r.issuer, Keys: keys, Mirrors: ctx.StringSlice("mirror"), File: ctx.Path("out"),
-		UnsafeAllowLoopback: ctx.Bool("insecure-loopback"), RootCAs: r.roots,
-	})
-	if err != nil {
-		return malformed(err)
-	}
-	defer s.Close()
-	if err := s.Sync(ctx.Context); err != nil {
-		var forked *client.HistoryError
-		if errors.As(err, &forked) {
-			return rejectedf("%w", err)
-		}
-		return undeterminedf("%w", err)
-	}
-	asOf := moment(s.List().AsOf())
-	if err := con.result(map[string]string{"issuer": r.issuer, "as_of": asOf, "revocations": ctx.Path("out")},
-		fmt.Sprintf("revocations of %s as of %s in %s", r.issuer, asOf, ctx.Path("out"))); err != nil || !ctx.Bool("keep") {
-		return err
-	}
-	con.notify(notifyReady)
-	s.Run(ctx.Context)
-	con.notify(notifyStopping)
-	return nil
-}
-
-// saveKeys fetches the authority's key set and writes it as it came.
-func (r *registry) saveKeys(ctx *cli.Context, name string) error {
-	text, err := safehttp.Get(ctx.Context, r.http, r.issuer+"/.well-known/jwks.json", jwk.MaxSetBytes)
-	if err != nil {
-		return undeterminedf("key set of %s: %w", r.issuer, err)
-	}
-	keys, err := client.ParseKeys(text)
-	if err == nil && len(keys) == 0 {
-		err = errors.New("it has no key")
-	}
-	if err != nil {
-		return undeterminedf("key set of %s: %w", r.issuer, err)
-	}
-	return consoleOf(ctx).writeOutput(name, []byte(strings.TrimSpace(string(text))+"\n"), modePublic, true)
 }

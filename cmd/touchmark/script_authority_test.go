@@ -150,9 +150,8 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// keep runs touchmark badge keep as systemd does: it waits for READY, by when
-// the badge has to be in FILE, ends it, and wants it to say STOPPING: keep FILE
-// ARG...
+// keep runs touchmark as systemd does a service: it waits for READY, by when FILE
+// has to be there, ends it, and wants it to say STOPPING: keep FILE ARG...
 func keep(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: keep FILE ARG...")
@@ -165,7 +164,7 @@ func keep(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	defer conn.Close()
 	ts.Check(conn.SetReadDeadline(time.Now().Add(time.Minute)))
-	cmd := exec.Command(programPath(ts, "touchmark"), append([]string{"badge", "keep", "--out", args[0]}, args[1:]...)...)
+	cmd := exec.Command(programPath(ts, "touchmark"), args[1:]...)
 	cmd.Dir, cmd.Stderr = ts.MkAbs("."), os.Stderr
 	cmd.Env = append(os.Environ(), "GORACE="+ts.Getenv("GORACE"), "NOTIFY_SOCKET="+socket)
 	ts.Check(cmd.Start())
@@ -182,7 +181,7 @@ func keep(ts *testscript.TestScript, neg bool, args []string) {
 			_ = cmd.Process.Signal(syscall.SIGTERM)
 			if missing != nil {
 				_ = cmd.Wait()
-				ts.Fatalf("ready without a badge: %v", missing)
+				ts.Fatalf("ready without %s: %v", args[0], missing)
 			}
 		}
 	}

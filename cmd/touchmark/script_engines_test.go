@@ -3,8 +3,10 @@ package main
 import (
 	"encoding/json"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -69,6 +71,20 @@ func hides(ts *testscript.TestScript, neg bool, args []string) {
 					ts.Fatalf("%s has a part of the secret of %s", args[0], name)
 				}
 			}
+		}
+	}
+}
+
+// says waits until a program that `start` runs has said something: says LOG
+// REGEXP.
+func says(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: says LOG REGEXP")
+	}
+	want := regexp.MustCompile(args[1])
+	for began := time.Now(); !want.MatchString(ts.ReadFile(args[0])); time.Sleep(50 * time.Millisecond) {
+		if time.Since(began) > time.Minute {
+			ts.Fatalf("%s does not say %q: %s", args[0], args[1], ts.ReadFile(args[0]))
 		}
 	}
 }

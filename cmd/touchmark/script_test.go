@@ -56,6 +56,7 @@ func scripts(p testscript.Params) testscript.Params {
 		"keep":   keep,
 		"until":  until,
 		"hides":  hides,
+		"says":   says,
 	}
 	return p
 }
