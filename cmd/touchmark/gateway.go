@@ -12,16 +12,19 @@ import (
 	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/guarded"
 	"github.com/touchmark-dev/touchmark/did"
 	"github.com/touchmark-dev/touchmark/guard/policy"
+	"github.com/touchmark-dev/touchmark/serververify"
 )
 
 func gatewayCommand() *cli.Command {
 	return &cli.Command{
 		Name: "gateway", Usage: "put a guard in front of an MCP server on standard input and output", ArgsUsage: "-- CMD ARGS",
 		Description: "The server CMD is launched, and spoken to in its stead. Every call is decided by the rules in\n" +
-			"--policy and recorded in --evidence before it runs.\n\nEXAMPLE\n" +
+			"--policy and recorded in --evidence before it runs. With --pins its tools have to be those that were\n" +
+			"approved, with --registry it has to be in a signed list: the server of this command line, as whom the\n" +
+			"gateway is.\n\nEXAMPLE\n" +
 			"  touchmark gateway --policy policy.yaml --identity identity --evidence journal --log log \\\n" +
 			"      --issuer https://registry.example -- npx @modelcontextprotocol/server-filesystem /data",
-		Flags: append(trustFlags(),
+		Flags: append(append(trustFlags(), placeFlags()...),
 			&cli.PathFlag{Name: "policy", Usage: "the rules, in `FILE` (spec/guard.md section 9)"},
 			&cli.PathFlag{Name: "identity", Usage: "the gateway's identity, a `DIR` with server.jwk and server.badge, made by: touchmark server identity"},
 			&cli.PathFlag{Name: "evidence", Usage: "keep the journal in `DIR`"},
@@ -45,6 +48,10 @@ func runGateway(ctx *cli.Context) error {
 	if err := required(ctx, "policy", "identity", "evidence"); err != nil {
 		return err
 	}
+	launch, err := serververify.LaunchSecret() // before anything is started that would inherit it
+	if err != nil {
+		return malformed(err)
+	}
 	cfg := &guarded.Config{
 		EvidenceDir: ctx.Path("evidence"), AllowBearerUnsafe: ctx.Bool("allow-bearer-unsafe"), Command: con.child,
 		In: con.in, Out: writeCloser(con.out), ServerStderr: con.err, Logger: newLogger(con),
@@ -61,6 +68,7 @@ func runGateway(ctx *cli.Context) error {
 	if cfg.Identity, err = readIdentity(con, ctx.Path("identity")); err != nil {
 		return err
 	}
+	cfg.Identity.Launch = launch
 	if dir := ctx.Path("log"); dir != "" {
 		if cfg.Log, err = logConfig(dir); err != nil {
 			return err
@@ -75,8 +83,37 @@ func runGateway(ctx *cli.Context) error {
 	if cfg.Badges, err = gatewayBadges(ctx, t); err != nil {
 		return err
 	}
+	if err := t.upstream(cfg); err != nil {
+		return err
+	}
 	cfg.StartedNotice = func() { con.note("guarding %s as %s, rules %s", con.child[0], cfg.Identity.DID, rules.Version()) }
 	return guarded.Run(ctx.Context, cfg)
+}
+
+// upstream reads what the flags say of the server behind a gateway. It has no
+// identity of its own: it is the command line, and in a registry the gateway's DID.
+func (t *trust) upstream(cfg *guarded.Config) error {
+	store, err := openStore(t.ctx)
+	if err != nil {
+		return err
+	}
+	if store != nil {
+		at, err := launched(store, cfg.Command)
+		if err != nil {
+			return err
+		}
+		cfg.Tools = at.Upstream()
+	}
+	list, err := openServerList(t)
+	if list == nil || err != nil {
+		return err
+	}
+	at, err := list.At(cfg.Command)
+	if err != nil {
+		return malformed(err)
+	}
+	cfg.Registry = at.Upstream(cfg.Identity.DID)
+	return nil
 }
 
 // gatewayBadges makes the verifier of callers' badges; nil when nobody is

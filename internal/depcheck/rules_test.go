@@ -180,6 +180,8 @@ var rules = map[string]rule{
 	"internal/vectorgen/grant":       {forTests: true},
 	"internal/vectorgen/issuance":    {forTests: true},
 	"internal/vectorgen/log":         {forTests: true},
+	"internal/vectorgen/pins":        {forTests: true},
+	"internal/vectorgen/registry":    {forTests: true},
 	"internal/vectorgen/serverproof": {forTests: true},
 	"internal/vectorgen/vectorkit":   {forTests: true},
 	"internal/vectorgen/vectortest":  {forTests: true},

@@ -28,6 +28,8 @@ type Identity struct {
 	Key   ed25519.PrivateKey
 	KeyID string // DID URL of Key
 	Badge string // empty: the gateway discloses nothing, and nobody can verify it
+
+	Launch serververify.Launch // of this process; the zero Launch for none
 }
 
 // A Config describes a gateway and the server behind it.
@@ -40,6 +42,9 @@ type Config struct {
 	Log         *tesseralog.Config // nil: the records stay in the journal
 
 	AllowBearerUnsafe bool
+
+	Tools    gateway.ToolChecker // judges the server's tools; nil accepts any
+	Registry gateway.Registry    // says whether the server may be used; nil: it may
 
 	Command       []string // the server
 	In            io.Reader
@@ -112,11 +117,11 @@ func newGateway(cfg *Config, recorder guard.Recorder) (*gateway.Gateway, error) 
 	if err != nil {
 		return nil, err
 	}
-	out := &gateway.Config{Guard: g, Logger: cfg.Logger}
+	out := &gateway.Config{Guard: g, Tools: cfg.Tools, Registry: cfg.Registry, Logger: cfg.Logger}
 	if cfg.Identity.Badge != "" {
 		out.Identity, err = serververify.NewIdentity(&serververify.IdentityConfig{
 			DID: cfg.Identity.DID, Badge: serververify.StaticBadge(cfg.Identity.Badge), Signer: cfg.Identity.Key,
-			KeyID: cfg.Identity.KeyID, Stdio: true,
+			KeyID: cfg.Identity.KeyID, Stdio: true, Launch: cfg.Identity.Launch,
 			OnError: func(err error) {
 				if cfg.Logger != nil {
 					cfg.Logger.Error("identity", "error", err)
