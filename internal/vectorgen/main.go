@@ -26,6 +26,8 @@ import (
 	"github.com/touchmark-dev/touchmark/internal/vectorgen/grant"
 	"github.com/touchmark-dev/touchmark/internal/vectorgen/issuance"
 	"github.com/touchmark-dev/touchmark/internal/vectorgen/log"
+	"github.com/touchmark-dev/touchmark/internal/vectorgen/pins"
+	"github.com/touchmark-dev/touchmark/internal/vectorgen/registry"
 	"github.com/touchmark-dev/touchmark/internal/vectorgen/serverproof"
 )
 
@@ -44,6 +46,8 @@ func areas() []area {
 		{"grant", grant.Generate},
 		{"issuance", issuance.Generate},
 		{"log", log.Generate},
+		{"pins", pins.Generate},
+		{"registry", registry.Generate},
 		{"serverproof", serverproof.Generate},
 	}
 }

@@ -140,7 +140,7 @@ func (p *Place) judge(known Pin, ok bool, srv *serververify.Server) error {
 	switch {
 	case !ok:
 		return srv.Refuse(serververify.CodePinMissing, "%s is not among the known servers of %s; if it is who you mean, run: %s",
-			p.endpoint, p.store.path, p.command("add", "--did", srv.DID.String(), "--key", srv.KeyThumbprint))
+			p.endpoint, p.store.path, p.command("add", "--did", srv.DID.String(), "--key-thumbprint", srv.KeyThumbprint))
 	case p.store.ended(known):
 		return srv.Refuse(serververify.CodePinExpired, "the pin of %s ended at %s; if it is to be used on, run: %s, and add it anew",
 			p.endpoint, known.Expires.UTC().Format(timeFormat), p.command("remove"))
@@ -169,7 +169,7 @@ func (p *Place) judgeElsewhere(f *file, srv *serververify.Server) error {
 		}
 		return srv.Refuse(serververify.CodePinMismatch, "%s is pinned at %s with the key %s, and has the key %s at %s; if that is right, run: %s",
 			srv.DID, l.pin.Endpoint, l.pin.Key, srv.KeyThumbprint, p.endpoint,
-			p.command("add", "--did", srv.DID.String(), "--key", srv.KeyThumbprint))
+			p.command("add", "--did", srv.DID.String(), "--key-thumbprint", srv.KeyThumbprint))
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ func TestAdmit(t *testing.T) {
 		{"pinned", lineOf(web, keyA, "-", "-"), "", nil},
 		{"any key", lineOf(web, Any, "-", "-"), "", nil},
 		{"not ended yet", lineOf(web, keyA, "-", "2026-09-21T14:13:21Z"), "", nil},
-		{"unknown", "# nobody yet\n", serververify.CodePinMissing, []string{"pin add --pins ", " --did " + web + " --key " + keyA + " " + place}},
+		{"unknown", "# nobody yet\n", serververify.CodePinMissing, []string{"pin add --pins ", " --did " + web + " --key-thumbprint " + keyA + " " + place}},
 		{"another key", lineOf(web, keyB, "-", "-"), serververify.CodePinMismatch, []string{keyA, keyB, " rotate ", "--old-key " + keyB + " --new-key " + keyA + " " + place}},
 		{"another DID", lineOf(old, keyA, "-", "-"), serververify.CodePinMismatch, []string{web, old, " remove "}},
 		{"another DID with any key", lineOf(old, Any, "-", "-"), serververify.CodePinMismatch, []string{web, old}},
