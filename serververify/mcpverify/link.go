@@ -11,6 +11,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/touchmark-dev/touchmark/internal/mcpwire"
 	"github.com/touchmark-dev/touchmark/serververify"
 )
 
@@ -213,7 +214,34 @@ func (b *bridge) serverAnswers(l *link, resp *jsonrpc.Response) {
 		b.handshake, b.settled, b.offers = call.req.Params, resultVersion(resp.Result), offersOf(call.req.Params)
 		b.mu.Unlock()
 	}
+	if err := checkAsked(call.req.Params, resp.Result); err != nil && resp.Error == nil {
+		b.cfg.OnError(err)
+		resp = &jsonrpc.Response{ID: resp.ID, Error: wireError(mcpwire.CodeDenied, "", err.Error())}
+	}
 	b.tellClient(resp)
+}
+
+// checkAsked refuses a result of the newer generation in which the server asks
+// for something that the client did not offer in params.
+func checkAsked(params, result json.RawMessage) error {
+	var r struct {
+		InputRequests map[string]struct {
+			Method string `json:"method"`
+		} `json:"inputRequests"`
+	}
+	if len(result) == 0 || json.Unmarshal(result, &r) != nil {
+		return nil // the client will say so
+	}
+	var offers map[string]json.RawMessage
+	if raw := protocolMeta(params)[mcp.MetaKeyClientCapabilities]; raw != nil && json.Unmarshal(raw, &offers) != nil {
+		offers = nil
+	}
+	for _, asked := range r.InputRequests {
+		if _, ok := offers[clientOffers[asked.Method]]; !ok {
+			return fmt.Errorf("mcpverify: the server asks for %.100q before it answers, which the client does not offer", asked.Method)
+		}
+	}
+	return nil
 }
 
 // serverAsks relays a request of the server for something that the client has

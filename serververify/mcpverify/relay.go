@@ -13,6 +13,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/touchmark-dev/touchmark/did"
+	"github.com/touchmark-dev/touchmark/serververify"
 )
 
 // A bridge is a call of [Bridge]: this file has its client's side, link.go the
@@ -109,8 +110,10 @@ func (b *bridge) forward(call *bridgeCall) {
 		if err == nil {
 			err = b.send(l, call)
 		}
-		if errors.Is(err, mcp.ErrSessionMissing) && !again && call.req.Method != methodInitialize {
+		if l != nil && broken(call.ctx, err) {
 			b.lost(l, err)
+		}
+		if errors.Is(err, mcp.ErrSessionMissing) && !again && call.req.Method != methodInitialize {
 			continue
 		}
 		if err != nil {
@@ -118,6 +121,18 @@ func (b *bridge) forward(call *bridgeCall) {
 		}
 		return
 	}
+}
+
+// broken reports whether a connection that failed to take a message takes no
+// other. One that declined the message, or that is being verified, does.
+func broken(ctx context.Context, err error) bool {
+	if err == nil || ctx.Err() != nil || errors.Is(err, errUnverified) {
+		return false
+	}
+	var declined *jsonrpc.Error
+	var untrusted *serververify.UntrustedError
+	var undetermined *serververify.UndeterminedError
+	return !errors.As(err, &declined) && !errors.As(err, &untrusted) && !errors.As(err, &undetermined)
 }
 
 func (b *bridge) send(l *link, call *bridgeCall) error {

@@ -56,7 +56,7 @@ func newStage(t *testing.T, s *mcp.Server, version string, h2 bool, change ...fu
 	change = append([]func(*serververify.IdentityConfig){func(c *serververify.IdentityConfig) { c.Stdio, c.Origins = false, []string{st.origin()} }}, change...)
 	st.identity = st.world.identity(change...)
 	Disclose(s, st.identity)
-	options := &mcp.StreamableHTTPOptions{Stateless: version == generation2026}
+	options := &mcp.StreamableHTTPOptions{Stateless: version == generation2026, PropagateRequestCancellation: true}
 	if !options.Stateless {
 		options.EventStore = mcp.NewMemoryEventStore(nil)
 	}
