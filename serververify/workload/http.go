@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"time"
@@ -112,25 +113,48 @@ func NewClient(c *TLSConfig) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return client(&http.Transport{
+	return client(explainer{&http.Transport{
 		TLSClientConfig: t, ForceAttemptHTTP2: true, TLSHandshakeTimeout: handshakeTimeout,
 		DialContext: func(context.Context, string, string) (net.Conn, error) {
-			return nil, errors.New("workload: this client has no use for http URLs")
+			return nil, &dialError{errors.New("workload: this client has no use for http URLs")}
 		},
 		DialTLSContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			return dialTLS(ctx, t, network, addr)
 		},
-	}), nil
+	}}), nil
 }
+
+// An explainer says what it means that a server ends a connection at once: with TLS 1.3 a client learns only after
+// its own handshake that it is not admitted, and in many ways, of which few say so.
+type explainer struct{ *http.Transport }
+
+func (e explainer) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := e.Transport.RoundTrip(req)
+	var dialled *dialError
+	if err == nil || errors.As(err, &dialled) || req.Context().Err() != nil {
+		return res, err
+	}
+	return nil, fmt.Errorf("workload: the server ended the connection without an answer; if it does so each time, "+
+		"it does not admit this client's certificate, and its log says why: %w", err)
+}
+
+// A dialError says why this end made no connection.
+type dialError struct{ err error }
+
+func (e *dialError) Error() string { return e.err.Error() }
+func (e *dialError) Unwrap() error { return e.err }
 
 func dialTLS(ctx context.Context, t *tls.Config, network, addr string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
-	d := tls.Dialer{Config: t}
-	return d.DialContext(ctx, network, addr)
+	c, err := (&tls.Dialer{Config: t}).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, &dialError{err}
+	}
+	return c, nil
 }
 
-func client(t *http.Transport) *http.Client {
+func client(t http.RoundTripper) *http.Client {
 	return &http.Client{
 		Transport:     t,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
