@@ -26,12 +26,39 @@ func (a *Authority) RotateAccountKey(ctx context.Context, keyID string, overlap 
 	if err != nil {
 		return Secret{}, err
 	}
-	next, key, act, err := a.newKey(old.AccountID, byOperator, old.Scopes)
-	if err != nil {
-		return Secret{}, err
+	_, key, err := a.rotate(ctx, old, byOperator, overlap)
+	return key, err
+}
+
+// rotate adds a key in the place of another, which ends after the overlap, or before if it would have anyway.
+func (a *Authority) rotate(ctx context.Context, old *store.AccountKey, by string, overlap time.Duration) (*store.Rotation, Secret, error) {
+	until := a.now().Add(overlap)
+	if !old.ExpiresAt.IsZero() && old.ExpiresAt.Before(until) {
+		until = old.ExpiresAt
 	}
-	rotation := &store.Rotation{Old: keyID, Until: next.CreatedAt.Add(overlap), Next: next}
-	return key, a.store.RotateAccountKey(ctx, rotation, act)
+	next, key, act, err := a.newKey(by, old.Scopes, &Entry{Account: old.AccountID, Replaces: old.ID, Expires: until.Unix()})
+	if err != nil {
+		return nil, Secret{}, err
+	}
+	r := &store.Rotation{Old: old.ID, Until: until, Next: next}
+	return r, key, a.store.RotateAccountKey(ctx, r, act)
+}
+
+// RevokeAccountKey ends an account key at once.
+func (a *Authority) RevokeAccountKey(ctx context.Context, keyID string) error {
+	k, err := a.store.AccountKey(ctx, keyID)
+	if err != nil {
+		return err
+	}
+	return a.endKey(ctx, k, byOperator)
+}
+
+func (a *Authority) endKey(ctx context.Context, k *store.AccountKey, by string) error {
+	act, err := a.act(a.now(), by, &Entry{Type: EntryAccountKeyEnded, Account: k.AccountID, AccountKey: k.ID})
+	if err != nil {
+		return err
+	}
+	return a.store.RevokeAccountKey(ctx, k.ID, act)
 }
 
 // IsConflict reports whether an error says that the state of an account, key, agent, badge or grant does not allow what

@@ -52,14 +52,15 @@ func (a *Authority) AddAccount(ctx context.Context, name string, scopes ...strin
 
 // AddAccountKey adds a key to an account. It is shown this once.
 func (a *Authority) AddAccountKey(ctx context.Context, account string, scopes ...string) (Secret, error) {
-	k, key, act, err := a.newKey(account, byOperator, scopes)
+	k, key, act, err := a.newKey(byOperator, scopes, &Entry{Account: account})
 	if err != nil {
 		return Secret{}, err
 	}
 	return key, a.store.AddAccountKey(ctx, k, act)
 }
 
-func (a *Authority) newKey(account, by string, scopes []string) (*store.AccountKey, Secret, store.Act, error) {
+// newKey makes a key for the account of an entry, which it completes.
+func (a *Authority) newKey(by string, scopes []string, e *Entry) (*store.AccountKey, Secret, store.Act, error) {
 	if len(scopes) == 0 {
 		scopes = []string{ScopeIssue}
 	}
@@ -68,8 +69,9 @@ func (a *Authority) newKey(account, by string, scopes []string) (*store.AccountK
 	}
 	now := a.now()
 	id, key, hash := newAccountKey()
-	act, err := a.act(now, by, &Entry{Type: EntryAccountKeyAdded, Account: account})
-	return &store.AccountKey{ID: id, AccountID: account, SecretHash: hash, Scopes: scopes, CreatedAt: now}, key, act, err
+	e.Type, e.AccountKey = EntryAccountKeyAdded, id
+	act, err := a.act(now, by, e)
+	return &store.AccountKey{ID: id, AccountID: e.Account, SecretHash: hash, Scopes: scopes, CreatedAt: now}, key, act, err
 }
 
 func checkScopes(scopes []string) error {
@@ -81,9 +83,14 @@ func checkScopes(scopes []string) error {
 	return nil
 }
 
-// DisableAccount stops an account, its keys, and the issuance for its agents.
+// DisableAccount stops an account, its keys, and the issuance for its agents. Badges that they have stay valid until
+// they expire or are revoked.
 func (a *Authority) DisableAccount(ctx context.Context, id string) error {
-	act, err := a.act(a.now(), byOperator, &Entry{Type: EntryAccountDisabled, Account: id})
+	return a.disableAccount(ctx, id, byOperator)
+}
+
+func (a *Authority) disableAccount(ctx context.Context, id, by string) error {
+	act, err := a.act(a.now(), by, &Entry{Type: EntryAccountDisabled, Account: id})
 	if err != nil {
 		return err
 	}
@@ -92,24 +99,15 @@ func (a *Authority) DisableAccount(ctx context.Context, id string) error {
 
 // EnableAccount ends what DisableAccount began.
 func (a *Authority) EnableAccount(ctx context.Context, id string) error {
-	act, err := a.act(a.now(), byOperator, &Entry{Type: EntryAccountEnabled, Account: id})
+	return a.enableAccount(ctx, id, byOperator)
+}
+
+func (a *Authority) enableAccount(ctx context.Context, id, by string) error {
+	act, err := a.act(a.now(), by, &Entry{Type: EntryAccountEnabled, Account: id})
 	if err != nil {
 		return err
 	}
 	return a.store.EnableAccount(ctx, id, act)
-}
-
-// RevokeAccountKey ends an account key at once.
-func (a *Authority) RevokeAccountKey(ctx context.Context, keyID string) error {
-	k, err := a.store.AccountKey(ctx, keyID)
-	if err != nil {
-		return err
-	}
-	act, err := a.act(a.now(), byOperator, &Entry{Type: EntryAccountKeyEnded, Account: k.AccountID})
-	if err != nil {
-		return err
-	}
-	return a.store.RevokeAccountKey(ctx, keyID, act)
 }
 
 // An Account owns agents.

@@ -112,7 +112,7 @@ func (a *Authority) identify(ctx context.Context, text, scope string) (*caller, 
 		!key.AccountDisabledAt.IsZero():
 		return nil, errNoKey
 	}
-	c := &caller{keyID: id, account: key.AccountID, admin: slices.Contains(key.Scopes, store.ScopeAdmin)}
+	c := &caller{keyID: id, account: key.AccountID, admin: key.IsAdmin()}
 	if !c.admin && !slices.Contains(key.Scopes, scope) {
 		return nil, refuse(http.StatusForbidden, CodeForbidden, "the account key does not have the scope %q", scope)
 	}

@@ -72,6 +72,10 @@ type Entry struct {
 	Status    string `json:"status,omitempty"`
 	Reason    string `json:"reason,omitempty"`
 	Account   string `json:"account,omitempty"`
+	// AccountKey is the id of an account key that was added or ended; Replaces is the one in whose place it was added,
+	// which ends at Expires.
+	AccountKey string `json:"account_key,omitempty"`
+	Replaces   string `json:"replaces,omitempty"`
 	// Grant is the grant that a badge was minted from, Order the order, DVAccount the persistent account of an act.
 	Grant     string `json:"grant,omitempty"`
 	Order     string `json:"order,omitempty"`

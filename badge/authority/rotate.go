@@ -38,16 +38,12 @@ func (a *Authority) postRotateKey(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	k, key, act, err := a.newKey(c.account, c.keyID, old.Scopes)
+	rotation, key, err := a.rotate(r.Context(), old, c.keyID, overlap)
 	if err != nil {
-		return err
-	}
-	until := k.CreatedAt.Add(overlap)
-	if err := a.store.RotateAccountKey(r.Context(), &store.Rotation{Old: c.keyID, Until: until, Next: k}, act); err != nil {
 		return stored(err, CodeNotFound)
 	}
 	answer(w, http.StatusCreated, map[string]string{
-		"key": key.Reveal(), "key_id": k.ID, "old_key_ends_at": until.UTC().Format(time.RFC3339),
+		"key": key.Reveal(), "key_id": rotation.Next.ID, "old_key_ends_at": rotation.Until.UTC().Format(time.RFC3339),
 	})
 	return nil
 }

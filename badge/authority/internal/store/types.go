@@ -3,6 +3,7 @@ package store
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -84,6 +85,9 @@ type AccountKey struct {
 	// AccountDisabledAt is filled in by [Store.AccountKey].
 	AccountDisabledAt time.Time
 }
+
+// IsAdmin reports whether the key may do everything.
+func (k *AccountKey) IsAdmin() bool { return slices.Contains(k.Scopes, ScopeAdmin) }
 
 // An AgentKey is one of the public keys of an agent that its DID document publishes.
 type AgentKey struct {
