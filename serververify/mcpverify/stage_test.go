@@ -33,6 +33,7 @@ type stage struct {
 	h2       bool
 	port     string
 	roots    *x509.CertPool // of all authorities that the client trusts
+	certs    []tls.Certificate
 	handler  http.Handler   // the real server
 	identity *serververify.Identity
 	front    *httptest.Server // at the name
@@ -53,6 +54,9 @@ func newStage(t *testing.T, s *mcp.Server, version string, h2 bool, change ...fu
 		t.Fatal(err)
 	}
 	st := &stage{world: newWorld(t, "did:web:localhost%3A"+port), h2: h2, port: port, roots: x509.NewCertPool()}
+	for range 5 { // all before the first client looks at roots
+		st.certs = append(st.certs, st.certificate())
+	}
 	change = append([]func(*serververify.IdentityConfig){func(c *serververify.IdentityConfig) { c.Stdio, c.Origins = false, []string{st.origin()} }}, change...)
 	st.identity = st.world.identity(change...)
 	Disclose(s, st.identity)
@@ -97,9 +101,9 @@ func listenAt(t *testing.T, addr string) net.Listener {
 	return l
 }
 
-// serve serves h on l with a certificate for the name, by an authority of its
-// own that the client trusts like every other.
-func (s *stage) serve(l net.Listener, h http.Handler) *httptest.Server {
+// certificate makes one for the name, by an authority of its own that the client
+// trusts like every other.
+func (s *stage) certificate() tls.Certificate {
 	s.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -120,11 +124,19 @@ func (s *stage) serve(l net.Listener, h http.Handler) *httptest.Server {
 		s.t.Fatal(err)
 	}
 	s.roots.AddCert(leaf)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+}
+
+// serve serves h on l with the next of the certificates.
+func (s *stage) serve(l net.Listener, h http.Handler) *httptest.Server {
+	s.t.Helper()
+	next := s.certs[0]
+	s.certs = s.certs[1:]
 	server := httptest.NewUnstartedServer(h)
 	server.Listener.Close()
 	server.Listener, server.EnableHTTP2 = l, s.h2
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}}, MinVersion: tls.VersionTLS12}
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{next}, MinVersion: tls.VersionTLS12}
 	server.StartTLS()
 	s.t.Cleanup(func() { closeNow(server) })
 	return server
