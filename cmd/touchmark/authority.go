@@ -182,11 +182,16 @@ func (h *authorityHome) open(log authority.Log, change func(*authority.Config)) 
 // withAuthority runs an act on the authority that --home names, whether it is
 // being served or not.
 func withAuthority(ctx *cli.Context, act func(h *authorityHome, a *authority.Authority) error) error {
+	return changeAuthority(ctx, nil, act)
+}
+
+// changeAuthority is withAuthority with another configuration.
+func changeAuthority(ctx *cli.Context, change func(*authority.Config), act func(h *authorityHome, a *authority.Authority) error) error {
 	h, err := readAuthority(ctx)
 	if err != nil {
 		return err
 	}
-	a, err := h.open(nil, nil)
+	a, err := h.open(nil, change)
 	if err != nil {
 		return err
 	}

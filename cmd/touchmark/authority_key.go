@@ -15,11 +15,15 @@ func authorityKeyCommand() *cli.Command {
 		Name: "key", Usage: "the keys that an authority signs with",
 		Subcommands: []*cli.Command{
 			{
-				Name: "add", Usage: "make a key, publish it, and have it sign in the place of the others",
+				Name: "add", Aliases: []string{"rotate"}, Usage: "make a key, publish it, and have it sign in the place of the others",
 				Description: "The key signs after ten minutes, when verifiers know it; the one before it stays published until its\n" +
-					"last badge has expired. With several nodes, copy the new file in keys/ to the others before that.\n\nEXAMPLE\n" +
+					"last badge has expired. With several nodes, copy the new file in keys/ to the others before that.\n" +
+					"It is called rotate as well.\n\nEXAMPLE\n" +
 					"  touchmark authority key add --home registry",
-				Flags:  authorityFlags(&cli.BoolFlag{Name: "now", Usage: "sign at once: verifiers that do not know the key yet refuse its badges for some minutes"}),
+				Flags: authorityFlags(
+					&cli.DurationFlag{Name: "lead", Usage: "how long the key is published before it signs; verifiers keep a key set for some minutes", Value: authority.DefaultKeyLead},
+					&cli.BoolFlag{Name: "now", Usage: "sign at once: verifiers that do not know the key yet refuse its badges for some minutes"},
+				),
 				Action: authorityKeyAdd,
 			},
 			{
@@ -42,7 +46,15 @@ func authorityKeyAdd(ctx *cli.Context) error {
 	if err := wantArgs(ctx); err != nil {
 		return err
 	}
-	return withAuthority(ctx, func(h *authorityHome, a *authority.Authority) error {
+	lead := ctx.Duration("lead")
+	switch {
+	case ctx.Bool("now") && ctx.IsSet("lead"):
+		return usagef("--now and --lead exclude each other")
+	case lead < time.Second:
+		return hint(usagef("--lead %v is less than a second", lead), "--now has the key sign at once")
+	}
+	change := func(cfg *authority.Config) { cfg.KeyLead = lead }
+	return changeAuthority(ctx, change, func(h *authorityHome, a *authority.Authority) error {
 		passphrase, err := h.passphrase()
 		if err != nil {
 			return err

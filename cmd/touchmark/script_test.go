@@ -57,6 +57,8 @@ func scripts(p testscript.Params) testscript.Params {
 		"until":  until,
 		"hides":  hides,
 		"says":   says,
+		"older":  older,
+		"load":   load,
 	}
 	return p
 }
