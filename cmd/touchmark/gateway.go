@@ -25,7 +25,7 @@ func gatewayCommand() *cli.Command {
 			"  touchmark gateway --policy policy.yaml --identity identity --evidence journal --log log \\\n" +
 			"      --issuer https://registry.example -- npx @modelcontextprotocol/server-filesystem /data",
 		Flags: append(append(trustFlags(), placeFlags()...),
-			&cli.PathFlag{Name: "policy", Usage: "the rules, in `FILE` (spec/guard.md section 9)"},
+			&cli.PathFlag{Name: "policy", Usage: "the rules, in `FILE` (spec/policy.md)"},
 			&cli.PathFlag{Name: "identity", Usage: "the gateway's identity, a `DIR` with server.jwk and server.badge, made by: touchmark server identity"},
 			&cli.PathFlag{Name: "evidence", Usage: "keep the journal in `DIR`"},
 			&cli.PathFlag{Name: "log", Usage: "ship the records to the log in `DIR`, made by: touchmark log init"},

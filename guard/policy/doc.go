@@ -14,6 +14,9 @@
 //	    decision: allow
 //
 // A file is read strictly: what it does not define is refused, with line and column. Of the rules that match,
-// deny goes before require_approval, and that before allow; what no rule matches is denied. The format is in
-// spec/guard.md section 9.
+// deny goes before require_approval, that before allow_with_constraints, and that before allow; what no rule matches
+// is denied; what is not known of a call never allows it. The format is in spec/policy.md.
+//
+// A [Config] reads a file for a server that enforces constraints, or knows its name and environment.
+// [Policy.Explain], [Policy.Test] and [Policy.Findings] are for authors of policies.
 package policy

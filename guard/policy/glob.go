@@ -74,14 +74,52 @@ func checkGlob(text string) error {
 
 // match reports whether the whole of name fits. A name that is not UTF-8 fits nothing.
 func (g *glob) match(name string) bool {
+	return g.matchValid(name) && (g.shape == shapeLiteral || utf8.ValidString(name))
+}
+
+// matchValid is match for a name that is UTF-8. Of another it may be wrong.
+func (g *glob) matchValid(name string) bool {
 	switch g.shape {
 	case shapeLiteral:
 		return name == g.text
 	case shapeOneStar:
 		return len(name) >= len(g.prefix)+len(g.suffix) && strings.HasPrefix(name, g.prefix) &&
-			strings.HasSuffix(name, g.suffix) && utf8.ValidString(name)
+			strings.HasSuffix(name, g.suffix)
 	}
-	return utf8.ValidString(name) && matchGeneral(g.text, name)
+	return matchGeneral(g.text, name)
+}
+
+// anyOf reports whether one of the patterns fits.
+func anyOf(globs []glob, name string) bool {
+	for i := range globs {
+		if globs[i].match(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// ends returns the literals with which every name that fits begins and ends. For a literal both are all of it.
+func (g *glob) ends() (prefix, suffix string) {
+	first, last := strings.IndexAny(g.text, "*?"), strings.LastIndexAny(g.text, "*?")
+	if first < 0 {
+		return g.text, g.text
+	}
+	return g.text[:first], g.text[last+1:]
+}
+
+// covers reports whether every name that fits other fits g too. It may miss that, and never errs the other way.
+func (g *glob) covers(other *glob) bool {
+	switch {
+	case g.text == other.text || g.text == "*":
+		return true
+	case other.shape == shapeLiteral:
+		return g.match(other.text)
+	case g.shape != shapeOneStar:
+		return false
+	}
+	prefix, suffix := other.ends()
+	return strings.HasPrefix(prefix, g.prefix) && strings.HasSuffix(suffix, g.suffix)
 }
 
 // matchGeneral goes back to the last star only, since an earlier one could not match what that one cannot:

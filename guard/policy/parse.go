@@ -2,7 +2,9 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -12,9 +14,10 @@ import (
 
 // Limits of a policy file.
 const (
-	MaxBytes = 256 << 10
-	MaxRules = 4096
+	MaxBytes = 4 << 20
+	MaxRules = 16384 // also of grants, and of both together
 	maxID    = 64
+	maxList  = 256 // entries of any other list
 )
 
 // An Error says where a policy file is not what it should be. Line and Column count from 1; they are 0 where
@@ -38,51 +41,103 @@ func at(n *yaml.Node, format string, args ...any) *Error {
 	return &Error{Line: n.Line, Column: n.Column, Reason: fmt.Sprintf(format, args...)}
 }
 
+// A Config says what the server around a policy does. The zero Config is that of one that enforces no constraint,
+// and does not know what it is called nor where it runs.
+type Config struct {
+	// Enforces are the names of constraints that whoever uses the policy will enforce, as in the file. A file with
+	// any other is refused: see [ConstraintNames].
+	Enforces []string
+
+	// Server and Environment are these facts about calls whose [guard.Facts] do not say.
+	Server, Environment string
+
+	// Time is the clock of conditions on the time. Nil means time.Now.
+	Time func() time.Time
+}
+
+// Parse reads a policy file for a server that enforces no constraints. The error is an *[Error].
+func Parse(data []byte) (*Policy, error) { return (&Config{}).Parse(data) }
+
 // Parse reads a policy file. The error is an *[Error].
-func Parse(data []byte) (*Policy, error) {
-	root, err := document(data)
+func (cfg *Config) Parse(data []byte) (*Policy, error) {
+	for _, name := range cfg.Enforces {
+		if !slices.Contains(constraintNames[:], name) {
+			return nil, &Error{Reason: fmt.Sprintf("Config.Enforces has %q, which is no constraint", name)}
+		}
+	}
+	root, err := parseYAML(data)
 	if err != nil {
 		return nil, err
 	}
-	p := &Policy{}
-	if err := p.read(root); err != nil {
+	f := &file{policy: &Policy{
+		server: cfg.Server, environment: cfg.Environment, clock: cfg.Time,
+	}, enforces: cfg.Enforces, canonical: map[string]any{"version": FormatVersion}}
+	if f.policy.clock == nil {
+		f.policy.clock = time.Now
+	}
+	if err := f.read(root); err != nil {
 		return nil, err
 	}
-	if err := p.seal(); err != nil {
+	if err := f.policy.compile(f.canonical); err != nil {
 		return nil, &Error{Reason: err.Error()}
 	}
-	return p, nil
+	return f.policy, nil
 }
 
-func (p *Policy) read(root *yaml.Node) error {
-	var version, rules *yaml.Node
+// A file is a policy that is being read.
+type file struct {
+	policy    *Policy
+	enforces  []string
+	canonical map[string]any
+	ids       map[string]int // of rules, with their lines
+}
+
+func (f *file) read(root *yaml.Node) error {
+	sections := make(map[string]*yaml.Node)
 	err := mapping(root, "the file", func(name string, _, value *yaml.Node) (known bool, err error) {
 		switch name {
-		case "version":
-			version = value
-		case "rules":
-			rules = value
+		case "version", "capabilities", "_methods", "roles", "rules":
+			sections[name] = value
 		case "require_discovery_proof":
-			p.discoveryProof, err = boolean(value, name)
+			f.policy.discoveryProof, err = boolean(value, name)
 		default:
 			return false, nil
 		}
 		return true, err
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
+	}
+	version := sections["version"]
+	switch {
 	case version == nil:
 		return at(root, "the file has no version; write \"version: %d\"", FormatVersion)
 	case version.Kind != yaml.ScalarNode || version.ShortTag() != "!!int" || version.Value != strconv.Itoa(FormatVersion):
 		return at(version, "version is not %d", FormatVersion)
-	case rules == nil:
+	case sections["rules"] == nil && sections["roles"] == nil:
 		return at(root, "the file has no rules")
 	}
-	return p.readRules(rules)
+	if f.policy.discoveryProof {
+		f.canonical["require_discovery_proof"] = true
+	}
+	f.ids = make(map[string]int)
+	for _, section := range []struct {
+		name string
+		read func(*yaml.Node) error
+	}{{"_methods", f.readMethods}, {"capabilities", f.readCapabilities}, {"rules", f.readRules}, {"roles", f.readRoles}} {
+		if n := sections[section.name]; n != nil {
+			if err := section.read(n); err != nil {
+				return err
+			}
+		}
+	}
+	if len(f.policy.rules) == 0 {
+		return at(root, "no role grants anything: a policy that decides nothing; to deny everything write a rule that does")
+	}
+	return nil
 }
 
-func (p *Policy) readRules(n *yaml.Node) error {
+func (f *file) readRules(n *yaml.Node) error {
 	switch {
 	case n.Kind != yaml.SequenceNode:
 		return at(n, "rules is not a list")
@@ -91,39 +146,43 @@ func (p *Policy) readRules(n *yaml.Node) error {
 	case len(n.Content) > MaxRules:
 		return at(n, "more than %d rules", MaxRules)
 	}
-	ids := make(map[string]bool, len(n.Content))
 	for _, c := range n.Content {
-		r, err := readRule(c)
+		r, err := f.readRule(c)
 		if err != nil {
 			return err
 		}
-		if ids[r.id] {
-			return at(c, "two rules have the id %q", r.id)
+		if err := f.add(c, r); err != nil {
+			return err
 		}
-		ids[r.id] = true
-		p.rules = append(p.rules, r)
 	}
 	return nil
 }
 
-func readRule(n *yaml.Node) (rule, error) {
-	var r rule
-	have := make(map[string]*yaml.Node, 5)
+func (f *file) add(n *yaml.Node, r rule) error {
+	if line := f.ids[r.id]; line != 0 {
+		return at(n, "two rules have the id %q; the other is in line %d", r.id, line)
+	}
+	if len(f.policy.rules) == MaxRules {
+		return at(n, "more than %d rules and grants together", MaxRules)
+	}
+	f.ids[r.id] = n.Line
+	r.line = n.Line
+	r.finish()
+	f.policy.rules = append(f.policy.rules, r)
+	return nil
+}
+
+func (f *file) readRule(n *yaml.Node) (rule, error) {
+	r := rule{canonical: map[string]any{}}
+	have := make(map[string]*yaml.Node, 6)
 	err := mapping(n, "a rule", func(name string, _, value *yaml.Node) (known bool, err error) {
 		have[name] = value
 		switch name {
 		case "id":
 			r.id, err = identifier(value)
-		case "match":
-			r.tool, err = readMatch(value)
-		case "min_level":
-			r.minLevel, err = level(value)
-		case "decision":
-			r.decision, err = decision(value)
-		case "anonymous":
-			r.anonymous, err = boolean(value, name)
+		case "match", "constraints": // need the decision
 		default:
-			return false, nil
+			return r.readCommon(name, value)
 		}
 		return true, err
 	})
@@ -135,101 +194,57 @@ func readRule(n *yaml.Node) (rule, error) {
 			return rule{}, at(n, "a rule has no %s", name)
 		}
 	}
-	return r, r.check(n, have)
+	m := &matcher{file: f, deny: r.decision == guard.Deny, kinds: true}
+	if err := m.read(have["match"], "match"); err != nil {
+		return rule{}, err
+	}
+	r.take(m)
+	return r, f.complete(&r, n, have)
 }
 
-// check refuses combinations that say nothing, or two things at once.
-func (r *rule) check(n *yaml.Node, have map[string]*yaml.Node) error {
-	switch {
-	case r.decision == guard.Deny && have["min_level"] != nil:
-		return at(have["min_level"], "rule %q denies, so min_level means nothing", r.id)
-	case r.decision == guard.Deny && have["anonymous"] != nil:
-		return at(have["anonymous"], "rule %q denies, so anonymous means nothing", r.id)
-	case r.anonymous && have["min_level"] != nil:
-		return at(have["min_level"], "rule %q is open to callers without a badge, so min_level means nothing", r.id)
-	case r.anonymous && r.decision == guard.RequireApproval:
-		return at(have["anonymous"], "rule %q asks for an approval, which cannot be given to nobody", r.id)
-	case r.decision != guard.Deny && !r.anonymous && have["min_level"] == nil:
-		return at(n, "rule %q has no min_level; give one, or open it with \"anonymous: true\"", r.id)
+// readCommon reads the members that rules and grants share.
+func (r *rule) readCommon(name string, value *yaml.Node) (known bool, err error) {
+	switch name {
+	case "min_level":
+		r.minLevel, err = level(value, name)
+	case "decision":
+		r.decision, err = decision(value)
+	case "anonymous":
+		r.anonymous, err = boolean(value, name)
+	default:
+		return false, nil
 	}
-	return nil
+	return true, err
 }
 
-func readMatch(n *yaml.Node) (glob, error) {
-	var g glob
-	have := false
-	err := mapping(n, "match", func(name string, _, value *yaml.Node) (bool, error) {
-		if name != "tool" {
-			return false, nil
-		}
-		have = true
-		s, err := text(value, "tool")
-		if err != nil {
-			return true, err
-		}
-		if g, err = parseGlob(s); err != nil {
-			return true, at(value, "%v", err)
-		}
-		return true, nil
-	})
-	if err == nil && !have {
-		return g, at(n, "match names nothing; write {tool: PATTERN}")
-	}
-	return g, err
+func (r *rule) take(m *matcher) {
+	r.kind, r.names, r.conditions = m.kind, m.names, m.conditions
+	r.canonical["match"] = m.canonical
 }
 
-// identifier admits [A-Za-z0-9][A-Za-z0-9_.-]*, so that an id can stand in a record and in a log line.
-func identifier(n *yaml.Node) (string, error) {
-	s, err := text(n, "id")
-	if err != nil {
-		return "", err
-	}
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		alphanumeric := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
-		if !alphanumeric && (i == 0 || c != '_' && c != '.' && c != '-') {
-			return "", at(n, "id %q has a character that is not a letter, a digit, or after the first '_', '.' or '-'", s)
+// complete reads the constraints of a rule, and checks how its members go together.
+func (f *file) complete(r *rule, n *yaml.Node, have map[string]*yaml.Node) (err error) {
+	if c := have["constraints"]; c != nil {
+		if r.constraints, r.canonical["constraints"], err = f.readConstraints(c); err != nil {
+			return err
 		}
+		if r.decision == guard.Deny || r.decision == guard.Allow {
+			return at(c, "rule %q has constraints; its decision is to be allow_with_constraints or require_approval", r.id)
+		}
+	} else if r.decision == guard.AllowWithConstraints {
+		return at(n, "rule %q allows with constraints and has none", r.id)
 	}
-	if s == "" || len(s) > maxID {
-		return "", at(n, "an id has 1 to %d characters", maxID)
-	}
-	return s, nil
+	return r.check(n, have)
 }
 
-func level(n *yaml.Node) (badge.Level, error) {
-	tag := n.ShortTag()
-	if n.Kind != yaml.ScalarNode || (tag != "!!int" && tag != "!!str") {
-		return badge.LevelNone, at(n, "min_level is not one of 0 to 4")
+// finish makes the rest of the compiled form.
+func (r *rule) finish() {
+	r.canonical["id"], r.canonical["decision"] = r.id, DecisionName(r.decision)
+	if r.minLevel != badge.LevelNone {
+		r.canonical["min_level"] = r.minLevel.String()
 	}
-	l, err := badge.ParseLevel(n.Value)
-	if err != nil {
-		return badge.LevelNone, at(n, "min_level %q is not one of 0 to 4", n.Value)
+	if r.anonymous {
+		r.canonical["anonymous"] = true
 	}
-	return l, nil
-}
-
-func decision(n *yaml.Node) (guard.Answer, error) {
-	s, err := text(n, "decision")
-	if err != nil {
-		return guard.Deny, err
-	}
-	for _, a := range []guard.Answer{guard.Allow, guard.RequireApproval, guard.Deny} {
-		if s == decisionName(a) {
-			return a, nil
-		}
-	}
-	return guard.Deny, at(n, "decision %q is not one of allow, deny and require_approval", s)
-}
-
-func boolean(n *yaml.Node, name string) (bool, error) {
-	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!bool" {
-		switch n.Value {
-		case "true":
-			return true, nil
-		case "false":
-			return false, nil
-		}
-	}
-	return false, at(n, "%s is not true or false", name)
+	slices.SortStableFunc(r.conditions, func(a, b condition) int { return int(a.what) - int(b.what) })
 }

@@ -2,24 +2,29 @@ package policy
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
+	"time"
 
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/guard"
-	"github.com/touchmark-dev/touchmark/internal/jcs"
 )
 
 // FormatVersion is the value of the member version of the files that this package reads.
 const FormatVersion = 1
 
-// A Policy is a set of rules, compiled. It is immutable; make it with [Parse]. It implements [guard.Policy],
-// [guard.Versioned] and [guard.DiscoveryPolicy].
+// A Policy is a set of rules, compiled. It is immutable; make it with [Parse] or [Config.Parse]. It implements
+// [guard.Policy], [guard.Versioned] and [guard.DiscoveryPolicy].
 type Policy struct {
 	rules          []rule
+	methods        map[string]bool // nil: all that the guard knows
+	capabilities   []declaration
+	labels         *labels
+	kinds          map[guard.Kind]*kindIndex
 	discoveryProof bool
 	canonical      []byte
 	version        string
+
+	server, environment string
+	clock               func() time.Time
 }
 
 var (
@@ -28,19 +33,30 @@ var (
 	_ guard.DiscoveryPolicy = (*Policy)(nil)
 )
 
+// kindIndex finds the rules and the declarations for names of one kind.
+type kindIndex struct {
+	rules        index
+	declarations index
+}
+
 type rule struct {
-	id        string
-	tool      glob
-	decision  guard.Answer
-	minLevel  badge.Level // LevelNone for deny, and for rules that are open to anonymous callers
-	anonymous bool
+	id          string
+	line        int
+	kind        guard.Kind // "": see kindsOf
+	names       []glob
+	conditions  []condition
+	decision    guard.Answer
+	minLevel    badge.Level // LevelNone for deny, and for rules that are open to anonymous callers
+	anonymous   bool
+	constraints *guard.Constraints
+	canonical   map[string]any
 }
 
 // Version returns the digest of the compiled rules: "sha256:" and the unpadded base64url of the SHA-256 of
 // [Policy.Canonical]. Comments, order of members and layout of the file do not change it.
 func (p *Policy) Version() string { return p.version }
 
-// Canonical returns the compiled rules in RFC 8785 form (spec/guard.md section 9.4).
+// Canonical returns the compiled rules in RFC 8785 form (spec/policy.md section 7).
 func (p *Policy) Canonical() []byte { return append([]byte(nil), p.canonical...) }
 
 // RequireDiscoveryProof reports whether the file asks for a call proof on discovery too.
@@ -48,94 +64,154 @@ func (p *Policy) RequireDiscoveryProof() bool { return p.discoveryProof }
 
 // Decide implements [guard.Policy]. It never fails.
 func (p *Policy) Decide(_ context.Context, in *guard.Input) (guard.Decision, error) {
-	none := guard.Decision{NoRule: true, Version: p.version}
-	if in.Capability.Kind != guard.KindTool {
-		return none, nil
-	}
-	var best *rule
-	for i := range p.rules {
-		r := &p.rules[i]
-		if !r.tool.match(in.Capability.Name) {
-			continue
-		}
-		if r.decision == guard.Deny {
-			best = r
-			break
-		}
-		if best == nil || r.before(best) {
-			best = r
-		}
-	}
-	if best == nil {
-		return none, nil
-	}
-	return guard.Decision{
-		Kind: best.decision, Rule: best.id, MinLevel: best.minLevel, Anonymous: best.anonymous, Version: p.version,
-	}, nil
+	var q question
+	q.call.fill(in)
+	return p.decide(&q), nil
 }
 
-// before reports whether r goes before other where both match and neither denies: an approval before none,
-// then the rule that asks for less. Rules of one decision are alternatives. Of equals the first in the file
-// goes before.
-func (r *rule) before(other *rule) bool {
-	if r.decision != other.decision {
-		return r.decision == guard.RequireApproval
+// methodsRule is the rule id of refusals by the table of methods.
+const methodsRule = "_methods"
+
+func (p *Policy) decide(q *question) guard.Decision {
+	c := &q.call
+	if c.Facts.Server == "" {
+		c.Facts.Server = p.server
 	}
+	if c.Facts.Environment == "" {
+		c.Facts.Environment = p.environment
+	}
+	if p.methods != nil && !p.methods[c.Method] {
+		return guard.Decision{Kind: guard.Deny, Rule: methodsRule, Version: p.version}
+	}
+	kind := p.kinds[c.Capability.Kind]
+	if kind == nil || !validName(c.Capability.Name) {
+		return guard.Decision{NoRule: true, Version: p.version}
+	}
+	q.args.text, q.claims.text, q.clock = c.Arguments, c.Facts.Claims, p.clock
+	p.describe(q, kind)
+	s := standing{deny: none, best: none, perhaps: none}
+	for w := kind.rules.walk(c.Capability.Name); w.next(); {
+		for _, e := range w.entries {
+			r := &p.rules[e.number]
+			if s.matters(p, e.number) && e.pattern.matchValid(c.Capability.Name) {
+				s.count(p, e.number, all(r.conditions, q))
+			}
+		}
+	}
+	return s.decision(p)
+}
+
+// describe finds out what the file says about the capability.
+func (p *Policy) describe(q *question, kind *kindIndex) {
+	if p.labels == nil {
+		return
+	}
+	name := q.call.Capability.Name
+	for w := kind.declarations.walk(name); w.next(); {
+		for _, e := range w.entries {
+			if e.pattern.matchValid(name) {
+				q.labels.merge(&p.capabilities[e.number].labels)
+				q.declared = true
+			}
+		}
+	}
+}
+
+// A standing is how far a decision has come, by numbers of rules.
+type standing struct {
+	deny    int // the first that denies
+	best    int // that matches and does not deny, before all others
+	perhaps int // that may match, does not deny, and is stricter than others of this sort; the first of equals
+	level   badge.Level
+	bound   *guard.Constraints
+}
+
+const none = -1
+
+// matters reports whether rule i could change anything.
+func (s *standing) matters(p *Policy, i int) bool {
+	r := &p.rules[i]
 	switch {
-	case r.anonymous != other.anonymous:
-		return r.anonymous
-	case r.anonymous:
-		return false
+	case s.deny != none:
+		return r.decision == guard.Deny && i < s.deny
+	case r.decision == guard.Deny || r.decision == guard.RequireApproval || r.constraints != nil:
+		return true
 	}
-	return other.minLevel.AtLeast(r.minLevel) && !r.minLevel.AtLeast(other.minLevel)
+	return s.best == none || p.before(i, s.best)
 }
 
-// compiled is the form that the digest is of.
-type compiled struct {
-	DiscoveryProof bool           `json:"require_discovery_proof,omitzero"`
-	Rules          []compiledRule `json:"rules"`
-	Version        int            `json:"version"`
-}
-
-type compiledRule struct {
-	Anonymous bool          `json:"anonymous,omitzero"`
-	Decision  string        `json:"decision"`
-	ID        string        `json:"id"`
-	Match     compiledMatch `json:"match"`
-	MinLevel  string        `json:"min_level,omitempty"`
-}
-
-type compiledMatch struct {
-	Tool string `json:"tool"`
-}
-
-// seal computes the canonical form and its digest.
-func (p *Policy) seal() error {
-	c := compiled{DiscoveryProof: p.discoveryProof, Rules: make([]compiledRule, len(p.rules)), Version: FormatVersion}
-	for i := range p.rules {
-		r := &p.rules[i]
-		c.Rules[i] = compiledRule{
-			Anonymous: r.anonymous, Decision: decisionName(r.decision), ID: r.id, Match: compiledMatch{r.tool.text},
-		}
-		if r.minLevel != badge.LevelNone {
-			c.Rules[i].MinLevel = r.minLevel.String()
-		}
+// count takes rule i into account, which matches the name of the capability, and of which t is known.
+func (s *standing) count(p *Policy, i int, t truth) {
+	r := &p.rules[i]
+	switch {
+	case t == no:
+		return
+	case r.decision == guard.Deny:
+		s.deny = i
+		return
+	case t == yes && (s.best == none || p.before(i, s.best)):
+		s.best = i
+	case t == unknown && r.decision != guard.Allow:
+		s.countPerhaps(p, i)
 	}
-	var err error
-	if p.canonical, err = jcs.Marshal(c); err != nil {
-		return err
+	if t == yes || r.decision != guard.Allow {
+		s.bound = tighter(s.bound, r.constraints)
 	}
-	sum := sha256.Sum256(p.canonical)
-	p.version = "sha256:" + base64.RawURLEncoding.EncodeToString(sum[:])
-	return nil
 }
 
-func decisionName(a guard.Answer) string {
-	switch a {
-	case guard.Allow:
-		return "allow"
-	case guard.RequireApproval:
-		return "require_approval"
+func (s *standing) countPerhaps(p *Policy, i int) {
+	r := &p.rules[i]
+	switch {
+	case s.perhaps == none || r.decision < p.rules[s.perhaps].decision:
+		s.perhaps, s.level = i, r.minLevel
+	case r.decision == p.rules[s.perhaps].decision:
+		s.perhaps = min(s.perhaps, i)
+		s.level = higher(s.level, r.minLevel)
 	}
-	return "deny"
+}
+
+// decision is what the rules come to. A rule that may match can take away from what others give, and gives nothing
+// by itself.
+func (s *standing) decision(p *Policy) guard.Decision {
+	switch {
+	case s.deny != none:
+		return guard.Decision{Kind: guard.Deny, Rule: p.rules[s.deny].id, Version: p.version}
+	case s.best == none:
+		return guard.Decision{NoRule: true, Version: p.version}
+	}
+	r := &p.rules[s.best]
+	d := guard.Decision{
+		Kind: r.decision, Rule: r.id, MinLevel: r.minLevel, Anonymous: r.anonymous, Constraints: s.bound,
+		Version: p.version,
+	}
+	if s.perhaps != none && p.rules[s.perhaps].decision < r.decision {
+		stricter := &p.rules[s.perhaps]
+		d.Kind, d.Rule = stricter.decision, stricter.id
+		d.MinLevel = higher(d.MinLevel, s.level)
+		d.Anonymous = d.MinLevel == badge.LevelNone
+	}
+	return d
+}
+
+// before reports whether rule i goes before rule j where both match and neither denies: the stricter decision, then
+// the rule that asks for less. Rules of one decision are alternatives. Of equals the first in the file goes before.
+func (p *Policy) before(i, j int) bool {
+	a, b := &p.rules[i], &p.rules[j]
+	switch {
+	case a.decision != b.decision:
+		return a.decision < b.decision
+	case a.anonymous != b.anonymous:
+		return a.anonymous
+	case a.minLevel != b.minLevel:
+		return b.minLevel.AtLeast(a.minLevel)
+	}
+	return i < j
+}
+
+// higher takes LevelNone for no level at all, which is how an open rule has it.
+func higher(a, b badge.Level) badge.Level {
+	if a == badge.LevelNone || b != badge.LevelNone && b.AtLeast(a) {
+		return b
+	}
+	return a
 }

@@ -13,9 +13,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// document returns the one value of a file that is YAML without the parts that make YAML surprising: anchors,
+// parseYAML returns the one value of a file that is YAML without the parts that make YAML surprising: anchors,
 // aliases, tags, other encodings and further documents.
-func document(data []byte) (root *yaml.Node, err error) {
+func parseYAML(data []byte) (root *yaml.Node, err error) {
 	switch {
 	case len(data) > MaxBytes:
 		return nil, &Error{Reason: fmt.Sprintf("the file is longer than %d bytes", MaxBytes)}
