@@ -123,6 +123,25 @@ func TestProxyIsNotAsked(t *testing.T) {
 	}
 }
 
+// A proxy may come over a socket: the identity has the proxy's origin then, and
+// not the socket's.
+func TestProxyOverASocket(t *testing.T) {
+	for _, listed := range []bool{false, true} {
+		w := behindProxy(t, false, func(own [32]byte) [][32]byte { return [][32]byte{own} })
+		want := BindingSPKI
+		if listed {
+			w.identity.cfg.Origins = append(w.identity.cfg.Origins, "unix:/run/s")
+			want = BindingUnix
+		}
+		r := httptest.NewRequest("GET", mcpwire.DiscoveryPath, nil)
+		r.Host = w.host()
+		r = r.WithContext(WithUnixPeer(r.Context(), UnixPeer{PID: 1}, "/run/s"))
+		if got, origin, err := w.identity.channelOf(r); got != want || err != nil {
+			t.Errorf("answered %s for %s, %v", got, origin, err)
+		}
+	}
+}
+
 // certFor makes a certificate for a host from an authority of its own, which the
 // client trusts too.
 func (w *world) certFor(host string) tls.Certificate {

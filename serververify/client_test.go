@@ -111,6 +111,31 @@ func TestClientStaysWhereItIs(t *testing.T) {
 	}
 }
 
+// No proxy of the environment dials for the client, and HTTP/2 does not put the
+// requests to one name on the connection of another that has its certificate.
+func TestNoProxyAndNoCoalescing(t *testing.T) {
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "ALL_PROXY"} {
+		t.Setenv(name, "http://127.0.0.1:9")
+	}
+	w := newWorld(t, option{h2: true})
+	v := w.verifier()
+	srv := w.verified(v)
+	if v.transport.Proxy != nil {
+		t.Error("the transport has a proxy")
+	}
+	other := strings.Replace(w.url("/mcp"), hostName, "localhost", 1) // the certificate is good for both
+	before := len(w.requests())
+	for _, client := range []*http.Client{srv.Client(), v.Client()} {
+		if resp, err := client.Get(other); err == nil {
+			resp.Body.Close()
+			t.Error("another name was reached")
+		}
+	}
+	if n := len(w.requests()); n != before {
+		t.Errorf("%d requests were sent", n-before)
+	}
+}
+
 // A DID with a path stands for the endpoint at that path, not for its
 // neighbours.
 func TestClientStaysOnThePath(t *testing.T) {

@@ -126,18 +126,6 @@ func (v *Verifier) verifyConn(ctx context.Context, c *conn, e *endpoint, pin did
 	return v.judgeAnswer(ctx, ch, a)
 }
 
-// overTLS says what a proof can be bound to on a TLS connection.
-func (ch *challenge) overTLS(cs *tls.ConnectionState) {
-	if cs == nil || len(cs.PeerCertificates) == 0 {
-		ch.channels = []channel{{binding: BindingTLS, err: errors.New("it is not encrypted")}}
-		return
-	}
-	ch.certificate = CertificateOf(cs.PeerCertificates[0])
-	exporter := channel{binding: BindingTLS}
-	exporter.digest, exporter.err = exporterOf(cs)
-	ch.channels = []channel{exporter, {binding: BindingSPKI, digest: ch.certificate.spki()}}
-}
-
 // judgeAnswer is judge for what came back over HTTP.
 func (v *Verifier) judgeAnswer(ctx context.Context, ch *challenge, a *answer) (*Server, error) {
 	if a.temporary() {

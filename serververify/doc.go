@@ -10,11 +10,16 @@
 //	srv, err := v.Verify(ctx, "https://mcp.example.com/mcp")
 //	client := srv.Client()
 //
-// On the server's side use [NewIdentity] and [Identity.Handler].
+// On the server's side use [NewIdentity] and [Identity.Handler]; a server that
+// changes its key calls [Identity.Rotate].
 //
 // What is proved, and how, is in spec/server-identity.md: the client's nonce,
 // the server's DID, the id of its badge, its origin and the TLS channel
 // (RFC 9266) stand together under one signature, so that a proof is worth
-// nothing on another connection. Servers that speak MCP over stdio have no
-// channel to bind to; see package serververify/mcpverify.
+// nothing on another connection. On a unix socket the channel is its path and
+// the client's process; a process that the client started is bound by a secret
+// of its launch ([Launch]), and one behind a proxy that ends TLS by the proxy's
+// key, where both sides ask for it. [Config.Bindings] says which are enough, and
+// [Config.Admit] what else a server has to pass. Over stdio, package
+// serververify/mcpverify does all of it.
 package serververify

@@ -1,6 +1,7 @@
 package serververify
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -89,4 +90,37 @@ func TestOriginHasOneForm(t *testing.T) {
 			t.Errorf("%s: read as %s", bad, o)
 		}
 	}
+}
+
+// What was read as an endpoint leads to one place, whoever reads it again.
+func FuzzEndpoint(f *testing.F) {
+	for _, text := range []string{
+		"https://mcp.example.com/mcp", "https://[::1]:8443/a%20b?x=1", "unix:/run/mcp.sock", "unix:/run/mcp.sock:/a/b?x=1", "unix://x/y", "https://EXAMPLE.com:443", "http://localhost:1",
+	} {
+		f.Add(text)
+	}
+	v := newWorld(f, option{}).verifier()
+	f.Fuzz(func(t *testing.T, text string) {
+		e, err := v.parseEndpoint(text)
+		if err != nil {
+			return
+		}
+		if o, err := parseOrigin(e.origin.String()); err != nil || o != e.origin {
+			t.Fatalf("%q: the origin %s reads back as %s, %v", text, e.origin, o, err)
+		}
+		req, err := http.NewRequest("GET", text, nil)
+		if err != nil {
+			return
+		}
+		r, err := readRequest(req)
+		if err != nil || r.origin != e.origin || !e.isURL(req) {
+			t.Fatalf("%q: a request goes to %+v, %v", text, r, err)
+		}
+		if e.origin.scheme != schemeUnix {
+			return
+		}
+		if out, err := overUnix(req); err == nil && (out.URL.EscapedPath() != e.path || out.Host != unixHost) {
+			t.Fatalf("%q: sent to %s, want %s", text, out.URL, e.path)
+		}
+	})
 }

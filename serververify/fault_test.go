@@ -163,11 +163,11 @@ func TestKnownFault12RevokedIsSaid(t *testing.T) {
 
 // An endpoint leads to no address inside, however it is written.
 func TestKnownFault14AddressesOfEndpoints(t *testing.T) {
+	w := newWorld(t, option{})
 	for _, addr := range []string{
 		"0.0.0.0", "127.0.0.1", "10.0.0.1", "100.64.0.1", "169.254.169.254", "192.168.0.1", "224.0.0.1", "255.255.255.255",
 		"::", "::1", "fe80::1", "fc00::1", "ff02::1", "64:ff9b::7f00:1", "::ffff:127.0.0.1", "::ffff:10.0.0.1",
 	} {
-		w := newWorld(t, option{})
 		v := w.verifier(func(c *Config) {
 			c.UnsafeAllowLoopback, c.AllowPorts = false, []uint16{w.port}
 			c.testOnlyLookup = func(context.Context, string) ([]netip.Addr, error) {

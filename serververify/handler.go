@@ -97,7 +97,7 @@ func (i *Identity) channelOf(r *http.Request) (Binding, string, error) {
 	proxied := len(i.cfg.ProxySPKI) > 0
 	scheme, binding := "https", BindingTLS
 	switch {
-	case isUnix && !(proxied && !slices.Contains(i.cfg.Origins, unix.origin())): // a proxy may come over a socket too
+	case isUnix && (!proxied || slices.Contains(i.cfg.Origins, unix.origin())): // a proxy may come over a socket too
 		return BindingUnix, unix.origin(), nil
 	case r.TLS != nil:
 	case proxied:

@@ -5,9 +5,6 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
-	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/did"
@@ -26,14 +23,6 @@ type challenge struct {
 
 	certificate *Certificate
 	peer        *UnixPeer
-}
-
-// A channel is what one binding ties a proof to, as this end of the connection
-// sees it.
-type channel struct {
-	binding Binding
-	digest  string // the member exporter of a proof that is bound to it
-	err     error  // why there is no digest
 }
 
 // judge decides who a server is, from what it disclosed in answer to a
@@ -191,30 +180,6 @@ func (j *judgement) proofHolds(context.Context) error {
 		return j.refuse(code, "its proof: %s", reason)
 	}
 	return nil
-}
-
-// bind finds the channel of a binding. The client has to have asked for it.
-func (j *judgement) bind(b Binding) error {
-	i := slices.IndexFunc(j.ch.channels, func(c channel) bool { return c.binding == b })
-	if i < 0 {
-		return j.refuse(CodePoPFailed, "its proof: it is bound by %.40q, this channel by %s", b, names(j.ch.channels))
-	}
-	j.bound = j.ch.channels[i]
-	if b != BindingNone && !slices.Contains(j.v.cfg.Bindings, b) {
-		return j.refuse(CodePoPFailed, "its proof: it is bound by %q, and %q is asked for", b, j.v.cfg.Bindings)
-	}
-	if j.bound.err != nil {
-		return j.refuse(CodePoPFailed, "the connection has no channel binding: %s", j.bound.err)
-	}
-	return nil
-}
-
-func names(channels []channel) string {
-	var out []string
-	for _, c := range channels {
-		out = append(out, strconv.Quote(string(c.binding)))
-	}
-	return strings.Join(out, " or ")
 }
 
 func (j *judgement) expected() *proofClaims {

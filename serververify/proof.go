@@ -133,7 +133,8 @@ type exporterSource interface {
 }
 
 // exporterOf returns the channel binding of a connection in the text form of
-// proofs. It fails for TLS 1.2 without extended master secret, and earlier.
+// proofs. It fails for TLS 1.2 without extended master secret, and earlier,
+// unless the operator has switched that off with GODEBUG=tlsunsafeekm=1.
 func exporterOf(cs exporterSource) (text string, err error) {
 	// A state that some middleware made up, to say that a proxy ended TLS, has
 	// no connection behind it and panics.

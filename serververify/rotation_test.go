@@ -101,7 +101,7 @@ func TestRotationWhileAsked(t *testing.T) {
 			}
 		}
 	})
-	for range 50 {
+	for range 20 {
 		w.verified(v)
 	}
 	close(done)
