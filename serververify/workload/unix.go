@@ -40,8 +40,9 @@ func (c *UnixConfig) validate() error {
 		return errors.New("workload: no UnixConfig")
 	case !filepath.IsAbs(c.Path) || filepath.Clean(c.Path) != c.Path:
 		return fmt.Errorf("workload: socket path %q is not absolute and clean", c.Path)
-	case len(c.Path) > maxSocketPath:
-		return fmt.Errorf("workload: socket path %q has more than %d bytes", c.Path, maxSocketPath)
+	case len(c.Path) > maxSocketPath || len(filepath.Dir(c.Path)) > maxSocketDir:
+		return fmt.Errorf("workload: socket path %q has more than %d bytes, or its directory more than %d",
+			c.Path, maxSocketPath, maxSocketDir)
 	case c.Mode&^0o666 != 0:
 		return fmt.Errorf("workload: mode %v is not one of a socket", c.Mode)
 	case c.Mode&0o066 != 0 && len(c.UIDs) == 0 && len(c.GIDs) == 0:
@@ -50,8 +51,12 @@ func (c *UnixConfig) validate() error {
 	return nil
 }
 
-// maxSocketPath leaves room for the directory in which the socket is made.
-const maxSocketPath = 80
+// The length of the longest path that the kernel takes, and of the longest directory that leaves room for the one
+// in which the socket is made.
+const (
+	maxSocketPath = 107
+	maxSocketDir  = 90
+)
 
 func (c *UnixConfig) mode() os.FileMode {
 	if c.Mode == 0 {
