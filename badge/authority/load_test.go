@@ -54,7 +54,10 @@ type mixed struct {
 	counts sync.Map      // from what was done to how often
 }
 
-const recentBadges = 512
+const (
+	recentBadges = 512
+	samples      = 10 // of what the process takes
+)
 
 func (m *mixed) run() {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -97,13 +100,16 @@ func (m *mixed) run() {
 			})
 		}
 	}
-	time.Sleep(m.length / 4)
-	before := measure()
+	var prints []footprint
+	for range samples - 1 {
+		time.Sleep(m.length / samples)
+		prints = append(prints, measure())
+	}
 	workers.Wait()
-	after := measure()
+	prints = append(prints, measure())
 	cancel()
 	running.Wait()
-	m.report(before, after)
+	m.report(prints)
 }
 
 func (m *mixed) count(what string) {
@@ -234,18 +240,20 @@ func measure() footprint {
 	return f
 }
 
-// report fails when memory grew by more than caches do that were not full yet.
-func (m *mixed) report(before, after footprint) {
+// report fails when memory has grown since half of the time had passed, when caches had become full, by more than chance.
+func (m *mixed) report(prints []footprint) {
 	m.counts.Range(func(what, n any) bool {
 		m.t.Logf("%s: %d", what, n.(*atomic.Int64).Load())
 		return true
 	})
-	m.t.Logf("after a quarter: heap %d KiB, resident %s, %d goroutines", before.heap>>10, before.resident, before.goroutines)
-	m.t.Logf("at the end:      heap %d KiB, resident %s, %d goroutines", after.heap>>10, after.resident, after.goroutines)
-	if after.heap > before.heap+before.heap/2+8<<20 {
+	for i, p := range prints {
+		m.t.Logf("after %d/%d: heap %d KiB, resident %s, %d goroutines", i+1, samples, p.heap>>10, p.resident, p.goroutines)
+	}
+	half, end := prints[samples/2-1], prints[samples-1]
+	if end.heap > half.heap+half.heap/2+4<<20 {
 		m.t.Error("the heap has grown")
 	}
-	if after.goroutines > before.goroutines {
+	if end.goroutines > half.goroutines {
 		m.t.Error("goroutines were left")
 	}
 }

@@ -22,7 +22,8 @@ func (db *DB) Exec(ctx context.Context, query string, args ...any) (changed int6
 	return changed, err
 }
 
-// Row runs a query for one row outside of any transaction.
+// Row runs a query for one row outside of any transaction. It waits for a connection of its own: not to be called from
+// within one.
 func (db *DB) Row(ctx context.Context, query string, args ...any) *sql.Row {
 	if stmt := db.stmt(ctx, query); stmt != nil {
 		return stmt.QueryRowContext(context.WithoutCancel(ctx), args...)
@@ -30,7 +31,7 @@ func (db *DB) Row(ctx context.Context, query string, args ...any) *sql.Row {
 	return db.read.QueryRowContext(ctx, db.text(query), args...)
 }
 
-// Rows runs a query outside of any transaction.
+// Rows runs a query outside of any transaction, as Row does.
 func (db *DB) Rows(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if stmt := db.stmt(ctx, query); stmt != nil {
 		return stmt.QueryContext(context.WithoutCancel(ctx), args...)

@@ -31,7 +31,8 @@ type runner interface {
 // Tx runs f in a transaction that may write, and commits it when f returns nil. On PostgreSQL it sees what others
 // commit while it runs: read with FOR UPDATE or FOR SHARE what must stay as it is, always in the same order. If other
 // transactions got in the way (a deadlock, a busy database), it is rolled back and run again a few times, so f must
-// change nothing else; it may be run by another goroutine. After an error of f nothing has happened; after one of the commit that is not known.
+// change nothing else; it may be run by another goroutine. After an error of f nothing has happened; after one of the
+// commit that is not known.
 func (db *DB) Tx(ctx context.Context, f func(*Tx) error) error {
 	return db.retry(ctx, func() error {
 		if db.writer != nil {
