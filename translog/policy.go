@@ -13,6 +13,7 @@ import (
 // concurrent use.
 type Policy struct {
 	logs      map[string]*trustedLog // by origin
+	listed    []Witness              // in the order of the file
 	witnesses map[keyID]string       // names in the policy file
 	quorum    *component             // nil only in the zero Policy
 }
@@ -20,6 +21,41 @@ type Policy struct {
 // Origins returns the names of the logs that the policy trusts, sorted.
 func (p *Policy) Origins() []string {
 	return slices.Sorted(maps.Keys(p.logs))
+}
+
+// A Witness is one of a policy's witnesses.
+type Witness struct {
+	Name string // in the policy file
+	Key  string // its verifier key, of type cosignature/v1
+	URL  string // where checkpoints are submitted to it, "" when the file has none
+}
+
+// Witnesses returns the witnesses of the policy in the order of its file.
+func (p *Policy) Witnesses() []Witness { return slices.Clone(p.listed) }
+
+// NeedsWitnesses reports whether the policy accepts no checkpoint that only its
+// log has signed.
+func (p *Policy) NeedsWitnesses() bool { return !p.quorum.met(nil) }
+
+// Quorum reports whether the witnesses with these names, in the policy file,
+// are enough.
+func (p *Policy) Quorum(names []string) bool {
+	seen := make(map[string]bool, len(names))
+	for _, name := range names {
+		seen[name] = true
+	}
+	return p.quorum.met(seen)
+}
+
+// LogsOnly returns the policy of the same logs that asks for no witness and
+// looks at no cosignature. It is for those who have a checkpoint cosigned, or
+// cosign it; who relies on a checkpoint wants the policy itself.
+func (p *Policy) LogsOnly() *Policy {
+	q := &Policy{logs: make(map[string]*trustedLog, len(p.logs)), quorum: &component{}}
+	for origin, l := range p.logs {
+		q.logs[origin] = &trustedLog{keys: l.keys, own: l.own, verifiers: note.VerifierList(l.own...)}
+	}
+	return q
 }
 
 // keyID is what a signature line says about the key that made it.
@@ -31,7 +67,8 @@ type keyID struct {
 // A trustedLog is one origin with all keys that may sign for it.
 type trustedLog struct {
 	keys      map[keyID]bool
-	verifiers note.Verifiers // those keys and all witnesses
+	own       []note.Verifier // of those keys
+	verifiers note.Verifiers  // those keys and all witnesses
 }
 
 // A component is a witness, or a group of components of which threshold must

@@ -60,6 +60,7 @@ type policyFile struct {
 	logs       map[string][]note.Verifier
 	logKeys    map[string]bool // raw public keys
 	witKeys    map[string]bool
+	listed     []Witness
 	witnesses  []note.Verifier
 	names      map[keyID]string
 	components map[string]*component
@@ -133,6 +134,10 @@ func (f *policyFile) witness(args []string) *RejectedError {
 	if err := checkURL(args[2:]); err != nil {
 		return err
 	}
+	listed := Witness{Name: args[0], Key: args[1]}
+	if len(args) == 3 {
+		listed.URL = args[2]
+	}
 	if f.witKeys[string(key.public)] {
 		return reject(CodePolicyMalformed, "a second witness with the key of %q", key.name)
 	}
@@ -140,6 +145,7 @@ func (f *policyFile) witness(args []string) *RejectedError {
 		return reject(CodePolicyMalformed, "more than %d witnesses", maxPolicyComponents)
 	}
 	f.witKeys[string(key.public)] = true
+	f.listed = append(f.listed, listed)
 	f.witnesses = append(f.witnesses, key.verifier)
 	f.names[keyID{key.name, key.verifier.KeyHash()}] = args[0]
 	f.components[args[0]] = &component{witness: args[0]}
@@ -211,9 +217,9 @@ func (f *policyFile) policy() (*Policy, error) {
 			return nil, reject(CodePolicyMalformed, "a log's key is a witness's key as well")
 		}
 	}
-	p := &Policy{logs: make(map[string]*trustedLog), witnesses: f.names, quorum: f.quorum}
+	p := &Policy{logs: make(map[string]*trustedLog), listed: f.listed, witnesses: f.names, quorum: f.quorum}
 	for origin, keys := range f.logs {
-		l := &trustedLog{keys: make(map[keyID]bool)}
+		l := &trustedLog{keys: make(map[keyID]bool), own: keys}
 		for _, v := range keys {
 			l.keys[keyID{v.Name(), v.KeyHash()}] = true
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/touchmark-dev/touchmark/translog"
 	"github.com/touchmark-dev/touchmark/translog/tesseralog"
 	"github.com/touchmark-dev/touchmark/translog/tlogclient"
+	"github.com/touchmark-dev/touchmark/translog/witness"
 )
 
 func logFlags(extra ...cli.Flag) []cli.Flag {
@@ -44,7 +45,13 @@ func logCommand() *cli.Command {
 			},
 			{
 				Name: "serve", Usage: "serve a log's tiles to readers", ArgsUsage: "DIR",
-				Flags:  []cli.Flag{&cli.StringFlag{Name: "listen", Usage: "the `ADDR` to listen at", Value: "127.0.0.1:8480"}},
+				Description: "With --cosign, the witnesses of that policy are asked to cosign the log's checkpoints; what a quorum has\n" +
+					"cosigned is served beside the log's own checkpoint.",
+				Flags: []cli.Flag{
+					&cli.StringFlag{Name: "listen", Usage: "the `ADDR` to listen at", Value: "127.0.0.1:8480"},
+					&cli.PathFlag{Name: "cosign", Usage: "have checkpoints cosigned by the witnesses of the policy `FILE`"},
+					&cli.DurationFlag{Name: "cosign-interval", Usage: "how often", Value: witness.DefaultInterval},
+				},
 				Action: logServe,
 			},
 			{Name: "checkpoint", Usage: "print the latest checkpoint, verified", Flags: logFlags(outFlag(), forceFlag()), Action: logCheckpoint},
@@ -73,6 +80,7 @@ func logCommand() *cli.Command {
 				Action: logConsistency,
 			},
 			logMonitorCommand(),
+			logWitnessCommand(),
 		},
 	}
 }
@@ -175,27 +183,46 @@ func logServe(ctx *cli.Context) error {
 	if _, err := os.Stat(filepath.Join(dir, "checkpoint")); err != nil {
 		return hint(fmt.Errorf("%s holds no log: %w", dir, err), "make one with: touchmark log init --origin NAME %s", dir)
 	}
+	policy, err := cosigningPolicy(ctx)
+	if err != nil {
+		return err
+	}
+	if policy != nil {
+		cosigning, cancel := context.WithCancel(ctx.Context)
+		wait, err := startCosigning(cosigning, con, dir, policy, ctx.Duration("cosign-interval"))
+		if err != nil {
+			cancel()
+			return err
+		}
+		defer func() { cancel(); wait() }()
+	}
 	ln, err := net.Listen("tcp", ctx.String("listen"))
 	if err != nil {
 		return err
 	}
-	server := tileServer(dir)
 	if con.json {
 		if err := con.line(map[string]string{"url": "http://" + ln.Addr().String()}); err != nil {
 			return errors.Join(err, ln.Close())
 		}
 	}
 	con.note("serving %s at http://%s", dir, ln.Addr())
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(ln) }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
+	return serveUntilDone(ctx.Context, ln, tileServer(dir))
+}
+
+// cosigningPolicy reads the policy that --cosign names, nil without it.
+func cosigningPolicy(ctx *cli.Context) (*translog.Policy, error) {
+	if !ctx.IsSet("cosign") {
+		if ctx.IsSet("cosign-interval") {
+			return nil, usagef("--cosign-interval without --cosign")
+		}
+		return nil, nil //nolint:nilnil // as documented
 	}
-	stop, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
-	defer cancel()
-	return server.Shutdown(stop)
+	text, err := consoleOf(ctx).readInput(ctx.Path("cosign"))
+	if err != nil {
+		return nil, err
+	}
+	p, err := translog.ParsePolicy(text)
+	return p, malformed(err)
 }
 
 // readPolicy reads the policy that --policy names.

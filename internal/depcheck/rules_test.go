@@ -53,7 +53,7 @@ var (
 	below   = []string{"did", "badge", "badge/pop"}
 	guarded = []string{"did", "badge", "badge/pop", "evidence", "translog", "guard"}
 	all     = append([]string{"badge/client", "serververify", "serververify/mcpverify", "guard/policy", "guard/mcpguard",
-		"guard/gateway", "translog/tlogclient", "translog/tesseralog", "serververify/pin", "serververify/registry"}, guarded...)
+		"guard/gateway", "translog/tlogclient", "translog/tesseralog", "translog/witness", "serververify/pin", "serververify/registry"}, guarded...)
 )
 
 // rules has one entry for each directory with Go files.
@@ -89,6 +89,10 @@ var rules = map[string]rule{
 	"translog/tesseralog": {
 		ours:    []string{"translog", "translog/tlogclient"},
 		modules: []string{"formats", "json", "klog", "merkle", "tessera", "x/mod", "x/sys"},
+	},
+	"translog/witness": {
+		ours:    []string{"translog", "translog/tlogclient"},
+		modules: []string{"formats", "json", "merkle", "x/mod", "x/sys"},
 	},
 	"translog/translogtest": {
 		ours:     []string{"translog", "translog/tlogclient"},
@@ -131,7 +135,7 @@ var rules = map[string]rule{
 		forTests: true,
 	},
 	"guard/policy":   {ours: guarded, modules: []string{"json", "yaml"}},
-	"guard/mcpguard": {ours: guarded, modules: []string{"go-sdk", "json"}},
+	"guard/mcpguard": {ours: append([]string{"serververify/workload"}, guarded...), modules: []string{"go-sdk", "json"}},
 	"guard/gateway": {
 		ours:    append([]string{"guard/mcpguard", "serververify", "serververify/mcpverify"}, guarded...),
 		modules: []string{"go-sdk", "json"},

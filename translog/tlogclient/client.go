@@ -57,14 +57,26 @@ func New(source Source, policy *translog.Policy) *Client {
 	return &Client{source: source, policy: policy}
 }
 
-// Checkpoint fetches the log's latest checkpoint. Only a caller who compares it
-// with one of before (see [Client.Consistency]) learns whether it is the latest.
+// Checkpoint fetches the log's latest checkpoint: the cosigned one when the policy
+// asks for witnesses and the log has one beside its own. Only a caller who
+// compares it with one of before (see [Client.Consistency]) learns whether it is
+// the latest.
 func (c *Client) Checkpoint(ctx context.Context) (*translog.Checkpoint, error) {
-	raw, err := c.source.Checkpoint(ctx)
+	raw, err := c.latest(ctx)
 	if err != nil {
 		return nil, unread(err, "checkpoint")
 	}
 	return c.policy.VerifyCheckpoint(raw)
+}
+
+func (c *Client) latest(ctx context.Context) ([]byte, error) {
+	if source, ok := c.source.(CosignedSource); ok && c.policy.NeedsWitnesses() {
+		raw, err := source.CosignedCheckpoint(ctx)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return raw, err
+		}
+	}
+	return c.source.Checkpoint(ctx)
 }
 
 // Entry returns the entry at index of cp's tree, proven to be there.

@@ -35,7 +35,7 @@ var (
 )
 
 // Handler serves the log in dir at the paths of C2SP tlog-tiles: the checkpoint,
-// the tiles, the entry bundles, and nothing else that lies there, such as the
+// the cosigned one beside it ([CosignedName]), the tiles, the entry bundles, and nothing else that lies there, such as the
 // engine's .state. Mount it behind http.StripPrefix when the log's URL prefix
 // has a path, on a server with timeouts. Everything in it is public: a record
 // that must stay private does not belong in a log.
@@ -75,7 +75,7 @@ func parsePath(path string) (resource, bool) {
 	const forever = "public, max-age=31536000, immutable"
 	path = strings.TrimPrefix(path, "/")
 	switch {
-	case path == "checkpoint":
+	case path == "checkpoint", path == CosignedName:
 		return resource{path, "text/plain; charset=utf-8", "no-store", false}, true
 	case tilePath.MatchString(path):
 		return resource{path, "application/octet-stream", forever, false}, true

@@ -32,11 +32,25 @@ type Source interface {
 	Entries(ctx context.Context, index uint64, partial uint8) ([]byte, error)
 }
 
+// CosignedName is where, beside its own, a log publishes the latest checkpoint
+// that witnesses have cosigned (spec/witness.md section 5). C2SP tlog-tiles has
+// one checkpoint alone; a log that waits for its witnesses has no second one.
+const CosignedName = "checkpoint.cosigned"
+
+// A CosignedSource is a [Source] that may have a cosigned checkpoint too.
+type CosignedSource interface {
+	CosignedCheckpoint(ctx context.Context) ([]byte, error)
+}
+
 // fetcher makes a Source of anything that reads a path within a limit.
 type fetcher func(ctx context.Context, path string, limit int64) ([]byte, error)
 
 func (f fetcher) Checkpoint(ctx context.Context) ([]byte, error) {
 	return f(ctx, layout.CheckpointPath, translog.MaxCheckpointBytes)
+}
+
+func (f fetcher) CosignedCheckpoint(ctx context.Context) ([]byte, error) {
+	return f(ctx, CosignedName, translog.MaxCheckpointBytes)
 }
 
 func (f fetcher) Tile(ctx context.Context, level, index uint64, partial uint8) ([]byte, error) {
