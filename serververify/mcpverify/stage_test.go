@@ -34,7 +34,7 @@ type stage struct {
 	port     string
 	roots    *x509.CertPool // of all authorities that the client trusts
 	certs    []tls.Certificate
-	handler  http.Handler   // the real server
+	handler  http.Handler // the real server
 	identity *serververify.Identity
 	front    *httptest.Server // at the name
 	back     *httptest.Server // at 127.0.0.2, nil while the server is in front
