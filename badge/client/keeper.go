@@ -45,8 +45,13 @@ type KeeperConfig struct {
 }
 
 // A Keeper keeps a badge fresh: it gets the next one between half and three
-// quarters of the lifetime of the last. Its methods are safe for concurrent
-// use, but for Run, which is called once.
+// quarters of the lifetime of the last. It asks as its Requester does, with the
+// account key or by a grant, and never by the badge that it has, although
+// spec/issuance.md section 6 would allow that for a challenge: a badge names
+// the verifiers it is for, among which the authority seldom is, and after an
+// outage that outlasts a badge there is none to ask with. An agent that is to
+// have no account key has a grant, if it controls a domain. Its methods are safe
+// for concurrent use, but for Run, which is called once.
 type Keeper struct {
 	cfg     KeeperConfig
 	request func(context.Context) (*Issued, error)
