@@ -55,8 +55,8 @@ func (g *Gateway) approve(ctx context.Context, c *catalog) error {
 		if version := serverVersion(c.template); version != "" {
 			g.setVersion(version)
 		}
-		if err := g.registry.CheckUpstream(ctx, g.knownVersion()); err != nil {
-			return &refusedError{err}
+		if err := g.registered(ctx); err != nil {
+			return err
 		}
 	}
 	if g.checker != nil {
@@ -123,6 +123,18 @@ func (g *Gateway) knownVersion() string {
 	return g.version
 }
 
+// registered asks the registry about the upstream, in the version that it is
+// known to have.
+func (g *Gateway) registered(ctx context.Context) error {
+	if g.registry == nil {
+		return nil
+	}
+	if err := g.registry.CheckUpstream(ctx, g.knownVersion()); err != nil {
+		return &refusedError{err}
+	}
+	return nil
+}
+
 // admitUpstream asks the registry about an upstream that has just said what it
 // is in a handshake.
 func (g *Gateway) admitUpstream(ctx context.Context, result object) error {
@@ -130,10 +142,7 @@ func (g *Gateway) admitUpstream(ctx context.Context, result object) error {
 		return nil
 	}
 	g.setVersion(serverVersion(result))
-	if err := g.registry.CheckUpstream(ctx, g.knownVersion()); err != nil {
-		return &refusedError{err}
-	}
-	return nil
+	return g.registered(ctx)
 }
 
 // noUpstream refuses what depends on the upstream, or on its list, when that was

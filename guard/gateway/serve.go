@@ -107,6 +107,10 @@ func (g *Gateway) handshake(ctx context.Context, m *message, params, meta object
 		g.refuseRequest(ctx, m, guard.CauseParamsMalformed)
 		return
 	}
+	if err := g.registered(ctx); err != nil { // it hears nothing; a client may try the other handshake
+		g.refuseHandshake(ctx, m, params, meta, err)
+		return
+	}
 	raw, err := g.upstream.call(ctx, m.Method, params.encode())
 	if err != nil {
 		g.answerUpstreamError(m, err)
