@@ -17,6 +17,7 @@ import (
 	"github.com/touchmark-dev/touchmark/did"
 	"github.com/touchmark-dev/touchmark/internal/strictjson"
 	"github.com/touchmark-dev/touchmark/serververify"
+	"github.com/touchmark-dev/touchmark/serververify/pin"
 )
 
 func callCommand() *cli.Command {
@@ -66,6 +67,9 @@ func targetOf(ctx *cli.Context, least int) (*agent.Target, []string, error) {
 		if u, err := url.Parse(t.URL); err != nil || (u.Scheme != "https" || u.Host == "") && !strings.HasPrefix(t.URL, unixPrefix+"/") {
 			return nil, nil, hint(usagef("%q is not the https URL of a server", t.URL),
 				"a socket is named unix:/absolute/path, a command to launch stands behind --")
+		}
+		if _, err := pin.CanonicalEndpoint(t.URL); err != nil {
+			return nil, nil, malformed(err)
 		}
 	} else if len(con.child) == 0 {
 		return nil, nil, usagef("no command after --")

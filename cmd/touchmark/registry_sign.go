@@ -5,19 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/touchmark-dev/touchmark/did"
+	"github.com/touchmark-dev/touchmark/internal/safehttp"
+	"github.com/touchmark-dev/touchmark/serververify/pin"
 	serverlist "github.com/touchmark-dev/touchmark/serververify/registry"
 )
 
 func registrySignCommand() *cli.Command {
 	return &cli.Command{
 		Name: "sign", Usage: "sign a list of approved servers", ArgsUsage: "FILE",
-		Description: "FILE is YAML; what each member means is in spec/registry.md:\n\n" + registryExample + "\n\nEXAMPLE\n" +
+		Description: "FILE is YAML. What each member means is in spec/registry.md; commands are the command lines of servers that\n" +
+			"are launched, and an entry is valid as long as the list unless it has valid_from and valid_until:\n\n" + registryExample + "\n\nEXAMPLE\n" +
 			"  touchmark registry sign --key registry.jwk --name https://registry.example/servers --out servers.jwt servers.yaml",
 		Flags: []cli.Flag{
 			&cli.PathFlag{Name: "key", Usage: "the key that signs, in `FILE`"},
@@ -77,7 +81,7 @@ func registrySign(ctx *cli.Context) error {
 	if !ctx.IsSet("serial") {
 		d.Serial = uint64(now.Unix()) //nolint:gosec // after 1970
 	}
-	if d.Servers, err = parseServers(data); err != nil {
+	if d.Servers, err = parseServers(data, d); err != nil {
 		return usagef("%s: %v", ctx.Args().First(), err)
 	}
 	token, err := serverlist.Sign(key.Key, d)
@@ -89,7 +93,8 @@ func registrySign(ctx *cli.Context) error {
 	})
 }
 
-func parseServers(data []byte) ([]serverlist.Entry, error) {
+// parseServers reads the entries of a list.
+func parseServers(data []byte, d *serverlist.Document) ([]serverlist.Entry, error) {
 	var f serverFile
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	dec.KnownFields(true)
@@ -113,7 +118,7 @@ func parseServers(data []byte) ([]serverlist.Entry, error) {
 			}
 			s.Launch = append(s.Launch, digest)
 		}
-		e, err := s.entry()
+		e, err := s.entry(d)
 		if err != nil {
 			return nil, fmt.Errorf("server %d: %w", i+1, err)
 		}
@@ -122,24 +127,32 @@ func parseServers(data []byte) ([]serverlist.Entry, error) {
 	return entries, nil
 }
 
-func (l *serverLine) entry() (*serverlist.Entry, error) {
+func (l *serverLine) entry(list *serverlist.Document) (*serverlist.Entry, error) {
 	d, err := did.Parse(l.DID)
 	if err != nil {
 		return nil, err
 	}
 	e := &serverlist.Entry{
-		DID: d, Environment: l.Environment, Owner: l.Owner, Endpoints: l.Endpoints, Launch: l.Launch,
+		DID: d, Environment: l.Environment, Owner: l.Owner, Endpoints: slices.Clone(l.Endpoints), Launch: l.Launch,
 		Keys: l.Keys, Versions: l.Versions, Tools: l.Tools,
 	}
-	if e.ValidFrom, err = optionalTime(l.ValidFrom); err == nil {
-		e.ValidUntil, err = optionalTime(l.ValidUntil)
+	for i, at := range e.Endpoints {
+		if at == serverlist.Any {
+			continue
+		}
+		if e.Endpoints[i], err = pin.CanonicalEndpoint(at); err != nil {
+			return nil, err
+		}
+	}
+	if e.ValidFrom, err = timeOr(l.ValidFrom, list.IssuedAt); err == nil {
+		e.ValidUntil, err = timeOr(l.ValidUntil, list.Expires)
 	}
 	return e, err
 }
 
-func optionalTime(text string) (time.Time, error) {
+func timeOr(text string, otherwise time.Time) (time.Time, error) {
 	if text == "" {
-		return time.Time{}, nil
+		return otherwise, nil
 	}
 	return time.Parse(time.RFC3339, text)
 }
@@ -149,6 +162,9 @@ func optionalTime(text string) (time.Time, error) {
 func registryError(err error) error {
 	if err == nil || codeOf(err) == exitUndetermined {
 		return err
+	}
+	if is[*safehttp.StatusError](err) || is[*safehttp.AddrError](err) || is[*safehttp.TooLargeError](err) {
+		return undeterminedf("%w", err)
 	}
 	return rejectedf("%w", err)
 }

@@ -12,12 +12,15 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/touchmark-dev/touchmark/serververify/workload"
 )
 
 // plainClient is an MCP client that knows nothing of identities, badges or proofs:
@@ -100,4 +103,23 @@ func (s *site) relay(ts *testscript.TestScript, neg bool, args []string) {
 // atLocalhost is the URL of a server by the name in its certificate.
 func atLocalhost(s *httptest.Server) string {
 	return strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
+}
+
+// socket serves the notes on a unix socket: socket VAR DIR POLICY AGENT sets VAR
+// to its path.
+func socket(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: socket VAR DIR POLICY AGENT")
+	}
+	dir, err := os.MkdirTemp("", "tm") // short: the path of a socket has at most some hundred bytes
+	ts.Check(err)
+	ts.Defer(func() { os.RemoveAll(dir) })
+	path := filepath.Join(dir, "notes.sock")
+	l, err := workload.ListenUnix(&workload.UnixConfig{Path: path})
+	ts.Check(err)
+	server := workload.NewUnixServer(guardedNotes(ts, http.NewServeMux(), unixPrefix+path, args[1:]))
+	server.ErrorLog = log.New(io.Discard, "", 0)
+	go server.Serve(l)
+	ts.Defer(func() { server.Close() })
+	ts.Setenv(args[0], path)
 }

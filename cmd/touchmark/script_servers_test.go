@@ -155,23 +155,29 @@ func (s *site) serve(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	root := http.Handler(mux)
 	if len(args) == 3 {
-		id, err := readIdentity(newConsole(nil, io.Discard, io.Discard), dir)
-		ts.Check(err)
-		identity, err := serververify.NewIdentity(&serververify.IdentityConfig{
-			DID: id.DID, Badge: serververify.StaticBadge(id.Badge), Signer: id.Key, KeyID: id.KeyID,
-			Origins: []string{ts.Getenv("ORIGIN")},
-		})
-		ts.Check(err)
-		server := notesServer("")
-		ts.SetCmd("describe", func(ts *testscript.TestScript, _ bool, args []string) { addNotes(server, strings.Join(args, " ")) })
-		mcpverify.Disclose(server, identity)
-		adapter := mcpguard.Protect(server, notesGuard(ts, &id, dir, args[1], args[2]))
-		handler := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server },
-			&mcp.StreamableHTTPOptions{Stateless: true, JSONResponse: true})
-		mux.Handle("/mcp", adapter.Handler(handler))
-		root = identity.Handler(mux)
+		root = guardedNotes(ts, mux, ts.Getenv("ORIGIN"), args)
 	}
 	s.handler.Store(&root)
+}
+
+// guardedNotes puts the notes on mux, with an identity at an origin and behind a
+// guard: args are DIR POLICY AGENT.
+func guardedNotes(ts *testscript.TestScript, mux *http.ServeMux, origin string, args []string) http.Handler {
+	dir := ts.MkAbs(args[0])
+	id, err := readIdentity(newConsole(nil, io.Discard, io.Discard), dir)
+	ts.Check(err)
+	identity, err := serververify.NewIdentity(&serververify.IdentityConfig{
+		DID: id.DID, Badge: serververify.StaticBadge(id.Badge), Signer: id.Key, KeyID: id.KeyID, Origins: []string{origin},
+	})
+	ts.Check(err)
+	server := notesServer("")
+	ts.SetCmd("describe", func(ts *testscript.TestScript, _ bool, args []string) { addNotes(server, strings.Join(args, " ")) })
+	mcpverify.Disclose(server, identity)
+	adapter := mcpguard.Protect(server, notesGuard(ts, &id, dir, args[1], args[2]))
+	handler := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server },
+		&mcp.StreamableHTTPOptions{Stateless: true, JSONResponse: true})
+	mux.Handle("/mcp", adapter.Handler(handler))
+	return identity.Handler(mux)
 }
 
 func notesGuard(ts *testscript.TestScript, id *guarded.Identity, dir, rules, agent string) *guard.Guard {

@@ -51,6 +51,7 @@ func scripts(p testscript.Params) testscript.Params {
 		"jwks":   jwks,
 		"let":    let,
 		"listen": listen,
+		"socket": socket,
 		"start":  start,
 		"front":  front,
 		"keep":   keep,

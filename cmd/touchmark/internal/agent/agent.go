@@ -150,6 +150,10 @@ func sessionError(t *Target, err error) error {
 	if serververify.CodeOf(err) != "" || is[*serververify.UndeterminedError](err) || is[*exec.Error](err) || is[*fs.PathError](err) {
 		return err
 	}
+	var refusal *RefusedError
+	if errors.As(refused(err), &refusal) && refusal.Code != "" { // a guard's answer to the handshake
+		return refusal
+	}
 	return &SessionError{Target: t.String(), err: err}
 }
 

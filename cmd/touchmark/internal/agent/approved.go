@@ -81,6 +81,9 @@ func (t *approvedTransport) judge(req *jsonrpc.Request) string {
 	defer t.mu.Unlock()
 	switch req.Method {
 	case "initialize", "server/discover":
+		if t.version != "" && !t.approved.AllowsVersion(t.server.DID, t.version) {
+			return t.otherVersion() // a client that tries the other generation is told the same
+		}
 		t.asked[req.ID] = true
 		return ""
 	case methodCall:
