@@ -13,6 +13,7 @@ import (
 
 	"github.com/touchmark-dev/touchmark/guard"
 	"github.com/touchmark-dev/touchmark/internal/strictjson"
+	"github.com/touchmark-dev/touchmark/serververify/workload"
 )
 
 // MaxBodyBytes is the size of the largest HTTP request body that [Adapter.Handler] lets through.
@@ -30,6 +31,8 @@ const methodUnreadable = "unreadable"
 
 // A ticket is one HTTP request that is being answered.
 type ticket struct {
+	channel guard.ChannelIdentity // of the connection that the request came over; nil for nobody
+
 	mu    sync.Mutex
 	calls []wireCall // that the middleware is still to see
 }
@@ -59,7 +62,8 @@ func (c *wireCall) wantsAnswer() bool { return len(c.ID) > 0 && string(c.ID) != 
 // Handler wraps the SDK's HTTP handler, outside of which nothing may look at MCP requests. A request that the
 // SDK answers without the middleware of the server, because a header contradicts the body, a parameter has
 // the wrong type or a method does not exist, is recorded as rejected. A body that is not JSON by strict rules
-// is refused at once: nobody behind may read it another way.
+// is refused at once: nobody behind may read it another way. And it is the handler that learns from the server's
+// TLS or socket who is at the other end (package serververify/workload): without it the guard knows no channel.
 func (a *Adapter) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.Method != http.MethodPost {
@@ -79,7 +83,7 @@ func (a *Adapter) Handler(next http.Handler) http.Handler {
 			return
 		}
 		req.Body = io.NopCloser(bytes.NewReader(body))
-		key, t := rand.Text(), &ticket{calls: calls}
+		key, t := rand.Text(), &ticket{channel: channelOf(req), calls: calls}
 		a.tickets.Store(key, t)
 		defer a.tickets.Delete(key)
 		req.Header.Set(headerTicket, key)
@@ -150,16 +154,31 @@ func readCall(m json.RawMessage) (c wireCall) {
 	return c
 }
 
-// sighted notes that the middleware has seen a call, and returns the call's JSON-RPC id where it is known.
-func (a *Adapter) sighted(h http.Header, r *guard.Request) string {
+// channelOf returns whom the TLS or the socket of a request authenticated. Who was authenticated and no longer is
+// counts as nobody.
+func channelOf(req *http.Request) guard.ChannelIdentity {
+	p, err := workload.FromRequest(req)
+	if err != nil {
+		return nil
+	}
+	return p
+}
+
+// ticket returns what the handler knows of the HTTP request that a message came with, nil without the handler.
+func (a *Adapter) ticket(h http.Header) *ticket {
 	v, ok := a.tickets.Load(h.Get(headerTicket))
 	if !ok {
-		return ""
+		return nil
 	}
 	t, ok := v.(*ticket)
 	if !ok {
-		return ""
+		return nil
 	}
+	return t
+}
+
+// sighted notes that the middleware has seen a call, and returns the call's JSON-RPC id where it is known.
+func (t *ticket) sighted(r *guard.Request) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i, c := range t.calls {

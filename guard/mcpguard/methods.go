@@ -73,7 +73,12 @@ func (a *Adapter) request(x *exchange) (*guard.Request, error) {
 	if header != nil {
 		r.Transport = "http"
 	}
-	r.RequestID = a.sighted(header, r)
+	if t := a.ticket(header); t != nil {
+		r.RequestID = t.sighted(r)
+		if t.channel != nil { // the channel itself goes before a token that came over it
+			r.Channel = t.channel
+		}
+	}
 	r.TraceID = traceID(header, meta)
 	presented, err := a.rules.Extract(header, meta)
 	if err != nil {
