@@ -79,8 +79,8 @@ const codeNotSent = -32005
 func (e *SignError) Is(target error) bool { return isNotSent(target) }
 
 func isNotSent(target error) bool {
-	w, ok := target.(*jsonrpc.Error)
-	return ok && w != nil && w.Code == codeNotSent
+	var w *jsonrpc.Error
+	return errors.As(target, &w) && w != nil && w.Code == codeNotSent
 }
 
 func (c *Caller) check() error {

@@ -4,9 +4,15 @@
 //
 // A client makes one [Client] of its mcp.Client and connects through it:
 // [Client.ConnectHTTP] verifies every connection as package serververify does,
-// and [Client.ConnectStdio] verifies the server in its very first answer,
-// before any other request and any badge goes out. With a [Caller] the Client
-// presents a badge, and signs each request as it leaves.
+// over TLS and over unix sockets, and [Client.ConnectStdio] verifies the server
+// in its very first answer, before any other request and any badge goes out; a
+// process that it launches is given a secret that its proof is bound to. With a
+// [Caller] the Client presents a badge, and signs each request as it leaves.
+// With a [ToolChecker] it calls no tool before the server's list of tools was
+// judged.
+//
+// [Bridge] does all of that for a client that knows nothing of it, and talks on
+// standard input and output.
 //
 // A server calls [Disclose]. What relays MCP without the SDK's server, such as
 // a gateway, uses [DiscloseRaw] and [IdentifyRaw] on the messages instead.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
+	"os"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -51,4 +52,16 @@ func check(err error) {
 	if err != nil {
 		panic(err)
 	}
+}
+
+// A desktop client starts this program where it would start a server, and
+// talks through it to one that is verified.
+func ExampleBridge() {
+	var v *serververify.Verifier // of serververify.New
+	var caller *mcpverify.Caller // the agent's badge and key
+	err := mcpverify.Bridge(context.Background(), &mcpverify.BridgeConfig{
+		Verifier: v, Caller: caller, Endpoint: "https://mcp.example.com/mcp",
+		OnServer: func(s *serververify.Server) { fmt.Fprintln(os.Stderr, "connected to", s.DID, "at level", s.Level) },
+	})
+	check(err)
 }

@@ -3,6 +3,7 @@ package mcpverify
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -26,7 +27,8 @@ func (s *stage) wantRefused(version, endpoint string, v *serververify.Verifier, 
 		session.Close()
 	}
 	wantRefusal(s.t, err, code, serververify.StateDeclared)
-	refused := err.(*serververify.UntrustedError)
+	var refused *serververify.UntrustedError
+	errors.As(err, &refused)
 
 	b := startBridge(s.t, BridgeConfig{Verifier: v, Endpoint: endpoint, Caller: s.caller()})
 	_, err = newMCPClient().Connect(s.t.Context(), b.local, opts)

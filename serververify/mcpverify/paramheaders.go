@@ -116,9 +116,9 @@ func headerValue(raw json.RawMessage) (string, bool) {
 // headerText is s, in base64 when a header field would not keep it as it is.
 func headerText(s string) string {
 	const before, after = "=?base64?", "?="
-	plain := strings.Trim(s, " \t") == s && !(strings.HasPrefix(s, before) && strings.HasSuffix(s, after)) &&
-		!strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7e })
-	if plain {
+	encoded := strings.HasPrefix(s, before) && strings.HasSuffix(s, after)
+	odd := strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7e })
+	if strings.Trim(s, " \t") == s && !encoded && !odd {
 		return s
 	}
 	return before + base64.StdEncoding.EncodeToString([]byte(s)) + after

@@ -5,6 +5,7 @@ package mcpverify
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -238,9 +239,8 @@ func TestBridgeRefuses(t *testing.T) {
 		}
 		st.front = st.serve(listenAt(t, "127.0.0.1:"+st.port), http.NotFoundHandler())
 		poll(t, "a refusal", func() bool {
-			resp := ask(t, c, hello)
-			wire, ok := resp.Error.(*jsonrpc.Error)
-			return ok && wire.Code == mcpwire.CodeDenied && strings.Contains(string(wire.Data), "SERVER_IDENTITY_MISSING")
+			var wire *jsonrpc.Error
+			return errors.As(ask(t, c, hello).Error, &wire) && wire.Code == mcpwire.CodeDenied && strings.Contains(string(wire.Data), "SERVER_IDENTITY_MISSING")
 		})
 		st.replace(st.handler)
 		poll(t, "an answer", func() bool { return ask(t, c, hello).Error == nil })
