@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rogpeppe/go-internal/testscript"
+
 	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/tour"
 	"github.com/touchmark-dev/touchmark/internal/peers"
 )
@@ -150,6 +152,20 @@ func TestGatewayInspector(t *testing.T) {
 	}
 	// The inspector asks for the list before a call, and calls nothing that is not in it.
 	b.proveAll(before, map[string]int{"allow tools/list": 3, "allow tools/call": 1}, "")
+}
+
+// Unmodified clients from npm, through `touchmark connect`.
+func TestConnectScripts(t *testing.T) {
+	node, inspector := peers.Node(t), peers.Script(t, "@modelcontextprotocol/inspector")
+	testscript.Run(t, scripts(testscript.Params{
+		Dir: "testdata/npm",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("NODE", node)
+			env.Setenv("INSPECTOR", inspector)
+			env.Setenv("HOME", env.WorkDir) // where the inspector keeps things
+			return nil
+		},
+	}))
 }
 
 func (b *bench) records() int {
