@@ -15,7 +15,6 @@ func commands() []*cli.Command {
 		callCommand(),
 		connectCommand(),
 		gatewayCommand(),
-		policyCommand(),
 		registryCommand(),
 		evidenceCommand(),
 		logCommand(),
