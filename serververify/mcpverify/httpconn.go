@@ -264,13 +264,10 @@ func (c *httpConn) listen() {
 func (c *httpConn) openStream() bool {
 	c.mu.Lock()
 	c.streams++
-	id, err := jsonrpc.MakeID(fmt.Sprintf("touchmark-stream-%d", c.streams))
-	if err != nil {
-		panic("mcpverify: internal error: a string is no id")
-	}
+	id := ownID("stream")
 	c.stream = id
 	c.mu.Unlock()
-	err = c.Connection.Write(context.WithValue(c.ctx, streamKey{}, true), &jsonrpc.Request{ID: id, Method: methodListen})
+	err := c.Connection.Write(context.WithValue(c.ctx, streamKey{}, true), &jsonrpc.Request{ID: id, Method: methodListen})
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err == nil || c.noStream {

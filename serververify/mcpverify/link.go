@@ -22,7 +22,8 @@ type link struct {
 
 	asked    map[jsonrpc.ID]struct{} // requests of the server for the client; guarded by bridge.mu, as is what follows
 	dead     error                   // why the connection ended
-	own      chan *jsonrpc.Response  // for the bridge's own handshake; made with the link
+	hello    jsonrpc.ID              // of the bridge's own handshake; made with the link
+	own      chan *jsonrpc.Response  // for the answer to it
 	verified bool                    // OnServer was told; of the goroutine that reads
 }
 
@@ -90,7 +91,7 @@ func (b *bridge) refused() error {
 // open verifies the server, and goes on with the session that the client
 // began. A launched server is verified by the client's handshake.
 func (b *bridge) open(ctx context.Context) (*link, error) {
-	l := &link{asked: make(map[jsonrpc.ID]struct{}), own: make(chan *jsonrpc.Response, 1)}
+	l := &link{asked: make(map[jsonrpc.ID]struct{}), hello: ownID("initialize"), own: make(chan *jsonrpc.Response, 1)}
 	var t mcp.Transport
 	if b.cfg.Command != nil {
 		b.mu.Lock()
@@ -150,11 +151,7 @@ func (b *bridge) resume(ctx context.Context, l *link) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, serververify.DefaultTimeout)
 	defer cancel()
-	id, err := jsonrpc.MakeID("touchmark-initialize")
-	if err != nil {
-		panic("mcpverify: internal error: a string is no id")
-	}
-	if err := l.conn.Write(ctx, &jsonrpc.Request{ID: id, Method: methodInitialize, Params: params}); err != nil {
+	if err := l.conn.Write(ctx, &jsonrpc.Request{ID: l.hello, Method: methodInitialize, Params: params}); err != nil {
 		return err
 	}
 	select {
@@ -198,7 +195,7 @@ func (b *bridge) readServer(l *link) {
 
 // serverAnswers relays the answer to a request of the client, and no other.
 func (b *bridge) serverAnswers(l *link, resp *jsonrpc.Response) {
-	if resp.ID.Raw() == "touchmark-initialize" {
+	if resp.ID == l.hello {
 		select {
 		case l.own <- resp:
 		default:

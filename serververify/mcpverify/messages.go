@@ -1,6 +1,7 @@
 package mcpverify
 
 import (
+	"crypto/rand"
 	"encoding/json"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
@@ -15,6 +16,17 @@ const (
 	methodToolsCall    = "tools/call"
 	methodToolsChanged = "notifications/tools/list_changed"
 )
+
+// ownID returns the id of a request of this package's own. It is one that no
+// session that shares the connection comes upon, and no other such connection in
+// front of this one.
+func ownID(what string) jsonrpc.ID {
+	id, err := jsonrpc.MakeID("touchmark-" + what + "-" + rand.Text())
+	if err != nil {
+		panic("mcpverify: internal error: a string is no id")
+	}
+	return id
+}
 
 // requestVersion returns the version that a request of the newer generation
 // names in its `_meta`, "" for others.

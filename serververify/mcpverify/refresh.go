@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 
@@ -84,13 +83,8 @@ func (c *conn) verifyBy(ctx context.Context, method string, params json.RawMessa
 
 // request sends a request of this connection's own and returns its result.
 func (c *conn) request(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error) {
-	answer := make(chan *jsonrpc.Response, 1)
+	answer, id := make(chan *jsonrpc.Response, 1), ownID("identify")
 	c.mu.Lock()
-	c.asked++
-	id, err := jsonrpc.MakeID(fmt.Sprintf("touchmark-identify-%d", c.asked))
-	if err != nil {
-		panic("mcpverify: internal error: a string is no id")
-	}
 	c.waiting[id] = answer
 	c.mu.Unlock()
 	defer func() {

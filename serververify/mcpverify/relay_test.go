@@ -290,7 +290,6 @@ func (r *rude) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case methodToolsCall:
 		w.Header().Set("Content-Type", "text/event-stream")
 		for _, text := range []string{
-			`{"jsonrpc":"2.0","id":"touchmark-initialize","result":{}}`,
 			`{"jsonrpc":"2.0","id":99,"result":{"stray":true}}`,
 			`{"jsonrpc":"2.0","id":"s1","method":"sampling/createMessage","params":{}}`,
 			`{"jsonrpc":"2.0","id":"s2","method":"files/read","params":{}}`,

@@ -46,7 +46,6 @@ type toolsConn struct {
 	mu      sync.Mutex // guards what follows
 	list    *toolList  // that was accepted; nil before, and when it has changed
 	changes int        // that the server announced
-	asked   int
 	waiting map[jsonrpc.ID]chan<- *jsonrpc.Response
 }
 
@@ -220,13 +219,8 @@ func (c *toolsConn) read(ctx context.Context, params json.RawMessage, kept bool)
 
 // ask asks the server for a page of its list.
 func (c *toolsConn) ask(ctx context.Context, params json.RawMessage) (json.RawMessage, error) {
+	answer, id := make(chan *jsonrpc.Response, 1), ownID("tools")
 	c.mu.Lock()
-	c.asked++
-	id, err := jsonrpc.MakeID(fmt.Sprintf("touchmark-tools-%d", c.asked))
-	if err != nil {
-		panic("mcpverify: internal error: a string is no id")
-	}
-	answer := make(chan *jsonrpc.Response, 1)
 	c.waiting[id] = answer
 	c.mu.Unlock()
 	defer func() {

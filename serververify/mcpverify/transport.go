@@ -123,7 +123,6 @@ type conn struct {
 	handshake json.RawMessage                         // params of the handshake that succeeded
 	pending   map[jsonrpc.ID]handshake                // sent and not answered
 	waiting   map[jsonrpc.ID]chan<- *jsonrpc.Response // requests of our own
-	asked     int                                     // of those, ever
 }
 
 type handshake struct {
