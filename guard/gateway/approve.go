@@ -41,11 +41,18 @@ type Registry interface {
 	AllowsTool(tool string) bool
 }
 
-// A refusedError says that the upstream, or its list, was examined and refused.
+// A refusedError says that the upstream, or its list, was refused, or that this
+// could not be told.
 type refusedError struct{ err error }
 
 func (e *refusedError) Error() string { return e.err.Error() }
 func (e *refusedError) Unwrap() error { return e.err }
+
+// isVerdict reports whether err says that the upstream was examined and refused.
+func isVerdict(err error) bool {
+	var untrusted *serververify.UntrustedError
+	return errors.As(err, &untrusted)
+}
 
 // approve asks who has a say in it about a list that was just read. A tool that
 // the registry lacks stays in the list, closed to everybody: the guard then

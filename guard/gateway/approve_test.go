@@ -349,3 +349,31 @@ func TestRegistryRefusesTool(t *testing.T) {
 		t.Errorf("recorded %q", reasons)
 	}
 }
+
+// fickle cannot tell, and then can.
+type fickle struct {
+	mu  sync.Mutex
+	err error
+}
+
+func (f *fickle) CheckTools(context.Context, json.RawMessage) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	err := f.err
+	f.err = nil
+	return err
+}
+
+// That it could not be told is no verdict, and holds for nobody else.
+func TestUndeterminedIsNotKept(t *testing.T) {
+	up, clock := &changing{tools: plainTool}, &steadyClock{now: time.Unix(1790000000, 0)}
+	r := newRigWith(t, &Config{Tools: &fickle{err: os.ErrPermission}, Time: clock.time}, nil)
+	r.server.answer = up.answer
+	if m := r.ask("tools/call", `{"name":"hello"}`); reason(m) != string(guard.CodeGuardFailed) || strings.Contains(string(m.Error), "permission") {
+		t.Errorf("%s %s", m.Result, m.Error)
+	}
+	if m := r.ask("tools/call", `{"name":"hello"}`); len(m.Error) > 0 {
+		t.Errorf("%s", m.Error)
+	}
+	r.end()
+}

@@ -119,7 +119,7 @@ type tools struct {
 	current *catalog
 	at      time.Time // when current was asked for, or refused was
 	stale   bool
-	refused *refusedError // the last list, unless another was accepted since
+	refused error // what the last list was refused for
 }
 
 func newTools(maxAge time.Duration, clock func() time.Time) *tools {
@@ -182,8 +182,8 @@ func (t *tools) get(ctx context.Context, how listing) (*catalog, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err != nil {
-		if errors.As(err, &t.refused) {
-			t.at = at
+		if isVerdict(err) { // not for somebody who was in a hurry, or what could not be read
+			t.refused, t.at = err, at
 		}
 		t.stale = true
 		return nil, err

@@ -58,7 +58,7 @@ func canonicalURL(text string) (string, error) {
 	case err != nil:
 		return "", errors.New("not a URL")
 	case u.Scheme != "https" && u.Scheme != "http":
-		return "", errors.New("neither https://, unix:/ nor stdio:")
+		return "", errors.New("neither of https, nor of unix or stdio")
 	case u.User != nil || u.Opaque != "" || strings.Contains(text, "#"):
 		return "", errors.New("userinfo or a fragment")
 	}

@@ -4,8 +4,9 @@
 // Open a known-servers file with [Open] and give the [Store] to
 // serververify.Config.Admit, so that a server is compared with its pin before
 // anything is sent to it, and to mcpverify.Client.Tools, so that its tool
-// definitions are. A server that was launched has no address of its own: take
-// [Store.At] with [LaunchEndpoint] of its command line for it.
+// definitions are. A server that was launched is where its command line is:
+// package mcpverify says so by itself, and elsewhere [Store.At] does, with what
+// [LaunchEndpoint] makes of the line.
 //
 //	pins, err := pin.Open("known-servers", &pin.Config{})
 //	v, err := serververify.New(&serververify.Config{..., Admit: []serververify.Admission{pins}})

@@ -105,26 +105,34 @@ func (e *Entry) at(place string) bool {
 func (r *Registry) allowed(who did.DID, ask func(*Entry) bool) bool {
 	d := r.Document()
 	if d == nil {
-		r.failed.Add(1)
 		return false
 	}
-	now := r.cfg.Time()
-	e := r.entry(d, who)
-	if e != nil && !now.Before(e.ValidFrom) && now.Before(e.ValidUntil) && ask(e) {
-		return true
-	}
-	r.notAllowed.Add(1)
-	return false
+	e, now := r.entry(d, who), r.cfg.Time()
+	return e != nil && !now.Before(e.ValidFrom) && now.Before(e.ValidUntil) && ask(e)
 }
 
-// AllowsTool reports whether the list in use lets a tool of a server be called.
-func (r *Registry) AllowsTool(d did.DID, tool string) bool {
+func (r *Registry) allowsTool(d did.DID, tool string) bool {
 	return r.allowed(d, func(e *Entry) bool { return tool != "" && lists(e.Tools, tool) })
 }
 
-// AllowsVersion reports whether the list in use has this version of a server.
+// AllowsTool reports whether the list in use lets a tool of a server be called.
+// Ask it for each call: a no is counted.
+func (r *Registry) AllowsTool(d did.DID, tool string) bool {
+	ok := r.allowsTool(d, tool)
+	if !ok {
+		r.toolsRefused.Add(1)
+	}
+	return ok
+}
+
+// AllowsVersion reports whether the list in use has this version of a server. A
+// no is counted.
 func (r *Registry) AllowsVersion(d did.DID, version string) bool {
-	return r.allowed(d, func(e *Entry) bool { return lists(e.Versions, version) })
+	ok := r.allowed(d, func(e *Entry) bool { return lists(e.Versions, version) })
+	if !ok {
+		r.notAllowed.Add(1)
+	}
+	return ok
 }
 
 // At returns the checks of r for a server that was launched by a command line,
@@ -168,5 +176,6 @@ func (u *Upstream) CheckUpstream(ctx context.Context, version string) error {
 	return &serververify.UntrustedError{Code: code, State: serververify.StateUnverified, Reason: reason}
 }
 
-// AllowsTool reports whether the list lets a tool be called.
-func (u *Upstream) AllowsTool(tool string) bool { return u.place.registry.AllowsTool(u.did, tool) }
+// AllowsTool reports whether the list lets a tool be called. A gateway asks it
+// about whole lists of tools: a no is not counted.
+func (u *Upstream) AllowsTool(tool string) bool { return u.place.registry.allowsTool(u.did, tool) }

@@ -79,7 +79,7 @@ type Registry struct {
 	tried   time.Time // the last reading
 	lastErr error     // of it
 
-	admitted, unknown, notAllowed, failed atomic.Uint64
+	admitted, unknown, notAllowed, toolsRefused, failed atomic.Uint64
 }
 
 // loaded is a list that held when it was read.
@@ -162,10 +162,11 @@ func (r *Registry) usable() bool {
 
 // Stats says how a [Registry] has decided since it was opened.
 type Stats struct {
-	Admitted   uint64
-	Unknown    uint64 // servers that are not in the list
-	NotAllowed uint64 // servers that are, with another key, place, version or time, and tools
-	Failed     uint64 // there was no list that may be used
+	Admitted     uint64
+	Unknown      uint64 // servers that are not in the list
+	NotAllowed   uint64 // servers that are, with another key, place, version or time
+	ToolsRefused uint64 // by Registry.AllowsTool
+	Failed       uint64 // there was no list that may be used
 
 	Issuer    string
 	Serial    uint64    // of the list in use
@@ -176,7 +177,8 @@ type Stats struct {
 // Stats returns a snapshot.
 func (r *Registry) Stats() Stats {
 	s := Stats{
-		Admitted: r.admitted.Load(), Unknown: r.unknown.Load(), NotAllowed: r.notAllowed.Load(), Failed: r.failed.Load(),
+		Admitted: r.admitted.Load(), Unknown: r.unknown.Load(), NotAllowed: r.notAllowed.Load(),
+		ToolsRefused: r.toolsRefused.Load(), Failed: r.failed.Load(),
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

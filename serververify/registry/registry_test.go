@@ -84,6 +84,9 @@ func TestToolsAndVersions(t *testing.T) {
 			t.Errorf("tool %q of %s: %v", tt.tool, tt.did, got)
 		}
 	}
+	if s := r.Stats(); s.ToolsRefused != 6 || s.NotAllowed != 0 {
+		t.Errorf("counted %+v", s)
+	}
 	for v, want := range map[string]bool{"1.2.0": true, "1.2.1": false} {
 		if r.AllowsVersion(web, v) != want || !r.AllowsVersion(all.DID, v) || r.AllowsVersion(none.DID, v) {
 			t.Errorf("version %s", v)
