@@ -3,6 +3,7 @@ package serververify
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -192,25 +193,30 @@ func TestConnectionsAreVerifiedAgain(t *testing.T) {
 	protocols(t, func(t *testing.T, h2 bool) {
 		w := newWorld(t, option{h2: h2})
 		client := w.verified(w.verifier()).Client()
-		get := func(want int, what string) {
+		const known, anew = false, true
+		get := func(want bool, what string) {
 			t.Helper()
+			challenges, again := w.challenges(), w.again()
 			resp, err := client.Get(w.url("/mcp"))
 			drain(t, resp, err)
-			if n := w.challenges(); n != want {
-				t.Errorf("%s: %d challenges, want %d", what, n, want)
+			if want == anew && w.challenges() == challenges {
+				t.Errorf("%s: no challenge", what)
+			}
+			if want == known && w.again() != again {
+				t.Errorf("%s: a challenge on a connection that had one", what)
 			}
 		}
-		get(1, "first request")
-		get(1, "second request")
+		get(known, "first request")
+		get(known, "second request")
 		client.CloseIdleConnections()
-		get(2, "new connection")
+		get(anew, "new connection")
 		w.advance(DefaultMaxAge + time.Second)
 		w.setBadge(w.ca.Issue(w.agent, badge.LevelDomain))
-		get(3, "aged verification")
-		get(3, "after it")
+		get(anew, "aged verification")
+		get(known, "after it")
 		w.server.CloseClientConnections()
 		time.Sleep(20 * time.Millisecond) // the client learns of it
-		get(4, "connections lost")
+		get(anew, "connections lost")
 	})
 }
 
@@ -222,10 +228,11 @@ func TestVerificationEndsWithTheBadge(t *testing.T) {
 	client := w.verified(w.verifier()).Client()
 	w.advance(61 * time.Second)
 	w.setBadge(w.ca.Issue(w.agent, badge.LevelDomain, short))
+	before := w.challenges()
 	resp, err := client.Get(w.url("/mcp"))
 	drain(t, resp, err)
-	if n := w.challenges(); n != 2 {
-		t.Errorf("%d challenges, want 2", n)
+	if w.challenges() == before {
+		t.Error("the server was not asked again")
 	}
 	w.advance(time.Hour)
 	_, err = client.Get(w.url("/mcp"))
@@ -330,26 +337,32 @@ func TestManyAtOnce(t *testing.T) {
 // A GET on a connection that the server closed meanwhile is sent again, on a
 // verified one; a POST is not.
 func TestRepeatOnALostConnection(t *testing.T) {
-	w := newWorld(t, option{})
-	client := w.verified(w.verifier()).Client()
-	var calls atomic.Int32
-	w.intercept(func(_ *world, rw http.ResponseWriter, r *http.Request) bool {
-		if r.URL.Path == mcpwire.DiscoveryPath || calls.Add(1)%2 == 0 {
-			return false
+	steady(t, 3, func(w *world) error {
+		client := w.verified(w.verifier()).Client()
+		var calls atomic.Int32
+		w.intercept(func(_ *world, rw http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path == mcpwire.DiscoveryPath || calls.Add(1)%2 == 0 {
+				return false
+			}
+			panic(http.ErrAbortHandler)
+		})
+		resp, err := client.Get(w.url("/mcp"))
+		if err != nil {
+			return err
 		}
-		panic(http.ErrAbortHandler)
+		io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		if n := calls.Load(); n != 2 {
+			return fmt.Errorf("%d calls, want 2", n)
+		}
+		if _, err := client.Post(w.url("/mcp"), "text/plain", strings.NewReader("x")); err == nil {
+			return errors.New("a lost POST was repeated")
+		}
+		if n := calls.Load(); n != 3 {
+			return fmt.Errorf("%d calls, want 3", n)
+		}
+		return nil
 	})
-	resp, err := client.Get(w.url("/mcp"))
-	drain(t, resp, err)
-	if n := calls.Load(); n != 2 {
-		t.Errorf("%d calls, want 2", n)
-	}
-	if _, err := client.Post(w.url("/mcp"), "text/plain", strings.NewReader("x")); err == nil {
-		t.Error("a lost POST was repeated")
-	}
-	if n := calls.Load(); n != 3 {
-		t.Errorf("%d calls, want 3", n)
-	}
 }
 
 func TestRequestEndsWithItsContext(t *testing.T) {
@@ -446,27 +459,32 @@ func TestServerGone(t *testing.T) {
 
 // A body that can be read again is sent again with its request.
 func TestRepeatWithBody(t *testing.T) {
-	w := newWorld(t, option{})
-	client := w.verified(w.verifier()).Client()
-	var calls atomic.Int32
-	var got atomic.Value
-	w.intercept(func(_ *world, rw http.ResponseWriter, r *http.Request) bool {
-		if r.URL.Path == mcpwire.DiscoveryPath {
-			return false
+	steady(t, 2, func(w *world) error {
+		client := w.verified(w.verifier()).Client()
+		var calls atomic.Int32
+		var got atomic.Value
+		w.intercept(func(_ *world, rw http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path == mcpwire.DiscoveryPath {
+				return false
+			}
+			body, _ := io.ReadAll(r.Body)
+			if calls.Add(1) == 1 {
+				panic(http.ErrAbortHandler)
+			}
+			got.Store(string(body))
+			return true
+		})
+		req, _ := http.NewRequest("PUT", w.url("/mcp"), strings.NewReader("all of it"))
+		resp, err := client.Do(req)
+		if err != nil {
+			return err
 		}
-		body, _ := io.ReadAll(r.Body)
-		if calls.Add(1) == 1 {
-			panic(http.ErrAbortHandler)
+		resp.Body.Close()
+		if got.Load() != "all of it" {
+			return fmt.Errorf("got %v", got.Load())
 		}
-		got.Store(string(body))
-		return true
+		return nil
 	})
-	req, _ := http.NewRequest("PUT", w.url("/mcp"), strings.NewReader("all of it"))
-	resp, err := client.Do(req)
-	drain(t, resp, err)
-	if got.Load() != "all of it" {
-		t.Errorf("got %v", got.Load())
-	}
 }
 
 func TestErrorsSayWhat(t *testing.T) {

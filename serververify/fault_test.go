@@ -33,6 +33,7 @@ func TestKnownFault01CacheHoldsAllOfIt(t *testing.T) {
 	if a.target == b.target {
 		t.Error("two endpoints share what is known of them")
 	}
+	before := w.again()
 	// Who asks for /mcp is held to what is said of /mcp, on each connection and
 	// with each badge.
 	for range 2 {
@@ -42,12 +43,17 @@ func TestKnownFault01CacheHoldsAllOfIt(t *testing.T) {
 		resp, err := a.Client().Get(w.url("/mcp"))
 		drain(t, resp, err)
 		own, _ := badge.Inspect(w.badge())
-		if len(gate.asked) != 1 || gate.asked[0].Endpoint != w.url("/mcp") || gate.asked[0].BadgeID != own.BadgeID {
-			t.Errorf("asked %+v", gate.asked)
+		if len(gate.asked) == 0 {
+			t.Error("not asked again")
+		}
+		for _, s := range gate.asked {
+			if s.Endpoint != w.url("/mcp") || s.BadgeID != own.BadgeID {
+				t.Errorf("asked about %+v", s)
+			}
 		}
 	}
-	if n := w.challenges(); n != 4 {
-		t.Errorf("%d challenges, want one for each connection and age", n)
+	if n := w.again() - before; n > 2 {
+		t.Errorf("%d challenges on connections that had one, want one for each age", n)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,6 +41,7 @@ type world struct {
 	server   *httptest.Server
 	port     uint16
 	identity *Identity
+	opened   atomic.Int32 // connections to it
 
 	mu    sync.Mutex
 	token string
@@ -124,7 +126,7 @@ func (w *world) listen(addr string, h2 bool, h http.Handler) *httptest.Server {
 	if h == nil {
 		h = http.HandlerFunc(w.serve)
 	}
-	s := &httptest.Server{Listener: l, EnableHTTP2: h2, Config: &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0)}}
+	s := &httptest.Server{Listener: l, EnableHTTP2: h2, Config: &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0), ConnState: w.count}}
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{w.cert}}
 	if w.relayCert != nil {
 		s.TLS.Certificates[0] = *w.relayCert
@@ -132,6 +134,34 @@ func (w *world) listen(addr string, h2 bool, h http.Handler) *httptest.Server {
 	s.StartTLS()
 	w.t.Cleanup(s.Close)
 	return s
+}
+
+func (w *world) count(_ net.Conn, s http.ConnState) {
+	if s == http.StateNew {
+		w.opened.Add(1)
+	}
+}
+
+// again counts the challenges that were not the first of their connection. On a
+// busy machine net/http gives connections up, so that their number is not
+// given.
+func (w *world) again() int { return w.challenges() - int(w.opened.Load()) }
+
+// steady runs f in a world of its own, until it succeeds or fails with exactly
+// this many connections.
+func steady(t *testing.T, connections int32, f func(w *world) error) {
+	t.Helper()
+	for range 20 {
+		w := newWorld(t, option{})
+		err := f(w)
+		if err == nil {
+			return
+		}
+		if w.opened.Load() == connections {
+			t.Fatal(err)
+		}
+	}
+	t.Fatal("net/http keeps no connection")
 }
 
 func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
