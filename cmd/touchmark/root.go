@@ -15,6 +15,7 @@ func commands() []*cli.Command {
 		callCommand(),
 		connectCommand(),
 		gatewayCommand(),
+		policyCommand(),
 		registryCommand(),
 		evidenceCommand(),
 		logCommand(),

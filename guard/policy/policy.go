@@ -56,6 +56,9 @@ type rule struct {
 // [Policy.Canonical]. Comments, order of members and layout of the file do not change it.
 func (p *Policy) Version() string { return p.version }
 
+// Len returns the number of rules, grants among them.
+func (p *Policy) Len() int { return len(p.rules) }
+
 // Canonical returns the compiled rules in RFC 8785 form (spec/policy.md section 7).
 func (p *Policy) Canonical() []byte { return append([]byte(nil), p.canonical...) }
 

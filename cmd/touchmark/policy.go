@@ -1,0 +1,289 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/touchmark-dev/touchmark/guard"
+	"github.com/touchmark-dev/touchmark/guard/policy"
+)
+
+func policyCommand() *cli.Command {
+	return &cli.Command{
+		Name: "policy", Usage: "check, explain, test and import policy files",
+		Subcommands: []*cli.Command{
+			{
+				Name: "check", Usage: "read a policy file as a server would, and report rules that do nothing", ArgsUsage: "FILE",
+				Description: "Rules that can never change a decision, and rules that contradict each other, are\n" +
+					"reported with their lines; with --strict they are refused.\n\n" +
+					"EXAMPLE\n  touchmark policy check --strict policy.yaml",
+				Flags: []cli.Flag{
+					enforcesFlag(),
+					&cli.BoolFlag{Name: "strict", Usage: "refuse a file about which something is reported"},
+				},
+				Action: policyCheck,
+			},
+			{
+				Name: "explain", Usage: "say which rule decides about a call, and why each other one does not", ArgsUsage: "FILE",
+				Description: "The exit code is 0 if the call is allowed, and 1 if it is not. spec/policy.md section 9\n" +
+					"has the members of a call.\n\n" +
+					"EXAMPLE\n" +
+					"  echo '{\"tool\": \"read_file\", \"caller\": {\"level\": 2, \"did\": \"did:web:a.example\"}}' |\n" +
+					"      touchmark policy explain policy.yaml --call -",
+				Flags: []cli.Flag{
+					enforcesFlag(),
+					&cli.PathFlag{Name: "call", Usage: "the call, in `FILE`"},
+				},
+				Action: policyExplain,
+			},
+			{
+				Name: "test", Usage: "try a file of cases, and report the rules that decide none", ArgsUsage: "FILE CASES",
+				Description: "EXAMPLE\n  touchmark policy test policy.yaml cases.yaml\n\nwith cases.yaml as in\n" +
+					"  version: 1\n  cases:\n    - name: a stranger may not read\n      call: {tool: read_file}\n      expect: deny",
+				Flags:  []cli.Flag{enforcesFlag()},
+				Action: policyTest,
+			},
+			policyImportCommand(),
+		},
+	}
+}
+
+func enforcesFlag() cli.Flag {
+	return &cli.StringSliceFlag{Name: "enforces", Usage: "take constraint `NAME` for enforced, as where the policy will be used"}
+}
+
+// Codes of verdicts on policies (spec/policy.md section 9).
+const (
+	codePolicyFindings = "POLICY_FINDINGS"
+	codePolicyCases    = "POLICY_CASES_FAILED"
+)
+
+// readRules reads the policy that a command is about. What cannot be read is malformed, not refused.
+func readRules(ctx *cli.Context, name string) (*policy.Policy, error) {
+	text, err := consoleOf(ctx).readInput(name)
+	if err != nil {
+		return nil, err
+	}
+	cfg := &policy.Config{Enforces: ctx.StringSlice("enforces")}
+	p, err := cfg.Parse(text)
+	return p, inFile(name, err)
+}
+
+// inFile says which file the error of a parser is about.
+func inFile(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	err = usagef("%s: %v", name, err)
+	if strings.Contains(err.Error(), "nothing here enforces") {
+		return hint(err, "to read it as such a server would: --enforces %s", strings.Join(policy.ConstraintNames(), " --enforces "))
+	}
+	return err
+}
+
+type findingJSON struct {
+	Kind      string `json:"kind"`
+	Rule      string `json:"rule"`
+	Line      int    `json:"line"`
+	Other     string `json:"other,omitempty"`
+	OtherLine int    `json:"other_line,omitempty"`
+	Text      string `json:"text"`
+}
+
+func policyCheck(ctx *cli.Context) error {
+	if err := wantArgs(ctx, "FILE"); err != nil {
+		return err
+	}
+	p, err := readRules(ctx, ctx.Args().First())
+	if err != nil {
+		return err
+	}
+	result := struct {
+		Verdict  string        `json:"verdict"`
+		Code     string        `json:"code,omitempty"`
+		Version  string        `json:"policy_version"`
+		Rules    int           `json:"rules"`
+		Findings []findingJSON `json:"findings"`
+	}{Verdict: verdictAccepted, Version: p.Version(), Rules: p.Len(), Findings: []findingJSON{}}
+	var text strings.Builder
+	fmt.Fprintf(&text, "policy_version  %s\nrules           %d\n", p.Version(), p.Len())
+	for _, f := range p.Findings() {
+		result.Findings = append(result.Findings, findingJSON{string(f.Kind), f.Rule, f.Line, f.Other, f.At, f.Text})
+		fmt.Fprintf(&text, "line %d: rule %q is %s: %s\n", f.Line, f.Rule, f.Kind, f.Text)
+	}
+	refused := ctx.Bool("strict") && len(result.Findings) > 0
+	if refused {
+		result.Verdict, result.Code = verdictRejected, codePolicyFindings
+	}
+	if err := consoleOf(ctx).result(result, text.String()); err != nil {
+		return err
+	}
+	if refused {
+		return rejectedf("%s: %d rules are not what they seem to be", ctx.Args().First(), len(result.Findings))
+	}
+	return nil
+}
+
+type ruleJSON struct {
+	ID       string   `json:"id"`
+	Line     int      `json:"line"`
+	Decision string   `json:"decision"`
+	Result   string   `json:"result"`
+	Why      []string `json:"why,omitempty"`
+}
+
+func policyExplain(ctx *cli.Context) error {
+	if err := wantArgs(ctx, "FILE"); err != nil {
+		return err
+	}
+	if err := required(ctx, "call"); err != nil {
+		return err
+	}
+	p, err := readRules(ctx, ctx.Args().First())
+	if err != nil {
+		return err
+	}
+	text, err := consoleOf(ctx).readInput(ctx.Path("call"))
+	if err != nil {
+		return err
+	}
+	call, err := policy.ParseCall(text)
+	if err != nil {
+		return inFile(ctx.Path("call"), err)
+	}
+	x := p.Explain(call)
+	if err := printExplanation(consoleOf(ctx), p, x); err != nil {
+		return err
+	}
+	if !allowed(x.Answer) {
+		return rejectedf("the call is not allowed: %s", reasonOf(x))
+	}
+	return nil
+}
+
+func allowed(answer string) bool {
+	return answer == policy.DecisionName(guard.Allow) || answer == policy.DecisionName(guard.AllowWithConstraints)
+}
+
+func reasonOf(x *policy.Explanation) string {
+	if x.Cause != "" {
+		return fmt.Sprintf("%s/%s", x.Code, x.Cause)
+	}
+	return string(x.Code)
+}
+
+func printExplanation(con *console, p *policy.Policy, x *policy.Explanation) error {
+	result := struct {
+		Verdict  string     `json:"verdict"`
+		Code     string     `json:"code,omitempty"`
+		Cause    string     `json:"cause,omitempty"`
+		Answer   string     `json:"answer"`
+		Rule     string     `json:"rule,omitempty"`
+		MinLevel string     `json:"min_level,omitempty"`
+		Version  string     `json:"policy_version"`
+		Rules    []ruleJSON `json:"rules"`
+	}{
+		Verdict: verdictRejected, Code: string(x.Code), Cause: x.Cause, Answer: x.Answer, Rule: x.Decision.Rule,
+		Version: p.Version(), Rules: []ruleJSON{},
+	}
+	if allowed(x.Answer) {
+		result.Verdict, result.Code, result.Cause = verdictAccepted, "", ""
+	}
+	if !x.Decision.NoRule && x.Decision.Kind != guard.Deny && !x.Decision.Anonymous {
+		result.MinLevel = x.Decision.MinLevel.String()
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "answer          %s\n", x.Answer)
+	for _, line := range [][2]string{{"rule", result.Rule}, {"code", result.Code}, {"cause", result.Cause}, {"min_level", result.MinLevel}} {
+		if line[1] != "" {
+			fmt.Fprintf(&text, "%-16s%s\n", line[0], line[1])
+		}
+	}
+	fmt.Fprintf(&text, "policy_version  %s\n", p.Version())
+	for _, r := range x.Rules {
+		result.Rules = append(result.Rules, ruleJSON{r.ID, r.Line, r.Decision, string(r.Result), r.Why})
+		fmt.Fprintf(&text, "line %d: rule %q (%s) %s\n", r.Line, r.ID, r.Decision, r.Result)
+		for _, why := range r.Why {
+			fmt.Fprintf(&text, "  %s\n", why)
+		}
+	}
+	return con.result(result, text.String())
+}
+
+type failureJSON struct {
+	Name   string `json:"name"`
+	Line   int    `json:"line"`
+	Want   string `json:"want"`
+	Answer string `json:"answer"`
+	Rule   string `json:"rule,omitempty"`
+	Code   string `json:"code,omitempty"`
+	Cause  string `json:"cause,omitempty"`
+}
+
+func policyTest(ctx *cli.Context) error {
+	if err := wantArgs(ctx, "FILE", "CASES"); err != nil {
+		return err
+	}
+	p, err := readRules(ctx, ctx.Args().First())
+	if err != nil {
+		return err
+	}
+	text, err := consoleOf(ctx).readInput(ctx.Args().Get(1))
+	if err != nil {
+		return err
+	}
+	cases, err := policy.ParseCases(text)
+	if err != nil {
+		return inFile(ctx.Args().Get(1), err)
+	}
+	report := p.Test(cases)
+	if err := printReport(consoleOf(ctx), p, report); err != nil {
+		return err
+	}
+	if n := len(report.Failures); n > 0 {
+		return rejectedf("%d of %d cases failed", n, report.Cases)
+	}
+	return nil
+}
+
+func printReport(con *console, p *policy.Policy, report *policy.Report) error {
+	result := struct {
+		Verdict   string        `json:"verdict"`
+		Code      string        `json:"code,omitempty"`
+		Version   string        `json:"policy_version"`
+		Cases     int           `json:"cases"`
+		Failures  []failureJSON `json:"failures"`
+		Rules     int           `json:"rules"`
+		Uncovered []string      `json:"uncovered"`
+	}{
+		Verdict: verdictAccepted, Version: p.Version(), Cases: report.Cases, Failures: []failureJSON{},
+		Rules: report.Rules, Uncovered: append([]string{}, report.Uncovered...),
+	}
+	if len(report.Failures) > 0 {
+		result.Verdict, result.Code = verdictRejected, codePolicyCases
+	}
+	var text strings.Builder
+	for _, f := range report.Failures {
+		want := f.Case.Expect
+		if f.Case.Rule != "" {
+			want += " by " + f.Case.Rule
+		}
+		result.Failures = append(result.Failures, failureJSON{f.Case.Name, f.Case.Line, want, f.Answer, f.Rule, string(f.Code), f.Cause})
+		fmt.Fprintf(&text, "line %d: %s: want %s, got %s", f.Case.Line, f.Case.Name, want, f.Answer)
+		if f.Rule != "" {
+			fmt.Fprintf(&text, " by %s", f.Rule)
+		}
+		if f.Cause != "" {
+			fmt.Fprintf(&text, " (%s)", f.Cause)
+		}
+		text.WriteByte('\n')
+	}
+	fmt.Fprintf(&text, "cases     %d, %d failed\nrules     %d, %d decided a case\n",
+		report.Cases, len(report.Failures), report.Rules, report.Rules-len(report.Uncovered))
+	for _, id := range report.Uncovered {
+		fmt.Fprintf(&text, "no case   %s\n", id)
+	}
+	return con.result(result, text.String())
+}
