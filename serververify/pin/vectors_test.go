@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/touchmark-dev/touchmark/did"
+	"github.com/touchmark-dev/touchmark/internal/jwk"
+	"github.com/touchmark-dev/touchmark/internal/jws"
 	vectors "github.com/touchmark-dev/touchmark/internal/vectorgen/pins"
 	"github.com/touchmark-dev/touchmark/internal/vectorgen/vectortest"
 	"github.com/touchmark-dev/touchmark/serververify"
@@ -97,5 +99,22 @@ func checkRotates(t *testing.T, v *vectors.Vector) {
 	accepted := v.Expect.Verdict == vectors.Accepted
 	if (err == nil) != accepted || strings.Contains(content(t, s), v.NewKey) != (accepted || v.NewKey == Any && strings.Contains(v.File, Any)) {
 		t.Errorf("got %v\n%s", err, content(t, s))
+	}
+}
+
+// Two other libraries say the same of the signatures of statements.
+func TestVectorsElsewhere(t *testing.T) {
+	for _, v := range vectortest.Read(t, "pins", 80, func(v *vectors.Vector) string { return v.Name }) {
+		m, err := jws.Parse(v.Statement)
+		if err != nil {
+			continue
+		}
+		var c rotationClaims
+		if c.parse(m) != nil {
+			continue
+		}
+		if old, err := jwk.ParsePublic([]byte(c.OldKey)); err == nil {
+			vectortest.CheckOpinions(t, v.Statement, old.Key, m.Verify(old.Key) == nil)
+		}
 	}
 }

@@ -4,12 +4,13 @@ import (
 	"crypto"
 	"encoding/json"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/touchmark-dev/touchmark/did"
-	"github.com/touchmark-dev/touchmark/internal/jcs"
 	"github.com/touchmark-dev/touchmark/internal/jwk"
+	"github.com/touchmark-dev/touchmark/internal/jws"
 	vectors "github.com/touchmark-dev/touchmark/internal/vectorgen/registry"
 	"github.com/touchmark-dev/touchmark/internal/vectorgen/vectortest"
 	"github.com/touchmark-dev/touchmark/serververify"
@@ -31,6 +32,19 @@ func TestVectors(t *testing.T) {
 	}
 }
 
+func keysOf(t *testing.T, v *vectors.Vector) []crypto.PublicKey {
+	t.Helper()
+	set, err := jwk.ParseSet(v.Keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys []crypto.PublicKey
+	for _, k := range set {
+		keys = append(keys, k.Key)
+	}
+	return keys
+}
+
 // judgeVector returns the error about the list, or the code about the server and
 // its tool.
 func judgeVector(t *testing.T, v *vectors.Vector) (string, error) {
@@ -48,17 +62,7 @@ func judgeVector(t *testing.T, v *vectors.Vector) (string, error) {
 		}
 		put(t, cfg.StatePath, string(text))
 	}
-	set, err := jcs.Canonicalize(v.Keys)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys, err := jwk.ParseSet(set)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, k := range keys {
-		cfg.Keys = append(cfg.Keys, crypto.PublicKey(k.Key))
-	}
+	cfg.Keys = keysOf(t, v)
 	r, err := Open(t.Context(), cfg)
 	if err != nil {
 		return "", err
@@ -74,4 +78,20 @@ func judgeVector(t *testing.T, v *vectors.Vector) (string, error) {
 		return string(serververify.CodeNotAllowed), nil
 	}
 	return "", nil
+}
+
+// Two other libraries say the same of each signature.
+func TestVectorsElsewhere(t *testing.T) {
+	for _, v := range vectortest.Read(t, "registry", 60, func(v *vectors.Vector) string { return v.Name }) {
+		if onList := strings.HasPrefix(v.Expect.Step, "3."); v.Defect != "" && onList != (v.Expect.Code == "") {
+			t.Errorf("%s: step %s and code %q", v.Name, v.Expect.Step, v.Expect.Code)
+		}
+		m, err := jws.ParseMax(v.List, MaxBytes)
+		if err != nil {
+			continue // not in a form that they have to agree on
+		}
+		for _, key := range keysOf(t, v) {
+			vectortest.CheckOpinions(t, v.List, key, m.Verify(key) == nil)
+		}
+	}
 }
