@@ -23,6 +23,7 @@ const (
 	drainTimeout  = 5 * time.Second  // for what is under way when the client ends
 	notifyTimeout = 10 * time.Second // for a notification to be taken
 	retryPause    = time.Second      // between verifications that fail
+	maxRefusals   = 16               // of the server's requests, under way
 )
 
 // A BridgeConfig says what a bridge connects. The zero value is refused.
@@ -112,7 +113,7 @@ func newBridge(cfg *BridgeConfig) (*bridge, error) {
 		return nil, errors.New("mcpverify: negative MaxInFlight or MaxMessageBytes")
 	}
 	b := &bridge{
-		cfg: *cfg, linking: make(chan struct{}, 1), calls: make(map[jsonrpc.ID]*bridgeCall),
+		cfg: *cfg, linking: make(chan struct{}, 1), refusals: make(chan struct{}, maxRefusals), calls: make(map[jsonrpc.ID]*bridgeCall),
 	}
 	c := &b.cfg
 	if c.Caller != nil {

@@ -138,8 +138,11 @@ func (c *httpConn) outgoing(req *jsonrpc.Request) {
 	version := requestVersion(req)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if version != "" {
+	switch {
+	case version != "":
 		c.version = version
+	case req.Method == methodInitialize:
+		c.version = "" // it is going to be settled
 	}
 	switch req.Method {
 	case methodInitialize, methodDiscover, methodToolsList:

@@ -260,7 +260,14 @@ func (b *bridge) serverAsks(l *link, req *jsonrpc.Request) {
 	if full {
 		refusal = tooMany(b.cfg.MaxInFlight)
 	}
-	go b.tellServer(l, &jsonrpc.Response{ID: req.ID, Error: refusal})
+	select {
+	case b.refusals <- struct{}{}:
+		go func() {
+			defer func() { <-b.refusals }()
+			b.tellServer(l, &jsonrpc.Response{ID: req.ID, Error: refusal})
+		}()
+	default: // a server that asks faster than it listens is not answered
+	}
 }
 
 // lost ends a link, and tells the client about what was under way on it. It may
@@ -285,8 +292,7 @@ func (b *bridge) lost(l *link, err error) {
 	}
 	b.mu.Unlock()
 	go l.conn.Close()
-	var untrusted *serververify.UntrustedError
-	refused := errors.As(err, &untrusted)
+	refused := isVerdict(err)
 	for _, call := range calls {
 		call.cancel()
 		if refused {
@@ -302,6 +308,14 @@ func (b *bridge) lost(l *link, err error) {
 	if b.cfg.Command != nil && !refused {
 		b.end(fmt.Errorf("mcpverify: the server that was started has ended: %w", err))
 	}
+}
+
+// isVerdict reports whether a connection ended since its server was refused, or
+// could not be examined.
+func isVerdict(err error) bool {
+	var untrusted *serververify.UntrustedError
+	var undetermined *serververify.UndeterminedError
+	return errors.As(err, &untrusted) || errors.As(err, &undetermined)
 }
 
 func (b *bridge) close() {

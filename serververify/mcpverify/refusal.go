@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 
@@ -20,7 +21,11 @@ func refusalError(err error) *jsonrpc.Error {
 	var sign *SignError
 	switch {
 	case errors.As(err, &untrusted):
-		return wireError(mcpwire.CodeDenied, string(untrusted.Code), fmt.Sprintf("%v. %s", err, advice(untrusted.Code)))
+		message := err.Error()
+		if what := advice(untrusted.Code); !strings.Contains(message, "touchmark server") { // it says so itself
+			message += ". " + what
+		}
+		return wireError(mcpwire.CodeDenied, string(untrusted.Code), message)
 	case errors.As(err, &sign):
 		return wireError(mcpwire.CodeUndetermined, "", fmt.Sprintf("the request was not sent: %v", err))
 	case errors.As(err, &wire) && wire.Code != codeNotSent:

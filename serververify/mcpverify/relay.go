@@ -13,17 +13,17 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/touchmark-dev/touchmark/did"
-	"github.com/touchmark-dev/touchmark/serververify"
 )
 
 // A bridge is a call of [Bridge]: this file has its client's side, link.go the
 // server's.
 type bridge struct {
-	cfg     BridgeConfig
-	ctx     context.Context
-	end     context.CancelCauseFunc
-	local   mcp.Connection
-	linking chan struct{} // holds a token while a link is made
+	cfg      BridgeConfig
+	ctx      context.Context
+	end      context.CancelCauseFunc
+	local    mcp.Connection
+	linking  chan struct{} // holds a token while a link is made
+	refusals chan struct{} // holds a token for each that is under way
 
 	mu        sync.Mutex // guards what follows
 	link      *link      // nil when there is none
@@ -130,9 +130,7 @@ func broken(ctx context.Context, err error) bool {
 		return false
 	}
 	var declined *jsonrpc.Error
-	var untrusted *serververify.UntrustedError
-	var undetermined *serververify.UndeterminedError
-	return !errors.As(err, &declined) && !errors.As(err, &untrusted) && !errors.As(err, &undetermined)
+	return !errors.As(err, &declined) && !isVerdict(err)
 }
 
 func (b *bridge) send(l *link, call *bridgeCall) error {

@@ -4,6 +4,7 @@ package mcpverify
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,8 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/touchmark-dev/touchmark/badge"
+	"github.com/touchmark-dev/touchmark/did"
 	"github.com/touchmark-dev/touchmark/internal/mcpwire"
 	"github.com/touchmark-dev/touchmark/serververify"
 )
@@ -385,6 +388,82 @@ func TestNewBridgeRefuses(t *testing.T) {
 	} {
 		if err := Bridge(t.Context(), cfg); err == nil {
 			t.Errorf("%s: taken", name)
+		}
+	}
+}
+
+// A client of the newer generation falls back to a server that has sessions, as
+// it would without anybody between.
+func TestFallBack(t *testing.T) {
+	st := newStage(t, newServer(), "2025-11-25", false)
+	for _, bridge := range []bool{false, true} {
+		var session *mcp.ClientSession
+		var err error
+		if bridge {
+			session, err = newMCPClient().Connect(t.Context(), st.bridge().local, nil)
+		} else {
+			session, _, err = NewClient(newMCPClient(), st.verifier()).ConnectHTTP(t.Context(), st.url(), nil)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := session.InitializeResult().ProtocolVersion; got != "2025-11-25" {
+			t.Errorf("the session speaks %s", got)
+		}
+		greet(t, session)
+		session.Close()
+	}
+}
+
+// A launched server that cannot be examined is an error to each request, and
+// not the end of what the client started.
+func TestBridgeProcessUndetermined(t *testing.T) {
+	badges, err := badge.NewVerifier(&badge.Config{SelfSigned: []did.DID{did.FromKey(processKey.Public().(ed25519.PublicKey))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := serververify.New(&serververify.Config{
+		Badges: badges, Resolver: did.StaticResolver{}, MinLevel: badge.LevelSelfSigned, Admit: []serververify.Admission{unable{}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := startBridge(t, BridgeConfig{Verifier: v, Command: self(beServer)}).wire(t)
+	for i := range 3 {
+		wire := wantCode(t, ask(t, c, callText(fmt.Sprint(i+1), "greet")).Error, mcpwire.CodeUndetermined, "")
+		if !strings.Contains(wire.Message, "cannot be told") {
+			t.Errorf("got %v", wire)
+		}
+	}
+}
+
+// unable is an Admission that cannot tell.
+type unable struct{}
+
+func (unable) Admit(context.Context, *serververify.Server) error {
+	return errors.New("it cannot be told")
+}
+
+// What a server asks for before it answers has to be offered in the same call.
+func TestCheckAsked(t *testing.T) {
+	asks := func(method string) json.RawMessage {
+		return json.RawMessage(`{"resultType":"input_required","inputRequests":{"q":{"method":"` + method + `"}}}`)
+	}
+	offers := json.RawMessage(`{"_meta":{"io.modelcontextprotocol/clientCapabilities":{"elicitation":{}}}}`)
+	for _, tt := range []struct {
+		params, result json.RawMessage
+		ok             bool
+	}{
+		{offers, asks("elicitation/create"), true},
+		{offers, asks("sampling/createMessage"), false},
+		{offers, asks("unknown"), false},
+		{nil, asks("elicitation/create"), false},
+		{json.RawMessage(`{"_meta":{"io.modelcontextprotocol/clientCapabilities":1}}`), asks("elicitation/create"), false},
+		{nil, json.RawMessage(`{"content":[]}`), true},
+		{nil, nil, true},
+	} {
+		if err := checkAsked(tt.params, tt.result); (err == nil) != tt.ok {
+			t.Errorf("%s, %s: %v", tt.params, tt.result, err)
 		}
 	}
 }

@@ -151,7 +151,7 @@ func (c *toolsConn) answerList(ctx context.Context, req *jsonrpc.Request) error 
 		list, err := c.read(ctx, req.Params, false)
 		var wire *jsonrpc.Error
 		switch {
-		case errors.As(err, &wire):
+		case errors.As(err, &wire) && wire.Code != codeNotSent:
 			resp.Error = wire // the server's own answer
 		case err != nil:
 			return &notSentError{err}
