@@ -14,6 +14,8 @@ import (
 
 const (
 	headerTimeout    = 10 * time.Second
+	idleTimeout      = 2 * time.Minute // less than the third of a certificate's life in which Renew can act
+	idleConnTimeout  = 90 * time.Second
 	handshakeTimeout = 10 * time.Second
 )
 
@@ -82,7 +84,9 @@ func NewServer(c *TLSConfig, h http.Handler) (*http.Server, error) {
 	if h == nil {
 		return nil, errors.New("workload: NewServer without a handler")
 	}
-	return &http.Server{Handler: Renew(h), TLSConfig: t, ConnContext: ConnContext, ReadHeaderTimeout: headerTimeout}, nil
+	return &http.Server{
+		Handler: Renew(h), TLSConfig: t, ConnContext: ConnContext, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+	}, nil
 }
 
 // NewUnixServer returns a server for a listener of [ListenUnix].
@@ -114,7 +118,7 @@ func NewClient(c *TLSConfig) (*http.Client, error) {
 		return nil, err
 	}
 	return client(explainer{&http.Transport{
-		TLSClientConfig: t, ForceAttemptHTTP2: true, TLSHandshakeTimeout: handshakeTimeout,
+		TLSClientConfig: t, ForceAttemptHTTP2: true, TLSHandshakeTimeout: handshakeTimeout, IdleConnTimeout: idleConnTimeout,
 		DialContext: func(context.Context, string, string) (net.Conn, error) {
 			return nil, &dialError{errors.New("workload: this client has no use for http URLs")}
 		},
