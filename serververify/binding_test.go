@@ -109,6 +109,12 @@ func TestProxyRefused(t *testing.T) {
 	if rec := challengeTo(w.identity, func(r *http.Request) { r.Host = w.host() }); rec.Header().Get(mcpwire.HeaderServerProof) == "" {
 		t.Error("the only key was not named")
 	}
+	if rec := challengeTo(w.identity, func(r *http.Request) {
+		r.Host = w.host()
+		r.Header[mcpwire.HeaderServerSPKI] = []string{"a", "b"}
+	}); rec.Header().Get(mcpwire.HeaderServerProof) != "" {
+		t.Error("a proof for two keys")
+	}
 	if rec := challengeTo(w.identity, func(r *http.Request) { r.Host = "evil.example" }); rec.Header().Get(mcpwire.HeaderServerProof) != "" {
 		t.Error("a proof for an origin that is not the server's")
 	}
@@ -271,7 +277,7 @@ func TestLaunchSecret(t *testing.T) {
 			t.Errorf("%s prints %s", verb, printed)
 		}
 	}
-	for _, text := range []string{"", "AAAA", text + "A", strings.Repeat("=", 43)} {
+	for _, text := range []string{"", "AAAA", text + "A", strings.Repeat("=", 43), strings.Repeat("A", 43)} {
 		t.Setenv(name, text)
 		if got, err := LaunchSecret(); err == nil {
 			t.Errorf("%q: %v", text, got)
@@ -293,7 +299,13 @@ func TestConfigOfBindings(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
+	socket := w.identity.cfg
+	socket.Origins = []string{"unix:/run/mcp.sock"}
+	if _, err := NewIdentity(&socket); err != nil {
+		t.Error(err)
+	}
 	for name, change := range map[string]func(*IdentityConfig){
+		"socket's path":   func(c *IdentityConfig) { c.Origins = []string{"unix:/run/mcp.sock:/mcp"} },
 		"plain and proxy": func(c *IdentityConfig) { c.ProxySPKI, c.UnsafeAllowPlainHTTP = [][32]byte{{1}}, true },
 		"no hash":         func(c *IdentityConfig) { c.ProxySPKI = [][32]byte{{}} },
 		"proxy nowhere":   func(c *IdentityConfig) { c.ProxySPKI, c.Origins = [][32]byte{{1}}, []string{"unix:/run/s"} },

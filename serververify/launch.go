@@ -49,6 +49,9 @@ func LaunchSecret() (Launch, error) {
 		return Launch{}, fmt.Errorf("serververify: %s is not base64url of %d bytes", LaunchVariable, launchBytes)
 	}
 	copy(l.secret[:], b)
+	if l.IsZero() {
+		return Launch{}, fmt.Errorf("serververify: %s holds no secret", LaunchVariable)
+	}
 	return l, nil
 }
 
