@@ -46,6 +46,9 @@ func Canonical(text string) (string, error) {
 	default:
 		out, err = canonicalURL(text)
 	}
+	if err == nil && len(out) > MaxBytes {
+		err = fmt.Errorf("more than %d bytes", MaxBytes)
+	}
 	if err != nil {
 		return "", fmt.Errorf("endpoint %q: %w", text, err)
 	}

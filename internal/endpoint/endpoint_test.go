@@ -35,7 +35,7 @@ func TestCanonicalRefuses(t *testing.T) {
 		"", "mcp.example.com", "ftp://a/b", "https://", "https://a:/", "https://a:0/", "https://a:01/", "https://a:99999/",
 		"https://u@a/", "https://a/#f", "https:a", "http://mcp.example.com/", "https://a/ b", "https://ä.example/", "https://a/\x7f",
 		"unix:run/s", "unix:/run/../s", "unix:/", "unix://run/s", "unix:/run/s:", "unix:/run/s:mcp", "unix:/run/s:/a:b",
-		"stdio:", "stdio:+a", "stdio:a+%zz", "https://a/" + strings.Repeat("x", MaxBytes),
+		"stdio:", "stdio:+a", "stdio:a+%zz", "https://a/" + strings.Repeat("x", MaxBytes), "https://a/" + strings.Repeat("|", MaxBytes-20),
 	} {
 		if got, err := Canonical(text); err == nil {
 			t.Errorf("Canonical(%q) = %q", text, got)
@@ -66,4 +66,22 @@ func TestLaunch(t *testing.T) {
 	if err != nil || !IsDigest(digest) || IsDigest(digest+"A") || IsDigest(strings.TrimPrefix(digest, "sha256:")) {
 		t.Errorf("digest %q, %v", digest, err)
 	}
+}
+
+func FuzzCanonical(f *testing.F) {
+	for _, text := range []string{"https://MCP.example.com:443/a%2Fb?x#", "unix:/run/s.sock:/mcp", "stdio:a+%2B+", "http://[::1]:80"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		once, err := Canonical(text)
+		if err != nil {
+			return
+		}
+		if twice, err := Canonical(once); err != nil || twice != once {
+			t.Fatalf("%q became %q, and that %q, %v", text, once, twice, err)
+		}
+		if strings.ContainsAny(once, " \t\r\n") || len(once) > MaxBytes {
+			t.Fatalf("%q is no field of a file", once)
+		}
+	})
 }
