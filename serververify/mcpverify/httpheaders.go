@@ -1,7 +1,9 @@
 package mcpverify
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 
+	"github.com/touchmark-dev/touchmark/internal/mcpwire"
 	"github.com/touchmark-dev/touchmark/serververify"
 )
 
@@ -17,6 +20,7 @@ const (
 	headerVersion = "Mcp-Protocol-Version"
 	headerMethod  = "Mcp-Method"
 	headerParam   = "Mcp-Param-"
+	headerSession = "Mcp-Session-Id"
 )
 
 // generation2026 is the first version without sessions. Versions are dates, and
@@ -55,11 +59,41 @@ func (h *httpHeaders) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !events || resp.StatusCode != http.StatusOK {
 		resp.Body = http.MaxBytesReader(nil, resp.Body, h.maxBytes)
 	}
+	explain(out, resp)
 	if isStream && !events { // the SDK would read a message in it
 		resp.Body.Close()
 		resp.Body, resp.StatusCode, resp.Header = io.NopCloser(strings.NewReader("")), http.StatusMethodNotAllowed, http.Header{}
 	}
 	return resp, nil
+}
+
+// explain makes a message of a refusal that is none, such as that of a proxy in
+// front of the server: the SDK would give up the whole connection, and with it
+// what else is under way. The end of a session is left to it.
+func explain(r *http.Request, resp *http.Response) {
+	req, ok := r.Context().Value(messageKey{}).(*jsonrpc.Request)
+	ended := resp.StatusCode == http.StatusNotFound && r.Header.Get(headerSession) != ""
+	if !ok || !req.IsCall() || r.Method != http.MethodPost || resp.StatusCode < http.StatusMultipleChoices || ended {
+		return
+	}
+	body, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if msg, isMessage := decode(body).(*jsonrpc.Response); err != nil || !isMessage || msg.Error == nil {
+		refusal := wireError(mcpwire.CodeUndetermined, "", fmt.Sprintf("the server, or what is in front of it, answered %.100q", resp.Status))
+		if body, err = jsonrpc.EncodeMessage(&jsonrpc.Response{ID: req.ID, Error: refusal}); err != nil {
+			panic("mcpverify: internal error: " + err.Error())
+		}
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+}
+
+// decode returns the message in body, nil when there is none.
+func decode(body []byte) jsonrpc.Message {
+	msg, err := jsonrpc.DecodeMessage(body)
+	if err != nil {
+		return nil
+	}
+	return msg
 }
 
 func mediaType(resp *http.Response) string {

@@ -467,3 +467,28 @@ func TestCheckAsked(t *testing.T) {
 		}
 	}
 }
+
+// Something in front of the server refuses a call in its own words: that is the
+// answer to the call, and the session goes on.
+func TestForeignRefusal(t *testing.T) {
+	everySession(t, func(t *testing.T, version string, h2, bridge bool) {
+		st := newStage(t, newServer(), version, h2)
+		session := st.open(version, bridge, newMCPClient(), st.verifier())
+		greet(t, session)
+		for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTeapot} {
+			st.use(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodPost {
+					http.Error(w, "<html>no</html>", status)
+					return
+				}
+				st.handler.ServeHTTP(w, r)
+			}))
+			_, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "greet"})
+			if wire := wantCode(t, err, mcpwire.CodeUndetermined, ""); !strings.Contains(wire.Message, fmt.Sprint(status)) {
+				t.Errorf("got %v", wire)
+			}
+		}
+		st.use(nil)
+		greet(t, session)
+	})
+}
