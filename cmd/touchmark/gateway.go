@@ -26,6 +26,7 @@ func gatewayCommand() *cli.Command {
 			"      --issuer https://registry.example -- npx @modelcontextprotocol/server-filesystem /data",
 		Flags: append(append(trustFlags(), placeFlags()...),
 			&cli.PathFlag{Name: "policy", Usage: "the rules, in `FILE` (spec/policy.md)"},
+			&cli.StringFlag{Name: "server-name", Usage: "the rules know the server as `NAME`, and where it runs from --environment"},
 			&cli.PathFlag{Name: "identity", Usage: "the gateway's identity, a `DIR` with server.jwk and server.badge, made by: touchmark server identity"},
 			&cli.PathFlag{Name: "evidence", Usage: "keep the journal in `DIR`"},
 			&cli.PathFlag{Name: "log", Usage: "ship the records to the log in `DIR`, made by: touchmark log init"},
@@ -60,7 +61,8 @@ func runGateway(ctx *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	rules, err := policy.Parse(text)
+	facts := &policy.Config{Server: ctx.String("server-name"), Environment: ctx.String("environment")}
+	rules, err := facts.Parse(text)
 	if err != nil {
 		return usagef("%s: %v", ctx.Path("policy"), err)
 	}

@@ -44,7 +44,7 @@ func serverListFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "registry-key", Usage: "with --registry: the public key in `FILE` may sign the list"},
 		&cli.StringFlag{Name: "registry-issuer", Usage: "with --registry: `NAME` is what the list calls itself"},
 		&cli.PathFlag{Name: "registry-state", Usage: "with --registry: remember in `FILE` which list was the newest; FILE.serial beside the list by default"},
-		&cli.StringFlag{Name: "environment", Usage: "with --registry: use the entries for `NAME`, such as production"},
+		&cli.StringFlag{Name: "environment", Usage: "use the entries of --registry, and the rules of a gateway's --policy, for `NAME`, such as production"},
 	}
 }
 
