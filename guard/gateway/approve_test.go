@@ -377,3 +377,21 @@ func TestUndeterminedIsNotKept(t *testing.T) {
 	}
 	r.end()
 }
+
+// Shadow mode is about the guard's decisions: who refused the upstream is heard.
+func TestRefusedInShadowMode(t *testing.T) {
+	up, clock := &changing{tools: plainTool}, &steadyClock{now: time.Unix(1790000000, 0)}
+	r := newRigWith(t, &Config{Tools: checker(t, knownServers(t)), Time: clock.time}, nil, func(c *guard.Config) { c.UnsafeShadow = true })
+	r.server.answer = up.answer
+	if m := r.ask("tools/call", `{"name":"hello"}`); len(m.Error) > 0 {
+		t.Fatalf("%s", m.Error)
+	}
+	up.set(otherTool)
+	clock.advance(DefaultMaxListAge)
+	for _, m := range []*message{r.ask("tools/call", `{"name":"hello"}`), r.ask("tools/list", `{}`)} {
+		if reason(m) != string(guard.CodePolicyDenied) {
+			t.Errorf("%s %s", m.Result, m.Error)
+		}
+	}
+	r.end()
+}
