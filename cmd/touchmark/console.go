@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/touchmark-dev/touchmark/serververify"
+	"github.com/touchmark-dev/touchmark/serververify/pin"
 )
 
 // A console is the program's side of its terminal. Results go to out, and with
@@ -122,6 +123,10 @@ type verdict struct {
 	Badge   string `json:"badge,omitempty"` // "valid" when it was verified before the refusal
 	BadgeID string `json:"badge_jti,omitempty"`
 	Level   string `json:"level,omitempty"`
+
+	// Digests, when its tools are not those that were approved.
+	ToolsApproved string `json:"tools_approved,omitempty"`
+	ToolsOffered  string `json:"tools_offered,omitempty"`
 }
 
 // The verdicts.
@@ -135,6 +140,10 @@ func verdictOf(err error) verdict {
 	v := verdict{Verdict: verdictUndetermined, Code: reasonCode(err), Reason: err.Error()}
 	if codeOf(err) == exitRejected {
 		v.Verdict = verdictRejected
+	}
+	var tools *pin.ToolsError
+	if errors.As(err, &tools) {
+		v.ToolsApproved, v.ToolsOffered = tools.Approved, tools.Offered
 	}
 	var untrusted *serververify.UntrustedError
 	if errors.As(err, &untrusted) {

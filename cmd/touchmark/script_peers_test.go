@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -38,7 +39,7 @@ func plainClient() {
 func runClient(args []string) error {
 	at := slices.Index(args, "--")
 	if at < 2 || at == len(args)-1 {
-		return fmt.Errorf("usage: client VERSION list|TOOL [JSON] -- CMD ARG...")
+		return errors.New("usage: client VERSION list, or client VERSION TOOL JSON, and -- CMD")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
