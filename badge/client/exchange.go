@@ -36,7 +36,7 @@ func newLine(issuer string, account AccountKey, c *safehttp.Config, now func() t
 	if err != nil {
 		return nil, err
 	}
-	c.Policy.AllowPorts = []uint16{port}
+	c.AllowPorts = []uint16{port}
 	return &line{issuer: issuer, account: account, http: safehttp.NewClient(c), now: now}, nil
 }
 

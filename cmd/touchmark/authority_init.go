@@ -91,7 +91,7 @@ func newDirectory(dir string) (made bool, err error) {
 	case len(entries) > 0:
 		return false, hint(usagef("%s is not empty", dir), "an authority is begun once: choose a DIR that does not exist")
 	}
-	return false, os.Chmod(dir, 0o700)
+	return false, os.Chmod(dir, 0o700) //nolint:gosec // a directory, for its owner alone
 }
 
 // clearDirectory takes away what a failed init made in a directory that was

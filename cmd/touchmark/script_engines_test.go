@@ -32,6 +32,7 @@ func TestAuthorityScripts(t *testing.T) {
 					Files: []string{file},
 					Setup: func(env *testscript.Env) error {
 						env.Setenv("TOUCHMARK_DATABASE", url)
+						env.Setenv("TOUCHMARK_TTL", "1h") // for machines that are slow
 						return nil
 					},
 					Condition: func(name string) (bool, error) { return name == engine, nil },
