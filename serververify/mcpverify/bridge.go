@@ -64,7 +64,8 @@ type BridgeConfig struct {
 	RefuseServerRequests bool
 
 	// MaxInFlight and MaxMessageBytes are limits. Zero means DefaultMaxInFlight
-	// and DefaultMaxMessageBytes.
+	// and DefaultMaxMessageBytes. What a launched server says has the SDK's own
+	// limit, 16 MiB, and so has what a Client that is given says.
 	MaxInFlight     int
 	MaxMessageBytes int
 
