@@ -406,5 +406,31 @@ func TestSpecExample(t *testing.T) {
 		t.Fatal("spec/policy.md has no example of a policy file")
 	}
 	text, _, _ := strings.Cut(rest, "```")
-	mustParse(t, text)
+	p := mustParse(t, text)
+	if findings := p.Findings(); findings != nil {
+		t.Errorf("%+v", findings)
+	}
+	cases, err := ParseCases([]byte(`version: 1
+cases:
+  - {name: everybody pings, call: {tool: ping}, expect: allow, rule: health}
+  - {name: readers, call: {tool: read_x, environment: test, caller: {level: 2}}, expect: allow, rule: readers}
+  - name: reports
+    call: {tool: write_file, arguments: {path: /data/reports/a}, environment: test, time: "2026-11-23T09:00:00Z", caller: {level: 3}}
+    expect: allow
+    rule: reports
+  - name: reports in production
+    call: {tool: write_file, arguments: {path: /data/reports/a}, environment: production, time: "2026-11-23T09:00:00Z", caller: {level: 3}}
+    expect: require_approval
+    rule: prod
+  - name: operators
+    call: {tool: restart, environment: test, caller: {level: 3, did: "did:web:ops.example.com:ann"}}
+    expect: allow
+    rule: operators.1
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report := p.Test(cases); len(report.Failures) > 0 || len(report.Uncovered) > 0 {
+		t.Errorf("%+v, no case for %v", report.Failures, report.Uncovered)
+	}
 }

@@ -5,16 +5,24 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/guard"
+	"github.com/touchmark-dev/touchmark/internal/strictjson"
 )
 
-// ParseCall reads a call from YAML, or from JSON, which is YAML too (spec/policy.md section 9). The error is an
-// *[Error].
+// ParseCall reads a call from YAML, or from JSON (spec/policy.md section 9). The error is an *[Error].
 func ParseCall(data []byte) (*Call, error) {
 	root, err := parseYAML(data)
+	if err != nil && len(data) <= MaxBytes && strictjson.Validate(data) == nil {
+		// The YAML parser does not know all escapes of JSON. Places in errors are then those of the shortest form.
+		plain := jsontext.Value(bytes.Clone(data))
+		if plain.Canonicalize(jsontext.CanonicalizeRawInts(false), jsontext.CanonicalizeRawFloats(false)) == nil {
+			root, err = parseYAML(plain)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

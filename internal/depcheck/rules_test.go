@@ -185,6 +185,7 @@ var rules = map[string]rule{
 	"internal/vectorgen/issuance":    {forTests: true},
 	"internal/vectorgen/log":         {forTests: true},
 	"internal/vectorgen/pins":        {forTests: true},
+	"internal/vectorgen/policy":      {forTests: true},
 	"internal/vectorgen/registry":    {forTests: true},
 	"internal/vectorgen/serverproof": {forTests: true},
 	"internal/vectorgen/vectorkit":   {forTests: true},

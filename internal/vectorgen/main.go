@@ -27,6 +27,7 @@ import (
 	"github.com/touchmark-dev/touchmark/internal/vectorgen/issuance"
 	"github.com/touchmark-dev/touchmark/internal/vectorgen/log"
 	"github.com/touchmark-dev/touchmark/internal/vectorgen/pins"
+	"github.com/touchmark-dev/touchmark/internal/vectorgen/policy"
 	"github.com/touchmark-dev/touchmark/internal/vectorgen/registry"
 	"github.com/touchmark-dev/touchmark/internal/vectorgen/serverproof"
 )
@@ -47,6 +48,7 @@ func areas() []area {
 		{"issuance", issuance.Generate},
 		{"log", log.Generate},
 		{"pins", pins.Generate},
+		{"policy", policy.Generate},
 		{"registry", registry.Generate},
 		{"serverproof", serverproof.Generate},
 	}
