@@ -39,6 +39,8 @@ func TestBridgeDrains(t *testing.T) {
 		Client:   &mcp.IOTransport{Reader: io.NopCloser(strings.NewReader(in)), Writer: out},
 		Verifier: st.verifier(), Endpoint: st.url(),
 	})
+	out.mu.Lock()
+	defer out.mu.Unlock()
 	if err != nil || !strings.Contains(out.b.String(), "hello") {
 		t.Errorf("got %q, %v", out.b.String(), err)
 	}

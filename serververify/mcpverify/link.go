@@ -215,7 +215,7 @@ func (b *bridge) serverAnswers(l *link, resp *jsonrpc.Response) {
 		b.cfg.OnError(err)
 		resp = &jsonrpc.Response{ID: resp.ID, Error: wireError(mcpwire.CodeDenied, "", err.Error())}
 	}
-	b.tellClient(resp)
+	b.finish(resp)
 }
 
 // checkAsked refuses a result of the newer generation in which the server asks
@@ -288,6 +288,7 @@ func (b *bridge) lost(l *link, err error) {
 		if call.link == l && call.sent {
 			calls = append(calls, call)
 			delete(b.calls, id)
+			b.finishing++
 		}
 	}
 	b.mu.Unlock()
@@ -295,11 +296,11 @@ func (b *bridge) lost(l *link, err error) {
 	refused := isVerdict(err)
 	for _, call := range calls {
 		call.cancel()
+		e := lostError(err)
 		if refused {
-			b.answer(call.req.ID, refusalError(err))
-		} else {
-			b.answer(call.req.ID, lostError(err))
+			e = refusalError(err)
 		}
+		b.finish(&jsonrpc.Response{ID: call.req.ID, Error: e})
 	}
 	if b.ctx.Err() != nil {
 		return

@@ -32,6 +32,7 @@ type bridge struct {
 	failure   error // of the last attempt to make a link, or what ended the launched server
 	recent    bool  // that failure is not to be tried again yet
 	calls     map[jsonrpc.ID]*bridgeCall
+	finishing int             // calls that were taken, and whose answers the client does not have yet
 	handshake json.RawMessage // params of the initialize that the server accepted
 	offers    map[string]json.RawMessage
 	ready     bool   // the client has said notifications/initialized
@@ -152,11 +153,11 @@ func (b *bridge) fail(call *bridgeCall, err error) {
 		return
 	}
 	b.cfg.OnError(fmt.Errorf("%s: %w", call.req.Method, err))
-	b.answer(call.req.ID, refusalError(err))
+	b.finish(&jsonrpc.Response{ID: call.req.ID, Error: refusalError(err)})
 }
 
-// take removes a call and returns it, nil when there is none that was given to
-// l; nil stands for any link.
+// take removes a call, which is for the caller to finish, and returns it, nil
+// when there is none that was given to l; nil stands for any link.
 func (b *bridge) take(id jsonrpc.ID, l *link) *bridgeCall {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -165,8 +166,17 @@ func (b *bridge) take(id jsonrpc.ID, l *link) *bridgeCall {
 		return nil
 	}
 	delete(b.calls, id)
+	b.finishing++
 	call.cancel()
 	return call
+}
+
+// finish gives the client the answer to a call that was taken.
+func (b *bridge) finish(resp *jsonrpc.Response) {
+	b.tellClient(resp)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.finishing--
 }
 
 func (b *bridge) answer(id jsonrpc.ID, e *jsonrpc.Error) {
@@ -258,6 +268,9 @@ func (b *bridge) drain() {
 func (b *bridge) busy() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.finishing > 0 {
+		return true
+	}
 	for _, call := range b.calls {
 		if call.req.Method != methodListen {
 			return true
