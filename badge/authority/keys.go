@@ -174,8 +174,13 @@ func (a *Authority) AddKey(ctx context.Context, keyID string, now bool) error {
 		lead = -1
 	}
 	k := store.CAKey{ID: keyID, PublicKey: public, CreatedAt: at, ActiveFrom: known.ActiveFrom(at, lead)}
-	if _, err := newKeySet(append(rows, k)); err != nil {
+	with, err := newKeySet(append(rows, k))
+	if err != nil {
 		return err // what the set does not hold, no node could read again
+	}
+	if n := len(with.Published(at)); n > jwk.MaxKeys {
+		return fmt.Errorf("authority: with %q there would be %d published keys, and verifiers read at most %d: "+
+			"a retired key goes when the last badge that it signed has expired", keyID, n, jwk.MaxKeys)
 	}
 	act, err := a.act(at, byOperator, &Entry{Type: EntryKeyPublished, KeyID: keyID, Key: thumbprint})
 	if err != nil {

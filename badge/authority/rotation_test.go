@@ -3,6 +3,7 @@ package authority
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/badge/client"
+	"github.com/touchmark-dev/touchmark/internal/jwk"
 	"github.com/touchmark-dev/touchmark/internal/safehttp/safehttptest"
 	"github.com/touchmark-dev/touchmark/internal/sqlstore/sqltest"
 )
@@ -73,6 +75,25 @@ func TestRotation(t *testing.T) {
 			t.Error("a key was added that there is no signer for")
 		}
 	})
+}
+
+// Verifiers read key sets of a certain size: one key more, and every badge would be refused.
+func TestTooManyKeys(t *testing.T) {
+	b := lite(t, nil)
+	added := 1
+	for ; added <= jwk.MaxKeys; added++ {
+		id := fmt.Sprintf("ca-many-%d", added)
+		b.signers.add(t, id)
+		if err := b.AddKey(t.Context(), id, false); err != nil {
+			break
+		}
+	}
+	if added != jwk.MaxKeys {
+		t.Errorf("%d keys were added", added)
+	}
+	if keys, err := jwk.ParseSet(b.send("GET", "/.well-known/jwks.json", "", nil).body); err != nil || len(keys) != jwk.MaxKeys {
+		t.Errorf("%d keys are published, %v", len(keys), err)
+	}
 }
 
 // A served authority is reached by TLS.

@@ -16,6 +16,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/touchmark-dev/touchmark/internal/strictjson"
 )
@@ -144,7 +145,8 @@ func (m *members) readOps(v strictjson.Value) error {
 }
 
 func (m *members) public() (Public, error) {
-	p := Public{KeyID: m.kid, Alg: m.alg, Use: m.use}
+	// Not as a part of the text that it was read from: keys are kept.
+	p := Public{KeyID: strings.Clone(m.kid), Alg: m.alg, Use: m.use}
 	var alg string
 	var err error
 	switch {
