@@ -102,8 +102,8 @@ func verifySignature(m *jws.Message, keys []crypto.PublicKey) error {
 	return fmt.Errorf("it is signed with the key %.60q, which is not trusted", m.Kid)
 }
 
-// ParsePayload reads the payload of a list, which is also what the command
-// `registry sign` is given. Every member is required, and no other may be there.
+// ParsePayload reads the payload of a list. Every member is required, and no
+// other may be there.
 func ParsePayload(data []byte) (*Document, error) {
 	if len(data) > MaxBytes {
 		return nil, fmt.Errorf("registry: more than %d bytes", MaxBytes)
