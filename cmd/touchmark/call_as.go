@@ -55,9 +55,11 @@ type badgeFile struct {
 
 func (b *badgeFile) read(con *console) (err error) {
 	if b.name != "-" {
-		if b.info, err = os.Stat(b.name); err != nil {
+		info, err := os.Stat(b.name) // before it is read: what comes later is newer
+		if err != nil {
 			return err
 		}
+		b.info = info
 	}
 	if b.token, err = con.readToken(b.name); err != nil {
 		return err
@@ -76,7 +78,7 @@ func (b *badgeFile) current(context.Context) (string, error) {
 	if b.info == nil {
 		return b.token, nil
 	}
-	if now, err := os.Stat(b.name); err == nil && os.SameFile(b.info, now) && b.info.ModTime().Equal(now.ModTime()) {
+	if now, err := os.Stat(b.name); err == nil && os.SameFile(b.info, now) && b.info.ModTime().Equal(now.ModTime()) && b.info.Size() == now.Size() {
 		return b.token, nil
 	}
 	before := b.token

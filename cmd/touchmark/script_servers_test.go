@@ -147,6 +147,7 @@ func (s *site) serve(ts *testscript.TestScript, neg bool, args []string) {
 	mux := http.NewServeMux()
 	for path, name := range map[string]string{
 		"/.well-known/did.json": "did.json", "/.well-known/capiscio/mcp-server.json": "mcp-server.json",
+		"/servers.jwt": "servers.jwt",
 	} {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
