@@ -103,13 +103,13 @@ func (w *Watcher) Run(ctx context.Context, signals <-chan os.Signal) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			w.look(ctx, true)
+			_ = w.look(ctx, true) // Rejected heard of it
 		case _, open := <-signals:
 			if !open {
 				signals = nil
 				continue
 			}
-			w.look(ctx, false)
+			_ = w.look(ctx, false)
 		}
 	}
 }
