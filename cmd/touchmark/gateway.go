@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -19,9 +20,10 @@ func gatewayCommand() *cli.Command {
 	return &cli.Command{
 		Name: "gateway", Usage: "put a guard in front of an MCP server on standard input and output", ArgsUsage: "-- CMD ARGS",
 		Description: "The server CMD is launched, and spoken to in its stead. Every call is decided by the rules in\n" +
-			"--policy and recorded in --evidence before it runs. With --pins its tools have to be those that were\n" +
-			"approved, with --registry it has to be in a signed list: the server of this command line, as whom the\n" +
-			"gateway is.\n\nEXAMPLE\n" +
+			"--policy and recorded in --evidence before it runs. The rules are read anew when their file changes,\n" +
+			"and on SIGHUP; a file that is no policy changes nothing. With --pins the server's tools have to be\n" +
+			"those that were approved, with --registry it has to be in a signed list: the server of this command\n" +
+			"line, as whom the gateway is.\n\nEXAMPLE\n" +
 			"  touchmark gateway --policy policy.yaml --identity identity --evidence journal --log log \\\n" +
 			"      --issuer https://registry.example -- npx @modelcontextprotocol/server-filesystem /data",
 		Flags: append(append(trustFlags(), placeFlags()...),
@@ -66,7 +68,9 @@ func runGateway(ctx *cli.Context) error {
 	if err != nil {
 		return usagef("%s: %v", ctx.Path("policy"), err)
 	}
-	cfg.Policy = rules
+	if cfg.Policy = rules; ctx.Path("policy") != "-" {
+		cfg.Follow = followRules(con, ctx.Path("policy"), facts)
+	}
 	if cfg.Identity, err = readIdentity(con, ctx.Path("identity")); err != nil {
 		return err
 	}
@@ -90,6 +94,17 @@ func runGateway(ctx *cli.Context) error {
 	}
 	cfg.StartedNotice = func() { con.note("guarding %s as %s, rules %s", con.child[0], cfg.Identity.DID, rules.Version()) }
 	return guarded.Run(ctx.Context, cfg)
+}
+
+// followRules follows the file of the rules while the gateway runs.
+func followRules(con *console, name string, facts *policy.Config) *policy.WatchConfig {
+	return &policy.WatchConfig{
+		Path: name, Policy: *facts,
+		Changed: func(_, to *policy.Policy) { con.note("%s has changed: rules %s", name, to.Version()) },
+		Rejected: func(err error) {
+			fmt.Fprintf(con.err, "touchmark: %s\n", remark(fmt.Sprintf("%s: %v; the rules are those from before", name, err)))
+		},
+	}
 }
 
 // upstream reads what the flags say of the server behind a gateway. It has no

@@ -86,10 +86,11 @@ func (s *site) relay(ts *testscript.TestScript, neg bool, args []string) {
 	behind := s.start(ts, *s.handler.Load())
 	target, err := url.Parse(atLocalhost(behind))
 	ts.Check(err)
+	host := strings.TrimPrefix(ts.Getenv("ORIGIN"), "https://")
 	through := http.Handler(&httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
-			r.Out.Host = strings.TrimPrefix(ts.Getenv("ORIGIN"), "https://") // as if the client had asked there
+			r.Out.Host = host // as if the client had asked there
 		},
 		Transport: behind.Client().Transport,
 		ErrorLog:  log.New(io.Discard, "", 0),

@@ -9,7 +9,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"os/exec"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/touchmark-dev/touchmark/badge"
@@ -18,6 +21,7 @@ import (
 	"github.com/touchmark-dev/touchmark/evidence"
 	"github.com/touchmark-dev/touchmark/guard"
 	"github.com/touchmark-dev/touchmark/guard/gateway"
+	"github.com/touchmark-dev/touchmark/guard/policy"
 	"github.com/touchmark-dev/touchmark/serververify"
 	"github.com/touchmark-dev/touchmark/translog/tesseralog"
 )
@@ -36,7 +40,8 @@ type Identity struct {
 type Config struct {
 	Identity Identity
 	Policy   guard.Policy
-	Badges   *badge.Verifier // nil: nobody's badge is accepted
+	Follow   *policy.WatchConfig // instead of Policy: its file, which may change; the rest of it is filled in
+	Badges   *badge.Verifier     // nil: nobody's badge is accepted
 
 	EvidenceDir string
 	Log         *tesseralog.Config // nil: the records stay in the journal
@@ -70,7 +75,12 @@ func Run(ctx context.Context, cfg *Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeLedger(context.WithoutCancel(ctx))) }()
-	gw, err := newGateway(cfg, ledger)
+	rules, stop, err := follow(ctx, cfg, ledger)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	gw, err := newGateway(cfg, rules, ledger)
 	if err != nil {
 		return err
 	}
@@ -100,9 +110,36 @@ type BrokenError struct{ err error }
 func (e *BrokenError) Error() string { return e.err.Error() }
 func (e *BrokenError) Unwrap() error { return e.err }
 
-func newGateway(cfg *Config, recorder guard.Recorder) (*gateway.Gateway, error) {
+// follow returns the policy that decides. If its file may change, it is looked at until stop is called, and at once
+// on SIGHUP.
+func follow(ctx context.Context, cfg *Config, recorder guard.Recorder) (rules guard.Policy, stop func(), err error) {
+	if cfg.Follow == nil {
+		return cfg.Policy, func() {}, nil
+	}
+	wc := *cfg.Follow
+	wc.Evidence, wc.BearerUnsafe = recorder, cfg.AllowBearerUnsafe
+	w, err := policy.Watch(&wc)
+	if err != nil {
+		return nil, nil, err
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		w.Run(ctx, signals)
+	}()
+	return w, func() {
+		signal.Stop(signals)
+		cancel()
+		<-ended
+	}, nil
+}
+
+func newGateway(cfg *Config, rules guard.Policy, recorder guard.Recorder) (*gateway.Gateway, error) {
 	gc := &guard.Config{
-		Policy: cfg.Policy, Evidence: recorder, AllowBearerUnsafe: cfg.AllowBearerUnsafe, Logger: cfg.Logger,
+		Policy: rules, Evidence: recorder, AllowBearerUnsafe: cfg.AllowBearerUnsafe, Logger: cfg.Logger,
 	}
 	if cfg.Badges != nil {
 		proofs, err := pop.NewVerifier(&pop.Config{
