@@ -68,7 +68,8 @@ func FuzzWithoutOffers(f *testing.F) {
 				t.Errorf("%s is still offered: %s", offer, req.Params)
 			}
 		}
-		if err := checkAsked(req.Params, json.RawMessage(`{"inputRequests":{"q":{"method":"elicitation/create"}}}`)); err == nil && method != methodInitialize {
+		asks := &jsonrpc.Response{Result: json.RawMessage(`{"inputRequests":{"q":{"method":"elicitation/create"}}}`)}
+		if err := new(bridge).checkAsked(req, asks); err == nil && method != methodInitialize {
 			t.Errorf("an elicitation is let through for %s", req.Params)
 		}
 		again, err := withoutOffers(req)

@@ -211,34 +211,11 @@ func (b *bridge) serverAnswers(l *link, resp *jsonrpc.Response) {
 		b.handshake, b.settled, b.offers = call.req.Params, resultVersion(resp.Result), offersOf(call.req.Params)
 		b.mu.Unlock()
 	}
-	if err := checkAsked(call.req.Params, resp.Result); err != nil && resp.Error == nil {
+	if err := b.checkAsked(call.req, resp); err != nil {
 		b.cfg.OnError(err)
 		resp = &jsonrpc.Response{ID: resp.ID, Error: wireError(mcpwire.CodeDenied, "", err.Error())}
 	}
 	b.finish(resp)
-}
-
-// checkAsked refuses a result of the newer generation in which the server asks
-// for something that the client did not offer in params.
-func checkAsked(params, result json.RawMessage) error {
-	var r struct {
-		InputRequests map[string]struct {
-			Method string `json:"method"`
-		} `json:"inputRequests"`
-	}
-	if len(result) == 0 || json.Unmarshal(result, &r) != nil {
-		return nil // the client will say so
-	}
-	var offers map[string]json.RawMessage
-	if raw := protocolMeta(params)[mcp.MetaKeyClientCapabilities]; raw != nil && json.Unmarshal(raw, &offers) != nil {
-		offers = nil
-	}
-	for _, asked := range r.InputRequests {
-		if _, ok := offers[clientOffers[asked.Method]]; !ok {
-			return fmt.Errorf("mcpverify: the server asks for %.100q before it answers, which the client does not offer", asked.Method)
-		}
-	}
-	return nil
 }
 
 // serverAsks relays a request of the server for something that the client has

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -189,8 +190,13 @@ func (b *bridge) tellClient(msg jsonrpc.Message) {
 	}
 }
 
-// clientNotifies relays a notification. What nobody is there to hear is dropped.
+// clientNotifies relays a notification. What nobody is there to hear is dropped,
+// and so is a request that wants no answer: nothing would have judged it.
 func (b *bridge) clientNotifies(n *jsonrpc.Request) {
+	if !strings.HasPrefix(n.Method, "notifications/") {
+		b.cfg.OnError(fmt.Errorf("mcpverify: %.100q of the client wants no answer, and was not sent", n.Method))
+		return
+	}
 	b.mu.Lock()
 	l := b.link
 	if n.Method == methodInitialized {

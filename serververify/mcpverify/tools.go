@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"strings"
 	"time"
 
 	"github.com/touchmark-dev/touchmark/internal/strictjson"
@@ -95,8 +97,9 @@ func (l *toolList) add(page json.RawMessage) (string, error) {
 		return "", err
 	}
 	if l.first == nil {
-		delete(members, "tools")
-		delete(members, "nextCursor")
+		maps.DeleteFunc(members, func(name string, _ json.RawMessage) bool { // as a reader that folds case knows them
+			return strings.EqualFold(name, "tools") || strings.EqualFold(name, "nextCursor")
+		})
 		l.first = members
 	}
 	return cursor, nil

@@ -11,6 +11,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/touchmark-dev/touchmark/internal/mcpwire"
 	"github.com/touchmark-dev/touchmark/serververify"
 )
 
@@ -128,7 +129,7 @@ func (c *toolsConn) Close() error {
 // Write implements [mcp.Connection].
 func (c *toolsConn) Write(ctx context.Context, msg jsonrpc.Message) error {
 	req, ok := msg.(*jsonrpc.Request)
-	if !ok || !req.IsCall() {
+	if !ok || !req.IsCall() && req.Method != methodToolsCall { // a call that wants no answer is one
 		return c.Connection.Write(ctx, msg)
 	}
 	switch req.Method {
@@ -165,18 +166,16 @@ func (c *toolsConn) answerList(ctx context.Context, req *jsonrpc.Request) error 
 
 // allow refuses the call of a tool that is not on the list that was accepted.
 func (c *toolsConn) allow(ctx context.Context, req *jsonrpc.Request) error {
-	var p struct {
-		Name string `json:"name"`
-	}
-	if err := json.Unmarshal(req.Params, &p); err != nil {
-		return fmt.Errorf("mcpverify: params of %q: %w", req.Method, err)
+	name, err := mcpwire.ToolName(req.Params)
+	if err != nil {
+		return &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: err.Error()}
 	}
 	list, err := c.read(ctx, req.Params, true)
 	if err != nil {
 		return err
 	}
-	if !list.names[p.Name] {
-		return c.server().Refuse(serververify.CodeToolsChanged, "%.200q is not on the list of tools that was judged", p.Name)
+	if !list.names[name] {
+		return c.server().Refuse(serververify.CodeToolsChanged, "%.200q is not on the list of tools that was judged", name)
 	}
 	return nil
 }

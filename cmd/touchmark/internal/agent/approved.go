@@ -90,18 +90,16 @@ func (t *approvedTransport) judge(req *jsonrpc.Request) string {
 	default:
 		return ""
 	}
-	var p struct {
-		Name string `json:"name"`
-	}
-	switch err := json.Unmarshal(req.Params, &p); {
+	name, err := mcpwire.ToolName(req.Params)
+	switch {
 	case err != nil:
-		return "the parameters of the call cannot be read"
+		return "the parameters of the call cannot be read, or not in one way"
 	case t.server == nil:
 		return "the server is not known yet: begin with initialize or server/discover"
 	case !t.approved.AllowsVersion(t.server.DID, t.version):
 		return t.otherVersion()
-	case !t.approved.AllowsTool(t.server.DID, p.Name):
-		return fmt.Sprintf("the registry does not have the tool %.100q of %s", p.Name, t.server.DID)
+	case !t.approved.AllowsTool(t.server.DID, name):
+		return fmt.Sprintf("the registry does not have the tool %.100q of %s", name, t.server.DID)
 	}
 	return ""
 }

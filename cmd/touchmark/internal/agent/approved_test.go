@@ -120,6 +120,8 @@ func TestApprovedTransport(t *testing.T) {
 	x.to.version = "1"
 	x.wantRefused(call(`{"name":"write"}`), `the tool "write"`)
 	x.wantRefused(call(`{"name":7}`), "cannot be read")
+	x.wantRefused(call(`{"name":"write","Name":"read"}`), "cannot be read")
+	x.wantRefused(call(`{"name":"write","name":"read"}`), "cannot be read")
 	if passed, _ := x.ask(call(`{"name":"read"}`)); !passed {
 		t.Error("a tool of the registry did not pass")
 	}
