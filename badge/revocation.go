@@ -37,7 +37,7 @@ type RevocationClaims struct {
 	Base [sha256.Size]byte
 	// Revoked are the ids of revoked badges, in the order in which they were revoked.
 	Revoked []string
-	// DisabledAgents are all subjects that are disabled or suspended.
+	// DisabledAgents are all subjects that are disabled or suspended and have a badge that has not expired by AsOf.
 	DisabledAgents []did.DID
 	// WithdrawnKeys are the ids of all keys of the issuer whose badges are no longer to be believed.
 	WithdrawnKeys []string

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	maxAgentKeys    = 8
+	maxAgentKeys    = store.MaxAgentKeys
 	maxKeyName      = 256 // bytes of the fragment of a key's DID URL
 	keyNameDigits   = 16
 	firstKeyName    = "#key-1"
@@ -41,6 +41,9 @@ func (a *Authority) readKey(ctx context.Context, d did.DID, text json.RawMessage
 	if k.thumbprint, err = jwk.Thumbprint(public.Key); err != nil {
 		return nil, err
 	}
+	if err := a.refuseOwnKey(ctx, public.Key); err != nil {
+		return nil, err
+	}
 	if k.text, err = jwk.Marshal(public.Key, ""); err != nil {
 		return nil, err
 	}
@@ -58,6 +61,20 @@ func (a *Authority) readKey(ctx context.Context, d did.DID, text json.RawMessage
 		return k, nil
 	}
 	return k, a.shownKey(ctx, k, url)
+}
+
+// refuseOwnKey refuses a signing key of the authority, for which no badge can be issued.
+func (a *Authority) refuseOwnKey(ctx context.Context, key crypto.PublicKey) error {
+	known, err := a.keySet(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range known.states {
+		if known.states[i].Public.Equal(key) {
+			return refuse(http.StatusBadRequest, CodeInvalidRequest, "public_key_jwk: that is a key of the authority")
+		}
+	}
+	return nil
 }
 
 // shownKey refuses a key that the document of its agent does not have for authentication.

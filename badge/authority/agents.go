@@ -171,6 +171,11 @@ func (a *Authority) setStatus(w http.ResponseWriter, r *http.Request, status str
 	if err := body.read(r); err != nil {
 		return err
 	}
+	if !c.admin {
+		if err := a.rates.request("status", c.account); err != nil {
+			return err
+		}
+	}
 	if status != store.StatusDisabled && !c.admin {
 		return refuse(http.StatusForbidden, CodeForbidden, "that takes an account key with the scope %q", store.ScopeAdmin)
 	}

@@ -4,7 +4,9 @@ import (
 	"crypto/rand"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/google/uuid"
 
@@ -15,7 +17,8 @@ import (
 const (
 	challengePrefix = "ch-"
 	nonceBytes      = 32
-	maxAudienceText = 2048
+	maxAudienceText = 2048 // bytes of all names
+	maxAudienceName = 1024 // bytes of one (spec/badge.md)
 )
 
 type challengeRequest struct {
@@ -114,8 +117,12 @@ func checkAudience(audience []string) error {
 	total := 0
 	for _, s := range audience {
 		total += len(s)
-		if s == "" || total > maxAudienceText {
-			return refuse(http.StatusBadRequest, CodeInvalidRequest, "badge_aud has an empty name, or more than %d bytes", maxAudienceText)
+		switch {
+		case s == "" || len(s) > maxAudienceName || total > maxAudienceText:
+			return refuse(http.StatusBadRequest, CodeInvalidRequest, "badge_aud has an empty name, one of more than %d bytes, or more than %d bytes",
+				maxAudienceName, maxAudienceText)
+		case strings.ContainsFunc(s, unicode.IsControl): // which are six bytes each in a badge
+			return refuse(http.StatusBadRequest, CodeInvalidRequest, "badge_aud has a name with a control character")
 		}
 	}
 	return nil

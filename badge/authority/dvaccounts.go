@@ -2,11 +2,12 @@ package authority
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/touchmark-dev/touchmark/badge/authority/internal/domain"
 	"github.com/touchmark-dev/touchmark/badge/authority/internal/store"
@@ -67,9 +68,10 @@ func (a *Authority) postDVAccount(w http.ResponseWriter, r *http.Request) error 
 	if d.KeyJWK, d.Thumbprint, err = ed25519Key(body.Key); err != nil {
 		return err
 	}
-	// So that there is one of an account, a domain and a key, and nobody can tell its id who does not know the account.
-	sum := sha256.Sum256([]byte(c.account + "\n" + d.Domain + "\n" + d.Thumbprint))
-	d.ID = dvAccountPrefix + b64.EncodeToString(sum[:16])
+	if err := a.rates.request("dv-account", c.account); err != nil {
+		return err
+	}
+	d.ID = dvAccountPrefix + uuid.NewString() // not to be told from what the log shows: see postRecoverDVAccount
 	act, err := a.dvAct(d, EntryDVAccountAdded, c.keyID)
 	if err != nil {
 		return err

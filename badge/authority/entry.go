@@ -76,7 +76,8 @@ type Entry struct {
 	// which ends at Expires.
 	AccountKey string `json:"account_key,omitempty"`
 	Replaces   string `json:"replaces,omitempty"`
-	// Grant is the grant that a badge was minted from, Order the order, DVAccount the persistent account of an act.
+	// Grant is the grant that a badge was minted from. Order and DVAccount are [IDHash] of the order and of the
+	// persistent account of an act: who knows their ids can act on them.
 	Grant     string `json:"grant,omitempty"`
 	Order     string `json:"order,omitempty"`
 	DVAccount string `json:"dv_account,omitempty"`
@@ -89,11 +90,20 @@ func SubjectHash(issuer, name string) string {
 	return hashText(sha256.Sum256([]byte(subjectContext + issuer + "\n" + name)))
 }
 
+// IDHash is how a log names an order or a persistent account: its owner, who knows the id, finds its entries.
+func IDHash(id string) string { return hashText(sha256.Sum256([]byte(id))) }
+
 // act completes an entry and returns the act that stores it.
 func (a *Authority) act(now time.Time, by string, e *Entry) (store.Act, error) {
 	e.Version, e.Issuer, e.Time, e.By = entryVersion, a.cfg.Issuer, now.UTC().Format(entryTimeFormat), by
 	if e.ID == "" {
 		e.ID = uuid.NewString()
+	}
+	if e.Order != "" {
+		e.Order = IDHash(e.Order)
+	}
+	if e.DVAccount != "" {
+		e.DVAccount = IDHash(e.DVAccount)
 	}
 	if a.cfg.HashSubjects {
 		e.hash()

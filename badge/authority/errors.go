@@ -107,7 +107,11 @@ func judged(err *store.Error, notFound Code) *Error {
 // answerError writes an error as JSON. What is no *Error is told as nothing but its kind, and logged.
 func (a *Authority) answerError(w http.ResponseWriter, r *http.Request, err error) {
 	var e *Error
-	if !errors.As(err, &e) {
+	switch {
+	case errors.As(err, &e):
+	case store.IsBadText(err):
+		e = refuse(http.StatusBadRequest, CodeInvalidRequest, "a text has a NUL, or is not UTF-8")
+	default:
 		a.log.ErrorContext(r.Context(), "request failed", "method", r.Method, "route", r.Pattern, "err", err)
 		e = refuse(http.StatusInternalServerError, CodeInternal, "this is a fault of the server, and has been logged")
 		if r.Context().Err() != nil || errors.Is(err, context.DeadlineExceeded) {

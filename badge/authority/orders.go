@@ -96,6 +96,11 @@ func (a *Authority) postOrder(w http.ResponseWriter, r *http.Request) error {
 	if err := a.rates.request("order", c.account+" "+o.Domain); err != nil {
 		return err
 	}
+	if c.account == "" { // strangers have as many names as they like, and each order is logged for ever
+		if err := a.rates.request("orders of anybody", ""); err != nil {
+			return err
+		}
+	}
 	act, err := a.act(o.CreatedAt, c.keyID, &Entry{
 		Type: EntryOrderCreated, Order: o.ID, Domain: o.Domain, Key: o.Thumbprint, Account: o.AccountID,
 	})

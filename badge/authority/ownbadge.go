@@ -65,9 +65,6 @@ func (a *Authority) challenger(r *http.Request, d did.DID) (*store.Agent, error)
 		}
 		return a.ownedAgent(r.Context(), c, d.String())
 	}
-	if err := a.rates.request("badge", d.String()); err != nil {
-		return nil, err
-	}
 	b, err := a.badges.Verify(r.Context(), token)
 	if rejected, ok := errors.AsType[*badge.RejectedError](err); ok {
 		return nil, refuse(http.StatusUnauthorized, CodeUnauthorized, "the badge is refused: %s", rejected.Code)
@@ -76,6 +73,10 @@ func (a *Authority) challenger(r *http.Request, d did.DID) (*store.Agent, error)
 		e := refuse(http.StatusServiceUnavailable, CodeUnavailable, "the badge could not be judged: send an account key, or try again")
 		e.RetryAfter, e.err = 10*time.Second, err
 		return nil, e
+	}
+	// Counted now, so that nobody uses up what an agent has by what only looks like its badge.
+	if err := a.rates.request("badge", b.Subject().String()); err != nil {
+		return nil, err
 	}
 	if b.Subject() != d {
 		return nil, refuse(http.StatusForbidden, CodeNotOwned, "the badge is that of %q", b.Subject())

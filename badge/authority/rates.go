@@ -65,7 +65,7 @@ func (r *rates) proof(c *store.Challenge) error {
 // failed counts a proof that was refused.
 func (r *rates) failed(subject string) { r.failures.take(subject, r.now()) }
 
-// request allows one more of the requests that make this authority ask other hosts.
+// request allows one more of the requests that make this authority ask other hosts, or write for good.
 func (r *rates) request(kind, of string) error {
 	if wait := r.requests.take(kind+" "+of, r.now()); wait > 0 {
 		return tooOften("requests of this kind", r.requests.burst, wait)

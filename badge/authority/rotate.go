@@ -34,6 +34,9 @@ func (a *Authority) postRotateKey(w http.ResponseWriter, r *http.Request) error 
 		}
 		overlap = time.Duration(*body.OverlapSeconds) * time.Second
 	}
+	if err := a.rates.request("rotate", c.account); err != nil {
+		return err
+	}
 	old, err := a.store.AccountKey(r.Context(), c.keyID)
 	if err != nil {
 		return err

@@ -99,6 +99,13 @@ func IsUnique(err error) bool {
 		(lite.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || lite.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
 }
 
+// IsBadText reports whether an error says that a text has what the engine does not hold: for PostgreSQL, a NUL or what
+// is not UTF-8. SQLite holds anything.
+func IsBadText(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "22021"
+}
+
 // Exec runs a statement and returns how many rows it changed.
 func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
 	result, err := tx.run.ExecContext(ctx, tx.db.text(query), args...)

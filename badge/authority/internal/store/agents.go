@@ -179,11 +179,21 @@ func touchAgent(ctx context.Context, tx *sqlstore.Tx, did string, at time.Time) 
 	return updateAgent(ctx, tx, did, `UPDATE agents SET updated_at = ? WHERE did = ?`, sqlstore.Micros(at), did)
 }
 
-// AddAgentKey publishes one more key of an agent: ErrNotFound, ErrExists.
+// MaxAgentKeys is how many keys an agent may have.
+const MaxAgentKeys = 8
+
+// AddAgentKey publishes one more key of an agent: ErrNotFound, ErrExists, ErrConflict (it has MaxAgentKeys).
 func (s *Store) AddAgentKey(ctx context.Context, did string, k *AgentKey, act Act) error {
 	return s.act(ctx, act, func(tx *sqlstore.Tx) error {
 		if err := touchAgent(ctx, tx, did, act.At); err != nil {
 			return err
+		}
+		var n int
+		if err := tx.Row(ctx, `SELECT count(*) FROM agent_keys WHERE did = ?`, did).Scan(&n); err != nil {
+			return err
+		}
+		if n >= MaxAgentKeys {
+			return refuse("agent with all its keys", did, ErrConflict)
 		}
 		return insertAgentKey(ctx, tx, did, k)
 	})

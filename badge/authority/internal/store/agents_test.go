@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 )
@@ -138,5 +139,13 @@ func TestAgentKeys(t *testing.T) {
 		a, err = s.Agent(ctx, testAgent)
 		must(t, err)
 		same(t, a.Keys, []AgentKey{*second})
+		more := func(n int) error {
+			id := fmt.Sprintf("%s#more-%d", testAgent, n)
+			return s.AddAgentKey(ctx, testAgent, &AgentKey{ID: id, PublicKey: []byte(`{}`), CreatedAt: testNow()}, testAct())
+		}
+		for n := range MaxAgentKeys - 1 {
+			must(t, more(n))
+		}
+		refused(t, more(MaxAgentKeys), ErrConflict)
 	})
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -273,6 +274,8 @@ func TestDVAccounts(t *testing.T) {
 		ctx := t.Context()
 		logs(t, s, 1, func() { must(t, s.AddDVAccount(ctx, newDVAccount("d1"), testAct())) })
 		refused(t, s.AddDVAccount(ctx, newDVAccount("d1"), testAct()), ErrExists)
+		again := newDVAccount("d2")
+		refused(t, s.AddDVAccount(ctx, again, testAct()), ErrExists) // of the same domain and key
 		foreign := newDVAccount("d2")
 		foreign.AccountID = "none"
 		refused(t, s.AddDVAccount(ctx, foreign, testAct()), ErrNotFound)
@@ -321,15 +324,45 @@ func TestDVAccounts(t *testing.T) {
 	})
 }
 
+// TestGrantAfterTheEnd: an order that was ready gets no grant when what made it so has ended meanwhile.
+func TestGrantAfterTheEnd(t *testing.T) {
+	for name, test := range map[string]struct {
+		end  func(s *Store, ctx context.Context) error
+		want error
+	}{
+		"revoked":   {func(s *Store, ctx context.Context) error { return s.RevokeDVAccount(ctx, "d1", "", testAct()) }, ErrRevoked},
+		"recovered": {func(s *Store, ctx context.Context) error { return s.RecoverDVAccount(ctx, "d1", "other", testAct()) }, ErrOwner},
+		"disabled":  {func(s *Store, ctx context.Context) error { return s.DisableAccount(ctx, "acc", testAct()) }, ErrInactive},
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, s *Store) {
+				ctx := t.Context()
+				must(t, s.AddDVAccount(ctx, newDVAccount("d1"), testAct()))
+				must(t, s.VerifyDVAccount(ctx, "d1", HTTP01, testAct()))
+				order := newOrder("o1")
+				order.DVAccountID, order.Status, order.Type, order.Token = "d1", OrderReady, "", ""
+				must(t, s.AddOrder(ctx, order, OrderLimits{}, testAct()))
+				must(t, test.end(s, ctx))
+				logs(t, s, 0, func() { refused(t, s.AddGrant(ctx, newGrant("g1", "o1"), testAct()), test.want) })
+			})
+		})
+	}
+}
+
 func TestDVAccountLimit(t *testing.T) {
 	each(t, func(t *testing.T, s *Store) {
-		for n := range MaxDVAccounts {
-			must(t, s.AddDVAccount(t.Context(), newDVAccount(fmt.Sprint("d", n)), testAct()))
+		add := func(id string) error {
+			d := newDVAccount(id)
+			d.Thumbprint = "key of " + id
+			return s.AddDVAccount(t.Context(), d, testAct())
 		}
-		limitReached(t, s.AddDVAccount(t.Context(), newDVAccount("more"), testAct()), time.Hour)
+		for n := range MaxDVAccounts {
+			must(t, add(fmt.Sprint("d", n)))
+		}
+		limitReached(t, add("more"), time.Hour)
 		must(t, s.RevokeDVAccount(t.Context(), "d0", "", testAct()))
-		must(t, s.AddDVAccount(t.Context(), newDVAccount("more"), testAct()))
+		must(t, add("more"))
 		must(t, s.DisableAccount(t.Context(), "acc", testAct()))
-		refused(t, s.AddDVAccount(t.Context(), newDVAccount("late"), testAct()), ErrInactive)
+		refused(t, add("late"), ErrInactive)
 	})
 }

@@ -21,20 +21,24 @@ func scanDVAccount(row scanner, d *DVAccount) error {
 	return err
 }
 
-// AddDVAccount stores a persistent account, pending: ErrExists, ErrNotFound and ErrInactive (the account), *LimitError
+// AddDVAccount stores a persistent account, pending: ErrExists (the account has one of that domain and key, revoked or
+// not), ErrNotFound and ErrInactive (the account), *LimitError
 // beyond MaxDVAccounts.
 func (s *Store) AddDVAccount(ctx context.Context, d *DVAccount, act Act) error {
 	return s.act(ctx, act, func(tx *sqlstore.Tx) error {
 		if err := lockAccount(ctx, tx, d.AccountID); err != nil {
 			return err
 		}
-		var n int
-		err := tx.Row(ctx, `SELECT count(*) FROM dv_accounts WHERE account_id = ? AND status <> 'revoked'`,
-			d.AccountID).Scan(&n)
-		if err != nil {
+		var n, same int
+		err := tx.Row(ctx, `SELECT coalesce(sum(CASE WHEN status <> 'revoked' THEN 1 ELSE 0 END), 0),
+			coalesce(sum(CASE WHEN domain = ? AND thumbprint = ? THEN 1 ELSE 0 END), 0)
+			FROM dv_accounts WHERE account_id = ?`, d.Domain, d.Thumbprint, d.AccountID).Scan(&n, &same)
+		switch {
+		case err != nil:
 			return err
-		}
-		if n >= MaxDVAccounts {
+		case same > 0:
+			return refuse("domain validation account", d.ID, ErrExists)
+		case n >= MaxDVAccounts:
 			return limited("account's domain validation accounts", d.AccountID, MaxDVAccounts, time.Hour)
 		}
 		return insert(ctx, tx, "domain validation account", d.ID, `INSERT INTO dv_accounts (id, account_id, domain,

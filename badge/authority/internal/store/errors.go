@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/touchmark-dev/touchmark/internal/sqlstore"
 )
 
 // What an [*Error] says. Match them with errors.Is.
@@ -42,6 +44,9 @@ func (e *Error) Error() string { return fmt.Sprintf("%s %q: %v", e.What, e.ID, e
 func (e *Error) Is(target error) bool {
 	return target == e.Kind || target == ErrConflict && e.Kind != ErrNotFound
 }
+
+// IsBadText reports whether an error is about a text of the caller's that the database cannot hold.
+func IsBadText(err error) bool { return sqlstore.IsBadText(err) }
 
 // A LimitError is a refusal because something was done too often. Nothing was changed.
 type LimitError struct {

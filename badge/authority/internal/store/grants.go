@@ -15,7 +15,8 @@ func scanGrant(row scanner, g *Grant) error {
 }
 
 // AddGrant issues the grant of an order, which becomes valid by it: ErrNotFound, ErrExpired, ErrUsed (valid before),
-// ErrConflict (the order is invalid, or not of this domain, key or account), ErrExists, and ErrOwner when another
+// ErrConflict (the order is invalid, or not of this domain, key or account), ErrExists, what AddOrder says about the
+// accounts of the order, which may have ended since it was made, and ErrOwner when another
 // account has a grant for the domain that is neither over nor revoked; an administrator can revoke that one.
 func (s *Store) AddGrant(ctx context.Context, g *Grant, act Act) error {
 	return s.act(ctx, act, func(tx *sqlstore.Tx) error {
@@ -28,6 +29,9 @@ func (s *Store) AddGrant(ctx context.Context, g *Grant, act Act) error {
 			return refuse("order", o.ID, ErrExpired)
 		case o.Domain != g.Domain || o.Thumbprint != g.Thumbprint || o.AccountID != g.AccountID:
 			return refuse("order of another grant", o.ID, ErrConflict)
+		}
+		if err := o.mayBe(ctx, tx); err != nil {
+			return err
 		}
 		if err := g.haveDomain(ctx, tx); err != nil {
 			return err

@@ -109,7 +109,7 @@ func (s *Store) RevocationsSince(ctx context.Context, t time.Time) (uint64, erro
 }
 
 // RevocationSnapshot returns what a revocation list as of now states, all from one state of the database. Revocations
-// of badges that expired some minutes ago are left out at the front.
+// of badges that expired some minutes ago are left out at the front, and so are agents all of whose badges did.
 func (s *Store) RevocationSnapshot(ctx context.Context, now time.Time) (*RevocationSnapshot, error) {
 	var list *RevocationSnapshot
 	err := s.db.View(ctx, func(tx *sqlstore.Tx) (err error) {
@@ -121,7 +121,9 @@ func (s *Store) RevocationSnapshot(ctx context.Context, now time.Time) (*Revocat
 		if list.Revoked, err = collect(rows, err, scanText); err != nil {
 			return err
 		}
-		rows, err = tx.Rows(ctx, `SELECT did FROM agents WHERE status <> 'active' ORDER BY did`)
+		// Those of which no badge is left need not be named: there can be any number of them.
+		rows, err = tx.Rows(ctx, `SELECT did FROM agents WHERE status <> 'active' AND EXISTS (SELECT 1 FROM badges
+			WHERE subject = agents.did AND expires_at > ?) ORDER BY did`, sqlstore.Micros(now.Add(-listMargin)))
 		if list.DisabledAgents, err = collect(rows, err, scanText); err != nil {
 			return err
 		}

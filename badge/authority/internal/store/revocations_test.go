@@ -122,6 +122,15 @@ func TestRevocationSnapshot(t *testing.T) {
 			must(t, err)
 		}
 		must(t, s.SetAgentStatus(ctx, &StatusChange{DID: testAgent, Status: StatusSuspended}, testAct()))
+		unused := newAgent("did:web:unused.example")
+		unused.Status = StatusDisabled
+		must(t, s.AddAgent(ctx, unused, testAct()))
+		if now, err := s.RevocationSnapshot(ctx, testNow()); err != nil || len(now.DisabledAgents) != 1 {
+			t.Errorf("%q, %v: want the agent that has badges", now.DisabledAgents, err)
+		}
+		if late, err := s.RevocationSnapshot(ctx, at(2*time.Hour)); err != nil || len(late.DisabledAgents) != 0 {
+			t.Errorf("%q, %v: all badges are over", late.DisabledAgents, err)
+		}
 		must(t, s.AddCAKey(ctx, newCAKey("stolen"), testAct()))
 		must(t, s.WithdrawCAKey(ctx, "stolen", "", testAct()))
 
@@ -142,7 +151,7 @@ func TestRevocationSnapshot(t *testing.T) {
 				Issuer: testIssuer, BadgeID: badgeID(4), Subject: did.MustParse(testAgent), IssuerKeyID: "stolen",
 			})
 			must(t, err)
-			if st.Revoked != (test.from < 4) || !st.AgentDisabled || !st.KeyWithdrawn {
+			if st.Revoked != (test.from < 4) || st.AgentDisabled != (test.from < 4) || !st.KeyWithdrawn {
 				t.Errorf("minute %d: %+v", test.minute, st)
 			}
 		}

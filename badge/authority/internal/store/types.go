@@ -173,7 +173,8 @@ type RevocationSnapshot struct {
 	Base     [sha256.Size]byte // head after From of them
 	Head     [sha256.Size]byte // head after To of them
 	Revoked  []string
-	// DisabledAgents are the DIDs of all agents that are not active, WithdrawnKeys the ids of all withdrawn keys.
+	// DisabledAgents are the DIDs of all agents that are not active and have a badge that may be about, WithdrawnKeys the
+	// ids of all withdrawn keys.
 	DisabledAgents, WithdrawnKeys []string
 }
 
