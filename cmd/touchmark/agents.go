@@ -112,7 +112,7 @@ func agentAdd(ctx *cli.Context) error {
 }
 
 // agentsAtOnce is how many agents are asked for in one request.
-const agentsAtOnce = "1000"
+const agentsAtOnce = "500"
 
 func agentList(ctx *cli.Context) error {
 	if err := wantArgs(ctx); err != nil {
@@ -122,9 +122,9 @@ func agentList(ctx *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	con, text, after := consoleOf(ctx), strings.Builder{}, ""
+	con, text, after, seen := consoleOf(ctx), strings.Builder{}, "", map[string]bool{}
 	for {
-		page, err := r.agents(ctx.Context, after)
+		page, err := r.agents(ctx.Context, after, seen)
 		if err != nil {
 			return err
 		}
@@ -148,8 +148,9 @@ func agentList(ctx *cli.Context) error {
 	}
 }
 
-// agents returns the agents behind one, in the order of their DIDs.
-func (r *registry) agents(ctx context.Context, after string) ([]shownAgent, error) {
+// agents returns the agents behind one, in the authority's order, which depends
+// on its database, and adds them to those that were seen.
+func (r *registry) agents(ctx context.Context, after string, seen map[string]bool) ([]shownAgent, error) {
 	var page struct {
 		Agents []shownAgent `json:"agents"`
 	}
@@ -158,10 +159,11 @@ func (r *registry) agents(ctx context.Context, after string) ([]shownAgent, erro
 		return nil, err
 	}
 	for i := range page.Agents {
-		if d := page.Agents[i].DID; d <= after {
-			return nil, &client.AnswerError{Issuer: r.issuer, Status: http.StatusOK, Reason: fmt.Sprintf("the list goes back from %q to %q", after, d)}
+		d := page.Agents[i].DID
+		if seen[d] {
+			return nil, &client.AnswerError{Issuer: r.issuer, Status: http.StatusOK, Reason: fmt.Sprintf("the list has %.300q twice", d)}
 		}
-		after = page.Agents[i].DID
+		seen[d] = true
 	}
 	return page.Agents, nil
 }

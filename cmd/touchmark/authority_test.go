@@ -140,14 +140,18 @@ func TestRegistryAnswers(t *testing.T) {
 	}
 }
 
-// A registry whose list goes round in circles does not keep a client for ever.
+// The order is that of the authority's database, in which a-c may come after ab. A registry whose list goes round in
+// circles does not keep a client for ever.
 func TestAgentsInOrder(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, `{"agents":[{"did":"did:web:b"},{"did":"did:web:a"}]}`)
+		_, _ = io.WriteString(w, `{"agents":[{"did":"did:web:ab"},{"did":"did:web:a-c"}]}`)
 	}))
 	defer server.Close()
-	r := &registry{issuer: server.URL, http: server.Client()}
-	if _, err := r.agents(t.Context(), ""); !is[*client.AnswerError](err) {
-		t.Errorf("agents out of order: %v", err)
+	r, seen := &registry{issuer: server.URL, http: server.Client()}, map[string]bool{}
+	if page, err := r.agents(t.Context(), "", seen); err != nil || len(page) != 2 {
+		t.Errorf("agents in another order than that of bytes: %v, %v", page, err)
+	}
+	if _, err := r.agents(t.Context(), "did:web:a-c", seen); !is[*client.AnswerError](err) {
+		t.Errorf("the same agents again: %v", err)
 	}
 }
