@@ -108,6 +108,10 @@ type Config struct {
 	// (spec/issuance.md, "Compatibility").
 	AllowCompat bool
 
+	// ServerList returns the signed list of approved servers (spec/registry.md), which is served as it is. It is
+	// signed by whoever approves servers and not by the authority, which does not look into it. Nil means none.
+	ServerList func(ctx context.Context) ([]byte, error)
+
 	// RequestTimeout bounds the handling of one request. Zero means DefaultRequestTimeout.
 	RequestTimeout time.Duration
 

@@ -38,6 +38,7 @@ func (a *Authority) Handler() http.Handler {
 		"POST /v1/agents/{did}/level":              a.postLevel,
 		"POST /v1/agents":                          a.postAgent,
 		"GET /v1/agents":                           a.getAgents,
+		"GET /v1/servers/list":                     a.getServerList,
 		"GET /v1/account/keys":                     a.getAccountKeys,
 		"POST /v1/account/keys/rotate":             a.postRotateKey,
 		"POST /v1/account/keys/{id}/revoke":        a.postRevokeKey,

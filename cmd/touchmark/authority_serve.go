@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -15,6 +16,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/touchmark-dev/touchmark/badge/authority"
+	"github.com/touchmark-dev/touchmark/internal/durable"
+	servers "github.com/touchmark-dev/touchmark/serververify/registry"
 	"github.com/touchmark-dev/touchmark/translog/tesseralog"
 	"github.com/touchmark-dev/touchmark/translog/tlogclient"
 )
@@ -41,6 +44,7 @@ func authorityServeCommand() *cli.Command {
 			&cli.BoolFlag{Name: "log-elsewhere", Usage: "another node ships the entries of this database to the log"},
 			&cli.BoolFlag{Name: "hash-subjects", Usage: "have the issuance log name subjects by hashes"},
 			&cli.BoolFlag{Name: "compat", Usage: "accept requests in the forms of published clients that depart from their documents"},
+			&cli.PathFlag{Name: "server-list", Usage: "serve the list of approved servers in `FILE`, which \"registry sign\" made; it is read anew each time"},
 			&cli.BoolFlag{Name: "allow-anonymous-orders", Usage: "let domains be validated without an account"},
 			&cli.StringFlag{Name: "ca-file", Usage: "verify servers of DID documents with the PEM certificates in `FILE` instead of the system's"},
 			&cli.BoolFlag{Name: "insecure-loopback", Usage: "fetch DID documents from loopback addresses too, for development"},
@@ -74,6 +78,9 @@ func authorityServe(ctx *cli.Context) (err error) {
 	a, err := h.open(shipped, func(cfg *authority.Config) {
 		cfg.Logger, cfg.HashSubjects, cfg.AllowCompat = logger, ctx.Bool("hash-subjects"), ctx.Bool("compat")
 		cfg.AllowAnonymousOrders = ctx.Bool("allow-anonymous-orders")
+		if name := ctx.Path("server-list"); name != "" {
+			cfg.ServerList = func(context.Context) ([]byte, error) { return readServerList(name) }
+		}
 	})
 	if err != nil {
 		return err
@@ -109,6 +116,12 @@ func closeLog(l *tesseralog.Log) error {
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
 	return l.Close(ctx)
+}
+
+// readServerList reads a list of servers to be served. Only its size is looked at: who uses it verifies it.
+func readServerList(name string) ([]byte, error) {
+	list, err := durable.ReadFile(durable.OS{}, name, servers.MaxBytes)
+	return bytes.TrimSpace(list), err
 }
 
 // A node is an authority while it is served.
