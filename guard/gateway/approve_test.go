@@ -223,6 +223,38 @@ func TestSilentChange(t *testing.T) {
 	}
 }
 
+// A list of which a change is announced while it is judged is judged anew, before
+// a call relies on it; one that never comes to rest is not used.
+func TestChangeWhileJudged(t *testing.T) {
+	ts, lists, changes := newTools(0, nil), 0, 0
+	how := listing{
+		list: func(context.Context, string) (object, error) {
+			lists++
+			return object{"tools": json.RawMessage(`[` + plainTool + `]`)}, nil
+		},
+		approve: func(context.Context, *catalog) error {
+			if changes > 0 {
+				changes--
+				ts.invalidate()
+			}
+			return nil
+		},
+	}
+	for _, tt := range []struct {
+		changes, lists int
+		ok             bool
+	}{{0, 1, true}, {1, 2, true}, {maxReads - 1, maxReads, true}, {maxReads, maxReads, false}, {0, 1, true}} {
+		ts.invalidate()
+		lists, changes = 0, tt.changes
+		if c, err := ts.get(t.Context(), how); (c != nil) != tt.ok || (err == nil) != tt.ok || lists != tt.lists {
+			t.Errorf("%d changes: %v, %d lists", tt.changes, err, lists)
+		}
+		if c, _ := ts.cached(); (c != nil) != tt.ok {
+			t.Errorf("%d changes: kept %v", tt.changes, c != nil)
+		}
+	}
+}
+
 // Without pins, too, what is shown is no older than the bound.
 func TestListIsReadAgain(t *testing.T) {
 	up, clock := &changing{tools: plainTool}, &steadyClock{now: time.Unix(1790000000, 0)}

@@ -20,6 +20,8 @@ const (
 	MaxTools        = 10_000
 	MaxToolPages    = 1_000
 	MaxCatalogBytes = 8 << 20 // of all tools together
+
+	maxReads = 4 // of a list that changes meanwhile
 )
 
 // A catalog is the upstream's whole list of tools, read over all of its pages.
@@ -159,8 +161,8 @@ type listing struct {
 	approve func(ctx context.Context, c *catalog) error
 }
 
-// get returns the catalog, read if there is none that will do. A change that is
-// announced while the list is read makes the next get read it again.
+// get returns the catalog, read if there is none that will do. A list of which a
+// change is announced while it is read, or judged, is read again.
 func (t *tools) get(ctx context.Context, how listing) (*catalog, error) {
 	select {
 	case t.reading <- struct{}{}:
@@ -171,6 +173,17 @@ func (t *tools) get(ctx context.Context, how listing) (*catalog, error) {
 	if c, err := t.cached(); c != nil || err != nil {
 		return c, err
 	}
+	for range maxReads {
+		if c, err := t.read(ctx, how); c != nil || err != nil {
+			return c, err
+		}
+	}
+	return nil, errors.New("the upstream's list of tools changes while it is read")
+}
+
+// read reads the catalog once, and returns neither it nor an error when it has
+// changed since.
+func (t *tools) read(ctx context.Context, how listing) (*catalog, error) {
 	t.mu.Lock()
 	t.stale, t.refused = false, nil
 	at := t.time()
@@ -187,6 +200,9 @@ func (t *tools) get(ctx context.Context, how listing) (*catalog, error) {
 		}
 		t.stale = true
 		return nil, err
+	}
+	if t.stale {
+		return nil, nil
 	}
 	t.current, t.at = c, at
 	return c, nil
