@@ -2,6 +2,7 @@ package registry
 
 import (
 	"crypto"
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -175,6 +176,25 @@ func TestRollback(t *testing.T) {
 	}
 	if _, err := Open(t.Context(), &Config{Path: path, Keys: keys(), Time: c.time}); err == nil || !strings.Contains(err.Error(), "state file") {
 		t.Errorf("a broken state: %v", err)
+	}
+}
+
+// The list in use is an old one as soon as another process has seen a newer one,
+// even if the source goes on showing it: it is used for MaxStale, and no longer.
+func TestRollbackAcrossProcesses(t *testing.T) {
+	r, path, c := open(t, document(5))
+	newer := filepath.Join(t.TempDir(), "newer.jws")
+	put(t, newer, sign(t, document(6)))
+	if _, err := Open(t.Context(), &Config{Path: newer, StatePath: path + ".serial", Keys: keys(), Time: c.time}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Admit(t.Context(), server()); err != nil || !strings.Contains(r.Stats().LastError, "serial 5, and 6 was seen") {
+		t.Errorf("got %v, %+v", err, r.Stats())
+	}
+	c.now = c.now.Add(DefaultMaxStale)
+	var refused *serververify.UntrustedError
+	if err := r.Admit(t.Context(), server()); err == nil || errors.As(err, &refused) {
+		t.Errorf("an old list is still in use: %v", err)
 	}
 }
 

@@ -75,20 +75,21 @@ func (r *Registry) load(ctx context.Context) (*loaded, error) {
 		return nil, fmt.Errorf("registry: %w", err)
 	}
 	now := r.cfg.Time()
-	if same := r.unchanged(token, now); same != nil {
-		return same, nil
+	next := r.unchanged(token, now)
+	if next == nil {
+		d, err := Verify(token, r.cfg.Keys, now)
+		if err != nil {
+			return nil, err
+		}
+		if r.cfg.Issuer != "" && d.Issuer != r.cfg.Issuer {
+			return nil, fmt.Errorf("registry: the list is called %q, want %q", d.Issuer, r.cfg.Issuer)
+		}
+		next = &loaded{d, token, now}
 	}
-	d, err := Verify(token, r.cfg.Keys, now)
-	if err != nil {
-		return nil, err
-	}
-	if r.cfg.Issuer != "" && d.Issuer != r.cfg.Issuer {
-		return nil, fmt.Errorf("registry: the list is called %q, want %q", d.Issuer, r.cfg.Issuer)
-	}
-	if err := r.state.advance(ctx, r.cfg.StatePath, d, token); err != nil {
+	if err := r.state.advance(ctx, r.cfg.StatePath, next.doc, token); err != nil { // another process may have seen a newer one
 		return nil, fmt.Errorf("registry: %w", err)
 	}
-	return &loaded{d, token, now}, nil
+	return next, nil
 }
 
 // unchanged returns the list in use, confirmed, if this is its text.
