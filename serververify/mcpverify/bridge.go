@@ -2,6 +2,7 @@ package mcpverify
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -73,6 +74,11 @@ type BridgeConfig struct {
 	// verified the server for a session.
 	OnServer func(*serververify.Server)
 
+	// OnResume, if not nil, judges the result of a handshake that the bridge made
+	// itself, for a session in the place of one that was lost. An error refuses that
+	// session.
+	OnResume func(result json.RawMessage) error
+
 	// OnError, if not nil, is told what the client was answered an error for.
 	OnError func(error)
 }
@@ -133,6 +139,9 @@ func newBridge(cfg *BridgeConfig) (*bridge, error) {
 	}
 	if c.OnServer == nil {
 		c.OnServer = func(*serververify.Server) {}
+	}
+	if c.OnResume == nil {
+		c.OnResume = func(json.RawMessage) error { return nil }
 	}
 	if c.OnError == nil {
 		c.OnError = func(error) {}

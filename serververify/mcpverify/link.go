@@ -162,6 +162,9 @@ func (b *bridge) resume(ctx context.Context, l *link) error {
 		case resultVersion(resp.Result) != version:
 			return &serververify.UndeterminedError{Reason: "its new session speaks another version of the protocol: start the client again"}
 		}
+		if err := b.cfg.OnResume(resp.Result); err != nil {
+			return err
+		}
 	case <-ctx.Done():
 		return &serververify.UndeterminedError{Reason: "it begins no new session: " + ctx.Err().Error()}
 	}

@@ -216,6 +216,28 @@ func TestBridgeSessionLost(t *testing.T) {
 		t.Errorf("%d sessions, %d that the client was ready for", b.verified(), passed.Load())
 	}
 
+	// A new session can be refused, and is asked for again.
+	var resumed atomic.Int32
+	refusing := st.bridge(func(c *BridgeConfig) {
+		c.OnResume = func(result json.RawMessage) error {
+			if !strings.Contains(string(result), `"serverInfo"`) {
+				t.Errorf("got %s", result)
+			}
+			if resumed.Add(1) > 1 {
+				return nil
+			}
+			return b.servers[0].Refuse(serververify.CodeNotAllowed, "its version is another")
+		}
+	}).connect(t, newMCPClient(), "2025-11-25")
+	greet(t, refusing)
+	st.use(st.identity.Handler(mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return s }, nil)))
+	_, err := refusing.CallTool(t.Context(), &mcp.CallToolParams{Name: "greet"})
+	wantCode(t, err, mcpwire.CodeDenied, string(serververify.CodeNotAllowed))
+	poll(t, "the next attempt", func() bool {
+		_, err := refusing.CallTool(t.Context(), &mcp.CallToolParams{Name: "greet"})
+		return err == nil
+	})
+
 	// Another server, however good, is not the one that the client talks to.
 	other := newStage(t, newServer(), "2025-11-25", false)
 	b.mu.Lock()
@@ -442,50 +464,6 @@ type unable struct{}
 
 func (unable) Admit(context.Context, *serververify.Server) error {
 	return errors.New("it cannot be told")
-}
-
-// What a server asks for before it answers has to be offered in the same call.
-func TestCheckAsked(t *testing.T) {
-	asks := func(method string) json.RawMessage {
-		return json.RawMessage(`{"resultType":"input_required","inputRequests":{"q":{"method":"` + method + `"}}}`)
-	}
-	offers := json.RawMessage(`{"_meta":{"io.modelcontextprotocol/clientCapabilities":{"elicitation":{}}}}`)
-	for _, tt := range []struct {
-		params, result json.RawMessage
-		ok             bool
-	}{
-		{offers, asks("elicitation/create"), true},
-		{offers, asks("sampling/createMessage"), false},
-		{offers, asks("unknown"), false},
-		{nil, asks("elicitation/create"), false},
-		{json.RawMessage(`{"_meta":{"io.modelcontextprotocol/clientCapabilities":1}}`), asks("elicitation/create"), false},
-		{nil, json.RawMessage(`{"content":[]}`), true},
-		{nil, nil, true},
-		{nil, json.RawMessage(`{"inputRequests":null,"content":[{"inputRequests":{"q":{"method":"x"}}}]}`), true},
-		// What one reader would not see, another would.
-		{offers, json.RawMessage(`{"inputRequests":{"q":{"method":"sampling/createMessage"}},"InputRequests":null}`), false},
-		{offers, json.RawMessage(`{"inputRequests":{"q":{"method":"sampling/createMessage"}},"inputRequests":{}}`), false},
-		{offers, json.RawMessage(`{"inputRequests":{"q":{"method":"sampling/createMessage","Method":"elicitation/create"}}}`), false},
-		{offers, json.RawMessage(`{"inputRequests":{"q":{"method":"sampling/createMessage"},"r":7}}`), false},
-		{offers, json.RawMessage(`{"inputRequests":[{"method":"sampling/createMessage"}]}`), false},
-		{offers, json.RawMessage(`{"inputRequests":{"q":{"method":null}}}`), false},
-		{offers, json.RawMessage(`{"inputRequests":{"q":{}}}`), false},
-	} {
-		err := new(bridge).checkAsked(&jsonrpc.Request{Params: tt.params}, &jsonrpc.Response{Result: tt.result})
-		if (err == nil) != tt.ok {
-			t.Errorf("%s, %s: %v", tt.params, tt.result, err)
-		}
-	}
-	// The older generation asks in an error.
-	url := &jsonrpc.Response{Error: &jsonrpc.Error{Code: codeURLElicitation, Data: json.RawMessage(`{"elicitations":[{"url":"https://x"}]}`)}}
-	b := new(bridge)
-	if err := b.checkAsked(&jsonrpc.Request{}, url); err == nil {
-		t.Error("a user is sent somewhere, which the client did not offer")
-	}
-	b.offers = map[string]json.RawMessage{"elicitation": json.RawMessage(`{}`)}
-	if err := b.checkAsked(&jsonrpc.Request{}, url); err != nil {
-		t.Error(err)
-	}
 }
 
 // Something in front of the server refuses a call in its own words: that is the

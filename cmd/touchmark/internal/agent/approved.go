@@ -127,6 +127,19 @@ func (t *approvedTransport) judgeVersion(resp *jsonrpc.Response) string {
 	return t.otherVersion()
 }
 
+// resumed is judgeVersion for a session that a bridge began anew, of which the
+// client sees nothing: the server may have been replaced meanwhile.
+func (t *approvedTransport) resumed(result json.RawMessage) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	version, ok := versionOf(&jsonrpc.Response{Result: result})
+	if !ok || !t.approved.AllowsVersion(t.server.DID, version) {
+		return t.server.Refuse(serververify.CodeNotAllowed, "its version %.60q is not in the registry", version)
+	}
+	t.version = version
+	return nil
+}
+
 // versionOf reads what a handshake says of the server, in either generation.
 func versionOf(resp *jsonrpc.Response) (string, bool) {
 	if resp.Error != nil {

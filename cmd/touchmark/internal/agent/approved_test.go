@@ -128,6 +128,14 @@ func TestApprovedTransport(t *testing.T) {
 	if passed, _ := x.ask(&jsonrpc.Request{ID: id(1), Method: "resources/read"}); !passed {
 		t.Error("another method did not pass")
 	}
+	// A session that the bridge begins anew is judged like the first.
+	for result, want := range map[string]bool{
+		`{"serverInfo":{"name":"s","version":"1"}}`: true, `{"serverInfo":{"name":"s","version":"2"}}`: false, `{}`: false, `[]`: false,
+	} {
+		if err := x.to.resumed(json.RawMessage(result)); (err == nil) != want || !want && serververify.CodeOf(err) != serververify.CodeNotAllowed || x.to.version != "1" {
+			t.Errorf("%s: %v", result, err)
+		}
+	}
 	// The handshake says version 2: it is refused on its way back, and so is the next.
 	for _, method := range []string{"initialize", "server/discover"} {
 		x.to.version = ""

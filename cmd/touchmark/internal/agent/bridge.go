@@ -43,7 +43,7 @@ func Bridge(ctx context.Context, cfg *Config, o *BridgeOptions) error {
 			Transport: &mcp.IOTransport{Reader: os.Stdin, Writer: keepOpen{os.Stdout}, MaxLineLength: mcpverify.DefaultMaxMessageBytes},
 			approved:  cfg.Approved,
 		}
-		bc.Client = t
+		bc.Client, bc.OnResume = t, t.resumed
 		bc.OnServer = func(s *serververify.Server) { last.set(nil); t.is(s); o.OnServer(s) }
 	}
 	err := mcpverify.Bridge(ctx, bc)
