@@ -92,6 +92,9 @@ func domainRefused(err error) error {
 	if refused.Claim != "" {
 		e.Message = "claim " + refused.Claim + ": " + e.Message
 	}
+	if refused.Undetermined { // the reason tells of this side's network
+		e.Message = "the DID document could not be had: see that it is published, and try again"
+	}
 	if refused.Undetermined || refused.Code == domain.CodeProofReplayStoreFull {
 		e.RetryAfter = 10 * time.Second
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/touchmark-dev/touchmark/badge/authority/internal/domain"
 	"github.com/touchmark-dev/touchmark/badge/authority/internal/store"
 	"github.com/touchmark-dev/touchmark/badge/pop"
+	"github.com/touchmark-dev/touchmark/internal/jws"
 )
 
 type grantAnswer struct {
@@ -102,7 +103,15 @@ func (a *Authority) provenGrant(r *http.Request, uri string) (*store.Grant, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := a.rates.request("grant", g.ID); err != nil {
+	// Anybody can send what is no proof. What has a document fetched counts at once; the rest only when it was one, or
+	// strangers could keep the key from revoking its grant.
+	own := strings.HasPrefix(keyIDOf(proof), "did:key:")
+	if own {
+		err = a.rates.room("proven grant", g.ID)
+	} else {
+		err = a.rates.request("grant", g.ID)
+	}
+	if err != nil {
 		return nil, err
 	}
 	_, err = a.possession.Verify(r.Context(), &domain.Request{
@@ -111,7 +120,19 @@ func (a *Authority) provenGrant(r *http.Request, uri string) (*store.Grant, erro
 	if err != nil {
 		return nil, domainRefused(err)
 	}
-	return g, nil
+	if own {
+		err = a.rates.request("proven grant", g.ID)
+	}
+	return g, err
+}
+
+// keyIDOf returns the kid of a proof, nothing verified. What is no proof is refused without a fetch, as with a did:key.
+func keyIDOf(proof string) string {
+	m, err := jws.ParseMax(proof, pop.MaxProofBytes)
+	if err != nil {
+		return "did:key:"
+	}
+	return m.Kid
 }
 
 // bearer returns what the request has as Authorization: Bearer.

@@ -2,11 +2,13 @@ package authority
 
 import (
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 
+	"github.com/touchmark-dev/touchmark/badge/pop"
 	"github.com/touchmark-dev/touchmark/did"
 )
 
@@ -115,5 +117,52 @@ func TestNoBadgeCanHave(t *testing.T) {
 		elsewhere := did.MustParse("did:web:agents.example:eve")
 		b.docs.set(t, elsewhere, did.DocumentKey{Fragment: "key-1", Key: b.signers.keys[testKeyID].Public()})
 		b.send("POST", "/v1/agents", b.issue, map[string]any{"did": elsewhere.String(), "public_key_jwk": own}).refused(400, CodeInvalidRequest)
+	})
+}
+
+// TestNothingOfTheNetwork: what a look-up or a connection said on this side is not told to who chose where it goes.
+func TestNothingOfTheNetwork(t *testing.T) {
+	withWeb(t, embedded, nil, func(t *testing.T, b *bed, w *web) {
+		h := b.granted(w)
+		b.docs.err = &did.ResolveError{DID: h.did, Reason: "lookup acme.com on 10.96.0.10:53: server misbehaving"}
+		if r := b.mint(h, nil).refused(502, CodeProofFailed); strings.Contains(string(r.body), "10.96") {
+			t.Errorf("answer %s", r.body)
+		}
+	})
+}
+
+// TestStrangersCannotKeepAGrant: who knows the id of a grant, which the log tells, does not keep its key from ending it.
+func TestStrangersCannotKeepAGrant(t *testing.T) {
+	withWeb(t, embedded, func(c *Config) { c.ChallengesPerAccount = 4 }, func(t *testing.T, b *bed, w *web) {
+		h := b.granted(w)
+		own := did.FromKey(h.key.Public().(ed25519.PublicKey))
+		stranger := newKey(t)
+		path := "/v1/badges/dv/grants/" + h.id + "/revoke"
+		revoke := func(proof string) *reply {
+			r := b.request("POST", path, nil)
+			r.Header.Set("Authorization", "Bearer "+proof)
+			return b.do(r)
+		}
+		sign := func(key ed25519.PrivateKey, subject did.DID, keyID string) string {
+			text, err := pop.SignGrantProof(key, &pop.GrantProof{
+				KeyID: keyID, Subject: subject, Request: pop.GrantRevokeRequest(testIssuer, h.id),
+			}, b.clock.Now())
+			must(t, err)
+			return text
+		}
+		for range 6 {
+			revoke("no.proof").refused(401, CodeProofFailed)
+			revoke(sign(stranger, own, own.KeyURL())).refused(401, CodeProofFailed)
+		}
+		for n := range 6 { // each has a document fetched
+			status := 401
+			if n >= 4 {
+				status = 429
+			}
+			if r := revoke(sign(stranger, h.did, h.keyID)); r.status != status {
+				t.Errorf("%d: %d %s", n, r.status, r.body)
+			}
+		}
+		revoke(sign(h.key, own, own.KeyURL())).ok(nil)
 	})
 }

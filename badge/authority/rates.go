@@ -73,6 +73,14 @@ func (r *rates) request(kind, of string) error {
 	return nil
 }
 
+// room is request without counting.
+func (r *rates) room(kind, of string) error {
+	if wait := r.requests.wait(kind+" "+of, r.now()); wait > 0 {
+		return tooOften("requests of this kind", r.requests.burst, wait)
+	}
+	return nil
+}
+
 func tooOften(what string, most int, wait time.Duration) error {
 	e := refuse(http.StatusTooManyRequests, CodeRateLimit, "%d %s are the limit for the time being: try again later", most, what)
 	e.RetryAfter = wait

@@ -7,7 +7,8 @@ import (
 	"github.com/touchmark-dev/touchmark/internal/sqlstore"
 )
 
-// OrderLimits bound the orders that are neither decided nor over; 0 means 5 for a domain and 20 for an account.
+// OrderLimits bound the orders of one account that are neither decided nor over; 0 means 5 for a domain and 20 for all.
+// Those of nobody's account count together. One account's do not keep another from ordering.
 type OrderLimits struct{ PerDomain, PerAccount int }
 
 const orderColumns = `SELECT id, account_id, creator_key, dv_account_id, domain, type, token, thumbprint, key_jwk,
@@ -61,14 +62,15 @@ func (o *Order) mayBe(ctx context.Context, tx *sqlstore.Tx) error {
 	return holdAccount(ctx, tx, o.AccountID)
 }
 
-// limit counts the open orders of the domain and of the account, whose orders wait for each other.
+// limit counts the open orders of the account, and those for the domain, which wait for each other.
 func (o *Order) limit(ctx context.Context, tx *sqlstore.Tx, limits OrderLimits) error {
 	for _, bound := range []struct {
 		what, id, rows string
+		of             []any
 		most, given    int
 	}{
-		{"account's open orders", o.AccountID, `account_id = ?`, 20, limits.PerAccount},
-		{"domain's open orders", o.Domain, `domain = ?`, 5, limits.PerDomain},
+		{"account's open orders", o.AccountID, `account_id = ?`, []any{o.AccountID}, 20, limits.PerAccount},
+		{"domain's open orders", o.Domain, `domain = ? AND coalesce(account_id, '') = ?`, []any{o.Domain, o.AccountID}, 5, limits.PerDomain},
 	} {
 		if bound.given > 0 {
 			bound.most = bound.given
@@ -82,7 +84,7 @@ func (o *Order) limit(ctx context.Context, tx *sqlstore.Tx, limits OrderLimits) 
 		var n int
 		var first time.Time
 		err := tx.Row(ctx, `SELECT count(*), min(expires_at) FROM orders WHERE `+bound.rows+`
-			AND expires_at > ? AND status IN ('pending', 'ready')`, bound.id, sqlstore.Micros(o.CreatedAt)).
+			AND expires_at > ? AND status IN ('pending', 'ready')`, append(bound.of, sqlstore.Micros(o.CreatedAt))...).
 			Scan(&n, sqlstore.Time(&first))
 		if err != nil {
 			return err

@@ -75,6 +75,9 @@ func TestOrderLimits(t *testing.T) {
 		}
 		must(t, add("o1", "a.example", 0))
 		limitReached(t, add("o2", "a.example", 0), 10*time.Minute)
+		other := newOrder("o0") // of another account, which the first one's do not keep from ordering
+		other.AccountID, other.Domain = "other", "a.example"
+		must(t, s.AddOrder(ctx, other, OrderLimits{PerDomain: 1}, testAct()))
 		must(t, add("o3", "b.example", time.Minute))
 		limitReached(t, add("o4", "c.example", time.Minute), 9*time.Minute)
 		must(t, s.FailOrder(ctx, "o3", testAct()))
