@@ -255,6 +255,49 @@ func TestChangeWhileJudged(t *testing.T) {
 	}
 }
 
+// slowPolicy lets something happen while a call is decided.
+type slowPolicy struct {
+	guard.Policy
+	meanwhile func()
+}
+
+func (p *slowPolicy) Decide(ctx context.Context, in *guard.Input) (guard.Decision, error) {
+	p.meanwhile()
+	return p.Policy.Decide(ctx, in)
+}
+
+// A decision that took its time does not let a call out by a list from before.
+func TestChangeWhileDecided(t *testing.T) {
+	up, clock, slow := &changing{tools: plainTool}, &steadyClock{now: time.Unix(1790000000, 0)}, &slowPolicy{meanwhile: func() {}}
+	r := newRigWith(t, &Config{Tools: checker(t, knownServers(t)), Time: clock.time}, nil, func(c *guard.Config) {
+		slow.Policy, c.Policy = c.Policy, slow
+	})
+	r.server.answer = up.answer
+	if m := r.ask("tools/call", `{"name":"hello"}`); len(m.Error) > 0 {
+		t.Fatalf("%s", m.Error)
+	}
+	for _, tools := range []string{otherTool, `{"name":"another"}`} {
+		slow.meanwhile = func() { up.set(tools); clock.advance(DefaultMaxListAge) }
+		m := r.ask("tools/call", `{"name":"hello"}`)
+		if len(m.Error) == 0 {
+			t.Errorf("%s: the call was answered with %s", tools, m.Result)
+		}
+		slow.meanwhile = func() {}
+		up.set(plainTool)
+		clock.advance(DefaultMaxListAge)
+	}
+	r.end()
+	calls := 0
+	for m := range drained(r.server.seen) {
+		if m.Method == "tools/call" {
+			calls++
+		}
+	}
+	if calls != 1 {
+		t.Errorf("%d calls went out", calls)
+	}
+}
+
 // Without pins, too, what is shown is no older than the bound.
 func TestListIsReadAgain(t *testing.T) {
 	up, clock := &changing{tools: plainTool}, &steadyClock{now: time.Unix(1790000000, 0)}

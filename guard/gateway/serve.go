@@ -340,13 +340,31 @@ func (g *Gateway) callTool(ctx context.Context, m *message, params, meta object)
 		g.answerRefusal(m, guard.RefusalOf(err), name)
 		return
 	}
-	g.run(ctx, m, params, grant)
+	g.run(ctx, m, params, grant, func() error { return g.still(ctx, params, r) })
+}
+
+// still looks at the list again after a decision that may have taken its time: a
+// call does not go out after the announcement of a change that nobody has judged.
+func (g *Gateway) still(ctx context.Context, params object, decided *guard.Request) error {
+	c, err := g.catalog(ctx, params)
+	if err != nil {
+		return err
+	}
+	name := decided.Capability.Name
+	if level, known := c.require(name); level != decided.Require || known == decided.Missing {
+		return fmt.Errorf("gateway: the tool %q has changed while its call was decided", clip(name))
+	}
+	return nil
 }
 
 // run lets a granted call go upstream, and answers when its outcome has its place in the records.
-func (g *Gateway) run(ctx context.Context, m *message, params object, grant *guard.Grant) {
-	raw, err := g.upstream.call(ctx, m.Method, params.encode())
+func (g *Gateway) run(ctx context.Context, m *message, params object, grant *guard.Grant, still func() error) {
+	var raw json.RawMessage
 	var result object
+	err := still()
+	if err == nil {
+		raw, err = g.upstream.call(ctx, m.Method, params.encode())
+	}
 	if err == nil {
 		result, err = readResult(raw, true)
 	}
