@@ -18,6 +18,7 @@ func connectCommand() *cli.Command {
 			"  touchmark connect --home . https://mcp.example.com/mcp\n" +
 			"  touchmark connect --key agent.jwk --badge agent.badge --issuer https://registry.example unix:/run/mcp/files.sock",
 		Flags: append(append(serverTrustFlags(), callerFlags()...),
+			metricsFlag(),
 			&cli.BoolFlag{Name: "refuse-server-requests", Usage: "let the server ask the client for nothing: not for its model, its user or its files"},
 		),
 		Action: connect,

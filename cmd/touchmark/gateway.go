@@ -27,6 +27,7 @@ func gatewayCommand() *cli.Command {
 			"  touchmark gateway --policy policy.yaml --identity identity --evidence journal --log log \\\n" +
 			"      --issuer https://registry.example -- npx @modelcontextprotocol/server-filesystem /data",
 		Flags: append(append(trustFlags(), placeFlags()...),
+			metricsFlag(),
 			&cli.PathFlag{Name: "policy", Usage: "the rules, in `FILE` (spec/policy.md)"},
 			&cli.StringFlag{Name: "server-name", Usage: "the rules know the server as `NAME`, and where it runs from --environment"},
 			&cli.PathFlag{Name: "identity", Usage: "the gateway's identity, a `DIR` with server.jwk and server.badge, made by: touchmark server identity"},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
@@ -55,6 +56,7 @@ func scripts(p testscript.Params) testscript.Params {
 		"start":  start,
 		"front":  front,
 		"keep":   keep,
+		"fetch":  fetch,
 		"until":  until,
 		"hides":  hides,
 		"says":   says,
@@ -136,4 +138,19 @@ func let(ts *testscript.TestScript, neg bool, args []string) {
 		text = found[1]
 	}
 	ts.Setenv(args[0], text)
+}
+
+// fetch prints what is at a URL: fetch http://127.0.0.1:8080/metrics.
+func fetch(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: fetch URL")
+	}
+	res, err := http.Get(args[0])
+	ts.Check(err)
+	defer res.Body.Close()
+	_, err = io.Copy(ts.Stdout(), res.Body)
+	ts.Check(err)
+	if res.StatusCode != http.StatusOK {
+		ts.Fatalf("status %d", res.StatusCode)
+	}
 }

@@ -138,7 +138,7 @@ func (t *trust) openServerList(p *place, target *agent.Target) error {
 func openServerList(t *trust) (*serverlist.Registry, error) {
 	from := t.ctx.String("registry")
 	if from == "" {
-		return nil, nil
+		return nil, startMetrics(t.ctx, nil)
 	}
 	keys, err := registryKeys(t.ctx)
 	if err != nil {
@@ -156,7 +156,10 @@ func openServerList(t *trust) (*serverlist.Registry, error) {
 		cfg.Path = from
 	}
 	r, err := serverlist.Open(t.ctx.Context, cfg)
-	return r, registryError(err)
+	if err != nil {
+		return nil, registryError(err)
+	}
+	return r, startMetrics(t.ctx, r)
 }
 
 // registryKeys reads the keys that may sign a list.

@@ -312,3 +312,34 @@ func TestOpenRefuses(t *testing.T) {
 		}
 	}
 }
+
+// The counters as Prometheus reads them: spec/registry.md section 7.
+func TestWriteMetrics(t *testing.T) {
+	r, _, _ := open(t, document(1, entryOf()))
+	stranger := server()
+	stranger.DID = did.MustParse("did:web:evil.example")
+	for _, s := range []*serververify.Server{server(), stranger, stranger} {
+		_ = r.Admit(t.Context(), s)
+	}
+	var text strings.Builder
+	if err := r.WriteMetrics(&text); err != nil {
+		t.Fatal(err)
+	}
+	spec, err := os.ReadFile("../../spec/registry.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"touchmark_registry_servers_total{verdict=\"admitted\"} 1", "touchmark_registry_servers_total{verdict=\"unknown\"} 2",
+		"touchmark_registry_servers_total{verdict=\"not_allowed\"} 0", "touchmark_registry_servers_total{verdict=\"undetermined\"} 0",
+		"touchmark_registry_tools_refused_total 0", "touchmark_registry_list_serial 1", "touchmark_registry_list_refreshed_timestamp_seconds 1",
+	} {
+		name, _, _ := strings.Cut(strings.Fields(want)[0], "{")
+		if !strings.Contains(text.String(), "\n"+want) || !strings.Contains(string(spec), "`"+name+"`") {
+			t.Errorf("no %q in the metrics, or not in the specification:\n%s", want, &text)
+		}
+	}
+	if strings.Contains(text.String(), "example") {
+		t.Errorf("a name in the metrics:\n%s", &text)
+	}
+}
