@@ -283,7 +283,8 @@ func pinWho(ctx *cli.Context, p *pin.Pin) error {
 	}
 	defer done()
 	consoleOf(ctx).note("server %s", introduce(srv))
-	p.DID, p.Key, p.LastSeen = srv.DID, srv.KeyThumbprint, time.Now()
+	now := time.Now()
+	p.DID, p.Key, p.FirstSeen, p.LastSeen = srv.DID, srv.KeyThumbprint, now, now
 	return nil
 }
 
