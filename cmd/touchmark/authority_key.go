@@ -27,7 +27,7 @@ func authorityKeyCommand() *cli.Command {
 				Action: authorityKeyAdd,
 			},
 			{
-				Name: "list", Usage: "list the keys and what they are for now",
+				Name: "list", Usage: "list the keys, and which of them sign, are published, retired or withdrawn",
 				Description: "EXAMPLE\n  touchmark authority key list --home registry",
 				Flags:       authorityFlags(), Action: authorityKeyList,
 			},

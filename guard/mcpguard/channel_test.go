@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"strconv"
 	"testing"
 
@@ -184,10 +185,13 @@ func (s *switchable) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // TestUnixChannel: the peer of a socket is in the record, and stands for no certificate.
 func TestUnixChannel(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("who is at the other end of a socket is asked of Linux alone")
+	}
 	path := t.TempDir() + "/run/mcp.sock"
 	ln, err := workload.ListenUnix(&workload.UnixConfig{Path: path})
 	if err != nil {
-		t.Skip(err) // another system
+		t.Fatal(err)
 	}
 	w := guardtest.New(t)
 	caller := bind(t, w, func(x *badge.Template) { x.SPIFFEID = "spiffe://example.org/agent/ada" })
