@@ -27,7 +27,8 @@ type Authority struct {
 	rates *rates
 
 	logLate lateLog
-	list    cachedList
+	list    cachedList // of revocations
+	servers cachedList
 
 	closing sync.Once
 	closed  error

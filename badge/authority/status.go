@@ -3,6 +3,7 @@ package authority
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -164,11 +165,26 @@ func listLimit(r *http.Request) (int, error) {
 // listFresh is for how long a signed list is handed out again: whoever asks often costs one snapshot a second.
 const listFresh = time.Second
 
-// A cachedList is the list that was signed last.
+// A cachedList is a signed list that was made or read last. Anybody may ask for it, and it may be large.
 type cachedList struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // held while it is made, so that it is made once
 	asOf  time.Time
 	token string
+}
+
+// get returns the list if it is younger than fresh, and what makes it otherwise.
+func (l *cachedList) get(now time.Time, fresh time.Duration, makes func() (string, error)) (string, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if age := now.Sub(l.asOf); l.token != "" && age >= 0 && age < fresh {
+		return l.token, nil
+	}
+	token, err := makes()
+	if err != nil {
+		return "", err
+	}
+	l.token, l.asOf = token, now
+	return token, nil
 }
 
 // getRevocationList is the signed list of spec/badge.md, "Revocation list".
@@ -179,23 +195,13 @@ func (a *Authority) getRevocationList(w http.ResponseWriter, r *http.Request) er
 	}
 	w.Header().Set("Content-Type", "application/jwt")
 	w.Header().Set("Cache-Control", "public, max-age=30")
-	_, _ = w.Write([]byte(list)) // the client may be gone
+	_, _ = io.WriteString(w, list) // the client may be gone
 	return nil
 }
 
 func (a *Authority) revocationList(ctx context.Context) (string, error) {
-	a.list.mu.Lock()
-	defer a.list.mu.Unlock()
 	now := a.now()
-	if age := now.Sub(a.list.asOf); a.list.token != "" && age >= 0 && age < listFresh {
-		return a.list.token, nil
-	}
-	list, err := a.signRevocationList(ctx, now)
-	if err != nil {
-		return "", err
-	}
-	a.list.token, a.list.asOf = list, now
-	return list, nil
+	return a.list.get(now, listFresh, func() (string, error) { return a.signRevocationList(ctx, now) })
 }
 
 func (a *Authority) signRevocationList(ctx context.Context, now time.Time) (string, error) {

@@ -44,7 +44,7 @@ func authorityServeCommand() *cli.Command {
 			&cli.BoolFlag{Name: "log-elsewhere", Usage: "another node ships the entries of this database to the log"},
 			&cli.BoolFlag{Name: "hash-subjects", Usage: "have the issuance log name subjects by hashes"},
 			&cli.BoolFlag{Name: "compat", Usage: "accept requests in the forms of published clients that depart from their documents"},
-			&cli.PathFlag{Name: "server-list", Usage: "serve the list of approved servers in `FILE`, which \"registry sign\" made; it is read anew each time"},
+			&cli.PathFlag{Name: "server-list", Usage: "serve the list of approved servers in `FILE`, which \"registry sign\" made; a newer one is taken up while it runs"},
 			&cli.BoolFlag{Name: "allow-anonymous-orders", Usage: "let domains be validated without an account"},
 			&cli.StringFlag{Name: "ca-file", Usage: "verify servers of DID documents with the PEM certificates in `FILE` instead of the system's"},
 			&cli.BoolFlag{Name: "insecure-loopback", Usage: "fetch DID documents from loopback addresses too, for development"},
