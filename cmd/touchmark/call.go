@@ -15,6 +15,7 @@ import (
 
 	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/agent"
 	"github.com/touchmark-dev/touchmark/did"
+	"github.com/touchmark-dev/touchmark/internal/jwk"
 	"github.com/touchmark-dev/touchmark/internal/strictjson"
 	"github.com/touchmark-dev/touchmark/serververify"
 	"github.com/touchmark-dev/touchmark/serververify/pin"
@@ -38,6 +39,16 @@ func callCommand() *cli.Command {
 }
 
 func makeDir(dir string) error { return os.MkdirAll(dir, 0o700) }
+
+// readOwn reads the key that --key names, and the DID that --did says it is of.
+func readOwn(ctx *cli.Context) (*jwk.Private, did.DID, error) {
+	key, err := readKey(consoleOf(ctx), ctx.Path("key"))
+	if err != nil {
+		return nil, did.DID{}, err
+	}
+	own, err := ownDID(ctx.String("did"), key.Key)
+	return key, own, err
+}
 
 // ownDID is the DID that was given, or the did:key of the key.
 func ownDID(text string, key ed25519.PrivateKey) (did.DID, error) {

@@ -45,11 +45,7 @@ func serverIdentity(ctx *cli.Context) error {
 		return err
 	}
 	con := consoleOf(ctx)
-	key, err := readKey(con, ctx.Path("key"))
-	if err != nil {
-		return err
-	}
-	own, err := ownDID(ctx.String("did"), key.Key)
+	key, own, err := readOwn(ctx)
 	if err != nil {
 		return err
 	}
