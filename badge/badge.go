@@ -108,6 +108,11 @@ func (b *Badge) SPIFFEID() string { return b.spiffeID }
 // IssuanceProfile returns how the badge was issued when it was by a grant: "registered" or "anonymous_dv".
 func (b *Badge) IssuanceProfile() string { return b.profile }
 
+// Actor returns the class of actor that the issuer vouches the subject to be: "human", "supervised_ai", "automation"
+// or "service_account", and "" when it says nothing. A badge of level 0 never has one. What it is worth is for
+// whoever trusts the issuer to say: see the actors of spec/policy.md.
+func (b *Badge) Actor() string { return b.actor }
+
 // AgentCardHash returns the claim agent_card_hash, or "".
 func (b *Badge) AgentCardHash() string { return b.agentCardHash }
 

@@ -35,7 +35,7 @@ type claims struct {
 	certificate  string // cnf.x5t#S256
 	spiffeID     string
 
-	domain, profile           string
+	domain, profile, actor    string
 	agentCardHash, didDocHash string
 }
 

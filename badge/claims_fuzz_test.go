@@ -91,6 +91,7 @@ func secondReading(payload []byte, c *claims) string {
 		"jti":           !uuid4.MatchString(text(m, "jti")) || c.id != text(m, "jti"),
 		"level":         len(level) != 1 || !strings.Contains(levelDigits, level) || c.level.String() != level,
 		"domain":        level >= "2" && text(subject, "domain") == "",
+		"actor":         c.actor != text(subject, "actor") || subject["actor"] != nil && (c.actor == "" || level == "0"),
 		"type":          !slices.Contains(types, any(typeCredential)) || !slices.Contains(types, any(typeIdentity)),
 		"level 0":       level == "0" && (iss != sub || !strings.HasPrefix(sub, "did:key:z6Mk") || text(m, "ial") != "0"),
 		"levels 1 to 4": level != "0" && (!origin.MatchString(iss) || !strings.HasPrefix(sub, "did:web:")),

@@ -1,6 +1,10 @@
 package badge
 
-import "github.com/touchmark-dev/touchmark/internal/strictjson"
+import (
+	"slices"
+
+	"github.com/touchmark-dev/touchmark/internal/strictjson"
+)
 
 // The values that vc.type must contain.
 const (
@@ -13,6 +17,9 @@ const (
 	ProfileRegistered  = "registered"
 	ProfileAnonymousDV = "anonymous_dv"
 )
+
+// actors are the values of vc.credentialSubject.actor.
+var actors = [...]string{"human", "supervised_ai", "automation", "service_account"}
 
 func (c *claims) readVC(v strictjson.Value) *RejectedError {
 	switch v.Kind() {
@@ -74,7 +81,7 @@ func checkTypes(v strictjson.Value) *RejectedError {
 }
 
 func (c *claims) readCredentialSubject(v strictjson.Value) *RejectedError {
-	var level, domain, profile strictjson.Value
+	var level, domain, profile, actor strictjson.Value
 	for m := v.Members(); m.Next(); {
 		switch m.Name {
 		case "level":
@@ -83,6 +90,8 @@ func (c *claims) readCredentialSubject(v strictjson.Value) *RejectedError {
 			domain = m.Value
 		case "issuance_profile":
 			profile = m.Value
+		case "actor":
+			actor = m.Value
 		}
 	}
 	s, err := text("vc.credentialSubject.level", level)
@@ -97,7 +106,29 @@ func (c *claims) readCredentialSubject(v strictjson.Value) *RejectedError {
 	if err := c.readDomain(domain); err != nil {
 		return err
 	}
-	return c.readProfile(profile)
+	if err := c.readProfile(profile); err != nil {
+		return err
+	}
+	return c.readActor(actor)
+}
+
+// readActor reads what the issuer vouches for. Who issues its own badge vouches for nothing.
+func (c *claims) readActor(v strictjson.Value) *RejectedError {
+	const claim = "vc.credentialSubject.actor"
+	if v.Kind() == 0 {
+		return nil
+	}
+	s, err := text(claim, v)
+	switch {
+	case err != nil:
+		return err
+	case c.level == LevelSelfSigned:
+		return refuseClaim(claim, "is present at level 0, where nobody else vouches for it")
+	case !slices.Contains(actors[:], s):
+		return refuseClaim(claim, "is none of %q", actors)
+	}
+	c.actor = s
+	return nil
 }
 
 func (c *claims) readDomain(v strictjson.Value) *RejectedError {

@@ -66,6 +66,10 @@ type Template struct {
 	// IssuanceProfile is [ProfileRegistered] or [ProfileAnonymousDV] for a badge issued by grant.
 	IssuanceProfile string
 
+	// Actor is the class of actor that the issuer vouches the subject to be: "human", "supervised_ai", "automation" or
+	// "service_account"; empty means that it says nothing. [SelfSign] refuses it.
+	Actor string
+
 	// AgentCardHash and DIDDocumentHash are "sha256:" and the unpadded base64url of the SHA-256 of the RFC 8785
 	// form; ChallengeID is the issuance challenge. All are optional.
 	AgentCardHash, DIDDocumentHash, ChallengeID string
@@ -146,6 +150,7 @@ type credentialSubject struct {
 	Level   Level  `json:"level"`
 	Domain  string `json:"domain,omitempty"`
 	Profile string `json:"issuance_profile,omitempty"`
+	Actor   string `json:"actor,omitempty"`
 }
 
 func sign(h jws.Header, issuer string, t *Template, key crypto.Signer) (string, error) {
@@ -193,7 +198,7 @@ func newPayload(issuer string, t *Template) (*payload, error) {
 		Assurance: t.Assurance, Key: key,
 		Credential: credential{
 			Type:    []string{typeCredential, typeIdentity},
-			Subject: credentialSubject{Level: t.Level, Domain: t.Domain, Profile: t.IssuanceProfile},
+			Subject: credentialSubject{Level: t.Level, Domain: t.Domain, Profile: t.IssuanceProfile, Actor: t.Actor},
 		},
 		AgentCardHash: t.AgentCardHash, DIDDocumentHash: t.DIDDocumentHash, ChallengeID: t.ChallengeID, SPIFFEID: t.SPIFFEID,
 	}

@@ -52,6 +52,7 @@ func TestIssueRefused(t *testing.T) {
 		"cnf of another":         func(_ *badge.IssuerKey, t *badge.Template) { t.Assurance, t.ConfirmationKeyID = "1", own.DID.KeyURL() },
 		"nbf after exp":          func(_ *badge.IssuerKey, t *badge.Template) { t.NotBefore = time.Now().Add(time.Hour) },
 		"before 1970":            func(_ *badge.IssuerKey, t *badge.Template) { t.IssuedAt = time.Unix(-100, 0) },
+		"actor":                  func(_ *badge.IssuerKey, t *badge.Template) { t.Actor = "Human" },
 		"profile":                func(_ *badge.IssuerKey, t *badge.Template) { t.IssuanceProfile = "x" },
 		"card hash":              func(_ *badge.IssuerKey, t *badge.Template) { t.AgentCardHash = "x" },
 		"document hash":          func(_ *badge.IssuerKey, t *badge.Template) { t.DIDDocumentHash = "sha256:x" },
@@ -111,6 +112,7 @@ func TestSelfSignRefused(t *testing.T) {
 		"ial 1":  {Assurance: badge.AssurancePossession, ConfirmationKeyID: did.FromKey(key.Public().(ed25519.PublicKey)).KeyURL()},
 		"TTL":    {TTL: 2 * time.Hour},
 		"domain": {Domain: "/"},
+		"actor":  {Actor: "human"},
 	} {
 		if token, err := badge.SelfSign(key, &tmpl); err == nil {
 			t.Errorf("%s: signed %s", name, token)

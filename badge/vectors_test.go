@@ -139,7 +139,7 @@ func outcome(b *badge.Badge, err error) (vectors.Expect, error) {
 	}
 	e := vectors.Expect{
 		Verdict: vectors.Accepted, BadgeID: b.ID(), Subject: b.Subject().String(),
-		Level: b.Level().String(), Assurance: string(b.Assurance()), SPIFFEID: b.SPIFFEID(),
+		Level: b.Level().String(), Assurance: string(b.Assurance()), SPIFFEID: b.SPIFFEID(), Actor: b.Actor(),
 	}
 	if sum, ok := b.CertificateSHA256(); ok {
 		e.Certificate = base64.RawURLEncoding.EncodeToString(sum[:])

@@ -38,6 +38,7 @@ func badgeIssueCommand() *cli.Command {
 			&cli.PathFlag{Name: "subject-key", Usage: "the subject's key, private or public, in `FILE`"},
 			&cli.StringFlag{Name: "level", Usage: "1 registered, 2 domain, 3 organisation, 4 extended validated"},
 			&cli.StringFlag{Name: "domain", Usage: "the validated domain, from level 2 on"},
+			&cli.StringFlag{Name: "actor", Usage: "vouch that the subject is a `CLASS`: human, supervised_ai, automation, service_account"},
 			&cli.StringSliceFlag{Name: "aud", Usage: "a verifier that may accept the badge; none means any"},
 			&cli.DurationFlag{Name: "ttl", Usage: "time to expiry, 60s to 1h", Value: badge.DefaultTTL},
 			&cli.StringFlag{Name: "jti", Usage: "the badge's id, a UUID; a random one by default"},
@@ -70,7 +71,7 @@ func badgeIssue(ctx *cli.Context) error {
 }
 
 func issueSelf(ctx *cli.Context, t *badge.Template) (string, error) {
-	for _, other := range []string{"issuer-key", "issuer", "subject", "subject-key", "level", "domain"} {
+	for _, other := range []string{"issuer-key", "issuer", "subject", "subject-key", "level", "domain", "actor"} {
 		if ctx.IsSet(other) {
 			return "", usagef("--self-sign and --%s exclude each other", other)
 		}
@@ -114,7 +115,7 @@ func issueByKey(ctx *cli.Context, t *badge.Template) (string, error) {
 	if t.Level, err = badge.ParseLevel(ctx.String("level")); err != nil {
 		return "", malformed(err)
 	}
-	t.Domain = ctx.String("domain")
+	t.Domain, t.Actor = ctx.String("domain"), ctx.String("actor")
 	token, err := badge.Issue(&badge.IssuerKey{Issuer: ctx.String("issuer"), KeyID: kid, Signer: key.Key}, t)
 	return token, malformed(err)
 }
@@ -145,6 +146,7 @@ type badgeVerdict struct {
 	ID         string   `json:"jti"`
 	Expires    string   `json:"expires"`
 	Domain     string   `json:"domain,omitempty"`
+	Actor      string   `json:"actor,omitempty"`
 	Audience   []string `json:"audience,omitempty"`
 	Thumbprint string   `json:"thumbprint"`
 }
@@ -153,7 +155,7 @@ func describeBadge(b *badge.Badge) *badgeVerdict {
 	return &badgeVerdict{
 		Verdict: "accepted", Level: b.Level().String(), Subject: b.Subject().String(), Issuer: b.Issuer(),
 		Assurance: string(b.Assurance()), ID: b.ID(), Expires: b.ExpiresAt().UTC().Format(time.RFC3339),
-		Domain: b.Domain(), Audience: b.Audience(), Thumbprint: b.KeyThumbprint(),
+		Domain: b.Domain(), Actor: b.Actor(), Audience: b.Audience(), Thumbprint: b.KeyThumbprint(),
 	}
 }
 

@@ -148,6 +148,7 @@ func (d *draft) accept(name, description string) *draft {
 		d.expect.Assurance = "0" // the compat profile's reading
 	}
 	d.expect.Level, _ = d.subject()["level"].(string)
+	d.expect.Actor, _ = d.subject()["actor"].(string)
 	return d
 }
 

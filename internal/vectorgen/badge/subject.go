@@ -106,6 +106,10 @@ func credentials(w *world) []*draft {
 		sub("domain-url", "domain is a URL", "domain", "https://agents.example"),
 		sub("domain-upper-case", "domain is in upper case", "domain", "Agents.example"),
 		sub("profile-number", "issuance_profile is a number", "issuance_profile", 1),
+		sub("actor-number", "actor is a number", "actor", 1),
+		sub("actor-empty", "actor is empty", "actor", ""),
+		sub("actor-other", "actor is none of the classes", "actor", "robot"),
+		against(w.self0().inSubject("actor", "human"), "actor-level-0", "vc.credentialSubject.actor", "actor is present at level 0"),
 		sub("profile-other", "issuance_profile is none that is known", "issuance_profile", "special"),
 	}
 }

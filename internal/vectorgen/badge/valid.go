@@ -27,6 +27,7 @@ func acceptedLevels(w *world) []*draft {
 			accept("valid-spiffe-id-level-0", "self-signed, and bound to the X.509-SVID of a workload"),
 		w.good().inSubject("issuance_profile", "registered").accept("valid-profile-registered", "issued by grant: registered"),
 		w.good().inSubject("issuance_profile", "anonymous_dv").accept("valid-profile-anonymous-dv", "issued by grant: anonymous_dv"),
+		w.good().inSubject("actor", "supervised_ai").accept("valid-actor", "the issuer vouches for a class of actor"),
 		w.good().with("agent_card_hash", "sha256:47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU").
 			with("did_doc_hash", "sha256:47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU").
 			accept("valid-hashes", "has both hashes"),

@@ -80,6 +80,7 @@ type Expect struct {
 	// What the channel has to show for it.
 	Certificate string `json:"x5t#S256,omitempty"`
 	SPIFFEID    string `json:"spiffe_id,omitempty"`
+	Actor       string `json:"actor,omitempty"`
 }
 
 // Generate returns the vectors by file name.
