@@ -25,6 +25,7 @@ const (
 	KindResource Kind = "resource"
 	KindTemplate Kind = "resource_template"
 	KindMethod   Kind = "method" // a method that is none of the standard ones, named by itself
+	KindTask     Kind = "task"   // a task that nobody knows; one that somebody knows is used as what it came from
 )
 
 // A Capability is one thing that a server offers: a tool by its name, a resource by its URI.
@@ -85,8 +86,25 @@ type Request struct {
 	Facts Facts
 
 	RequestID string // the protocol's id of the request, for the record
-	TraceID   string // for the record
+	TraceID   string // for the record, where no [Observer] has a span of its own
+
+	// TraceParent and TraceState are the W3C trace context as the caller sent it, for the [Observer]: unverified, and
+	// empty if there was none.
+	TraceParent, TraceState string
+
+	// Claimed is what the caller says of itself, for the record.
+	Claimed Claimed
+
 	Transport string // "http", "stdio", "unix", "memory", for the record; may be empty
+}
+
+// Claimed is what a caller says of itself in members that ask for what it cannot choose. It is recorded as claimed,
+// and nothing else is done with it: no policy sees it (spec/guard.md section 3.2). An empty member was not claimed.
+type Claimed struct {
+	Actor    string // the class that it says it is of
+	Policy   string // that it wants applied
+	Mode     string // that it wants the guard to be in
+	Approval string // that it says it has
 }
 
 // A ChannelIdentity is an identity that a transport established: a client certificate, a peer credential of a

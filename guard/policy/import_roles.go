@@ -63,12 +63,12 @@ func (r *importer) importSettings(n *yaml.Node) error {
 func (r *importer) importMethods(n *yaml.Node) error {
 	methods := map[string]string{}
 	err := mapping(n, "_methods", func(name string, key, value *yaml.Node) (bool, error) {
-		use := "evaluate"
-		if slices.Contains(filtered, name) {
+		use, class := "evaluate", guard.MethodNamed(name).Class
+		if class == guard.ListMethod {
 			use = "filter"
 		}
 		switch {
-		case slices.Contains(openToAll, name):
+		case class == guard.OpenMethod:
 			r.note(key, NoteDropped, "%s is open to everybody here", name)
 			return true, nil
 		case value.Value == "deny" || value.Value == use:

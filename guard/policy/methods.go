@@ -1,18 +1,9 @@
 package policy
 
 import (
-	"slices"
-
 	"go.yaml.in/yaml/v3"
-)
 
-// The methods that a table of methods can be about, by what may be said of them.
-var (
-	filtered  = []string{"tools/list", "prompts/list", "resources/list", "resources/templates/list"}
-	openToAll = []string{
-		"initialize", "server/discover", "ping", "logging/setLevel", "dev.touchmark/identify",
-		"notifications/initialized", "notifications/cancelled", "notifications/progress", "notifications/roots/list_changed",
-	}
+	"github.com/touchmark-dev/touchmark/guard"
 )
 
 // otherMethods is the member for the methods that are not in the table.
@@ -27,9 +18,10 @@ func (f *file) readMethods(n *yaml.Node) error {
 		if err != nil {
 			return true, err
 		}
-		list := slices.Contains(filtered, name)
+		class := guard.MethodNamed(name).Class
+		list := class == guard.ListMethod
 		switch {
-		case slices.Contains(openToAll, name):
+		case class == guard.OpenMethod:
 			return true, at(key, "%s is open to everybody; a policy is not asked about it", name)
 		case what == "deny":
 		case name == otherMethods:
