@@ -112,6 +112,52 @@ func (c *Client) StoredEntry(ctx context.Context, index, size uint64) ([]byte, e
 	return entry, nil
 }
 
+// BundleWidth is the number of entries of a full bundle (C2SP tlog-tiles).
+const BundleWidth = layout.EntryBundleWidth
+
+// StoredBundle returns the entries that the source holds from index n times [BundleWidth] on, as many as a log
+// of size entries has in that bundle. Nothing is verified. It is for those who hash every entry themselves; most
+// users want [Client.Scan].
+func (c *Client) StoredBundle(ctx context.Context, n, size uint64) ([][]byte, error) {
+	if n > translog.MaxTreeSize/BundleWidth || size <= n*BundleWidth {
+		return nil, fmt.Errorf("tlogclient: no bundle %d in a tree of %d", n, size)
+	}
+	bundle, err := withFallback(layout.PartialTileSize(0, n, size), func(partial uint8) ([]byte, error) {
+		return c.source.Entries(ctx, n, partial)
+	})
+	if err != nil {
+		return nil, unread(err, "entry bundle %d", n)
+	}
+	entries := make([][]byte, min(BundleWidth, size-n*BundleWidth))
+	for i := range entries {
+		if entries[i], err = entryAt(bundle, 0); err != nil {
+			return nil, unread(err, "entry bundle %d", n)
+		}
+		bundle = bundle[2+len(entries[i]):]
+	}
+	return entries, nil
+}
+
+// StoredLeaves returns the leaf hashes that the source's bottom tile n holds for a log of size entries. Nothing is
+// verified: a hash that [Client.Prove] proves is the log's.
+func (c *Client) StoredLeaves(ctx context.Context, n, size uint64) ([][32]byte, error) {
+	if n > translog.MaxTreeSize/BundleWidth || size <= n*BundleWidth {
+		return nil, fmt.Errorf("tlogclient: no tile %d in a tree of %d", n, size)
+	}
+	data, err := c.tile(ctx, 0, n, layout.PartialTileSize(0, n, size))
+	if err != nil {
+		return nil, unread(err, "tile %d", n)
+	}
+	leaves := make([][32]byte, min(BundleWidth, size-n*BundleWidth))
+	if len(data) < len(leaves)*32 {
+		return nil, unread(errors.New("the tile is too short"), "tile %d", n)
+	}
+	for i := range leaves {
+		leaves[i] = [32]byte(data[i*32:])
+	}
+	return leaves, nil
+}
+
 // entryAt walks to the n-th entry of a bundle. The reader of tessera's api
 // package would build a slice of what may be millions of empty entries.
 func entryAt(bundle []byte, n uint64) ([]byte, error) {
