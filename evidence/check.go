@@ -81,7 +81,7 @@ func (g *Genesis) check() error {
 }
 
 func (d *Decision) check() error {
-	for _, check := range []func() error{d.Caller.check, d.Channel.check, d.checkAnswer, d.checkRequest, d.checkParams} {
+	for _, check := range []func() error{d.Caller.check, d.Channel.check, d.checkAnswer, d.checkShadow, d.checkConstraints, d.checkRequest, d.checkParams} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -125,10 +125,15 @@ func (c *Channel) check() error {
 	)
 }
 
+const decisionKinds = "allow, allow_with_constraints, require_approval or deny"
+
+func isDecisionKind(k DecisionKind) bool {
+	return slices.Contains([]DecisionKind{Allow, AllowWithConstraints, RequireApproval, Deny}, k)
+}
+
 func (d *Decision) checkAnswer() error {
-	kinds := []DecisionKind{Allow, AllowWithConstraints, RequireApproval, Deny}
 	return firstBroken(
-		rule{"decision_kind", slices.Contains(kinds, d.Kind), "allow, allow_with_constraints, require_approval or deny"},
+		rule{"decision_kind", isDecisionKind(d.Kind), decisionKinds},
 		rule{"rule", textAllowed(d.Rule, maxText), "plain text of at most 256 bytes"},
 		rule{"capiscio.policy_version", d.PolicyVersion != "" && textAllowed(d.PolicyVersion, maxText), "the digest of the policy"},
 		rule{"min_level", d.MinLevel == "" || isLevel(d.MinLevel), `"0" to "4"`},
@@ -151,6 +156,13 @@ func (d *Decision) checkRequest() error {
 		rule{"capiscio.hop.hop_id", d.HopID == "" || !d.ProofHash.IsZero(), "no hop without a call proof"},
 		rule{"capiscio.hop.parent_hash", d.ParentHopHash.IsZero() || d.HopID != "", "no parent without a hop"},
 		rule{"trace_id", textAllowed(d.TraceID, maxText), plain},
+		rule{"span_id", d.SpanID == "" || isSpanID(d.SpanID), "16 hexadecimal digits in lower case, not all zero"},
+		rule{"span_id", d.SpanID == "" || d.TraceID != "", "no span of no trace"},
+		rule{"actor", d.Actor == "" || isActor(d.Actor), "human, supervised_ai, automation or service_account"},
+		rule{"claimed_actor", textAllowed(d.Claimed.Actor, maxText), plain},
+		rule{"claimed_policy", textAllowed(d.Claimed.Policy, maxText), plain},
+		rule{"claimed_mode", textAllowed(d.Claimed.Mode, maxText), plain},
+		rule{"claimed_approval", textAllowed(d.Claimed.Approval, maxText), plain},
 		rule{"transport", d.Transport == "" || isToken(d.Transport), "a word"},
 		rule{"list_shown", (d.Shown == nil) == (d.Withheld == nil), "both counts of a list, or neither"},
 		rule{"list_shown", d.Shown == nil || *d.Shown <= maxNumber, "a number of at most 15 digits"},

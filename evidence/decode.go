@@ -76,8 +76,11 @@ func newRecord(v strictjson.Value) (*Record, error) {
 	return r, nil
 }
 
+// memberSet is a set of members, by their place in the table.
+type memberSet [len(members)]bool
+
 // readMembers sets every known member, keeps the others, and returns the set of the known ones it met.
-func readMembers(r *Record, v strictjson.Value) (seen uint64, err error) {
+func readMembers(r *Record, v strictjson.Value) (seen memberSet, err error) {
 	in := r.Kind().set()
 	for it := v.Members(); it.Next(); {
 		i, ok := find(it.Name)
@@ -90,10 +93,10 @@ func readMembers(r *Record, v strictjson.Value) (seen uint64, err error) {
 			err = invalid(it.Name, "the value %.80q is not of the member's form", string(it.Value))
 		}
 		if err != nil {
-			return 0, err
+			return seen, err
 		}
 		if ok {
-			seen |= 1 << i
+			seen[i] = true
 		}
 	}
 	return seen, nil
@@ -140,14 +143,14 @@ func (r *Record) keep(name string, v strictjson.Value) error {
 
 // checkSeen refuses a record that lacks a member it must have because of another, or that has one of another
 // value than the others imply.
-func checkSeen(r *Record, seen uint64) error {
+func checkSeen(r *Record, seen memberSet) error {
 	in := r.Kind().set()
 	for i := range members {
 		m := &members[i]
 		if m.in&in == 0 {
 			continue
 		}
-		if has := seen&(1<<i) != 0; has != present(m.at(r)) {
+		if has := seen[i]; has != present(m.at(r)) {
 			if has {
 				return invalid(m.name, "has the value that is expressed by leaving the member out")
 			}
@@ -194,6 +197,8 @@ func setText(place any, text string) bool {
 	switch p := place.(type) {
 	case *string:
 		*p = text
+	case **string:
+		*p = &text
 	case *did.DID:
 		*p, err = did.Parse(text)
 	case *Hash:

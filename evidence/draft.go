@@ -54,6 +54,8 @@ func (d *Draft) decision(private *Private, plainHash bool) *Decision {
 	for _, text := range []*string{&out.Method, &out.RequestID, &out.TxnID, &out.HopID, &out.TraceID} {
 		*text = recordText(*text, maxText)
 	}
+	out.Claimed.makeText()
+	out.Constraints.makeText()
 	out.Target = recordText(out.Target, maxTarget)
 	out.Channel.Subject = recordText(out.Channel.Subject, maxTarget)
 	out.BadgeHash, private.Badge = keepToken(d.Badge)

@@ -59,6 +59,8 @@ func present(place any) bool {
 		return *p != 0
 	case **uint64:
 		return *p != nil
+	case **string:
+		return *p != nil
 	case *time.Duration:
 		return *p != 0
 	case *Hash:
@@ -75,6 +77,8 @@ func appendValue(b []byte, place any, r *Record) []byte {
 	switch p := place.(type) {
 	case *string:
 		return appendString(b, *p)
+	case **string:
+		return appendString(b, **p)
 	case derived:
 		return appendString(b, p(r))
 	case *did.DID:
@@ -83,6 +87,8 @@ func appendValue(b []byte, place any, r *Record) []byte {
 		return strconv.AppendBool(b, *p)
 	case **uint64:
 		return strconv.AppendUint(b, **p, 10)
+	case *uint64:
+		return strconv.AppendUint(b, *p, 10)
 	case *count:
 		return strconv.AppendUint(b, uint64(*p), 10)
 	case version:

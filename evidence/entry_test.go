@@ -162,7 +162,8 @@ func unknownMembers(n int) string {
 func TestUnknownMembers(t *testing.T) {
 	s := newTestSigner("server")
 	record := string(appendRecord(nil, everyRecord(t, s)[KindDecision]))
-	record = strings.Replace(record, `"badge_hash"`, `"a.new_one":"x\"é","b2":17,"badge_hash"`, 1)
+	record = strings.Replace(record, `"actor"`, `"a.new_one":"x\"é","actor"`, 1)
+	record = strings.Replace(record, `"badge_hash"`, `"b2":17,"badge_hash"`, 1)
 	record = strings.Replace(record, `"v":1`, `"v":1,"z":true`, 1)
 	entry := signRaw(s, s.kid, record)
 	v := mustVerify(t, entry, s.keys)

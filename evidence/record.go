@@ -122,11 +122,13 @@ const (
 func (k DecisionKind) Allows() bool { return k == Allow || k == AllowWithConstraints }
 
 // A Decision says who asked for what, and what the answer was. Text that comes from the caller (Method,
-// Target, RequestID, TxnID, HopID, TraceID) may be anything: what is too long or not plain text is recorded
+// Target, RequestID, TxnID, HopID, TraceID, Claimed) may be anything: what is too long or not plain text is recorded
 // as its hash (spec/evidence.md section 2.4).
 type Decision struct {
 	Caller  Caller
 	Channel Channel
+	Actor   string // class that the policy found for the caller: one of the four of package guard; empty if not known
+	Claimed Claimed
 
 	Method     string // of the protocol: "tools/call"; required
 	Capability string // "tool", "resource", "prompt"; may be empty
@@ -141,11 +143,18 @@ type Decision struct {
 	Shadow        bool   // the answer was written down and not enforced
 	BearerUnsafe  bool   // badges were accepted without a call proof
 
+	ShadowRule   string       // id of a rule that is tried out, and would have decided otherwise; may be empty
+	ShadowKind   DecisionKind // what it would have decided; present with ShadowRule
+	ShadowReason string       // code, required unless ShadowKind allows
+
+	Constraints Constraints // under which the call may run, or that it exceeded
+
 	RequestID     string
 	TxnID         string
 	HopID         string // of the verified call proof
 	ParentHopHash Hash   // that the verified call proof names; nobody has checked it
 	TraceID       string
+	SpanID        string // of the guard's own span: 16 hexadecimal digits in lower case, only beside TraceID
 	Transport     string // "http", "stdio", "unix", "memory"; may be empty
 
 	// Shown and Withheld count the entries of an answered list: those the caller saw, and those it was not

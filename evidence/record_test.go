@@ -46,7 +46,7 @@ func (s *testSigner) header(seq uint64) Header {
 
 // fullDraft fills every field that a guard may set.
 func fullDraft() *Draft {
-	shown, withheld := uint64(3), uint64(0)
+	shown, withheld, retries, hosts := uint64(3), uint64(0), uint64(0), ""
 	return &Draft{
 		Decision: &Decision{
 			Caller: Caller{
@@ -58,11 +58,17 @@ func fullDraft() *Draft {
 				Assurance: "1",
 			},
 			Channel: Channel{Scheme: "spiffe", Subject: "spiffe://agents.example/ada", Certificate: Hash{6}},
-			Method:  "tools/call", Capability: "tool", Target: "read_file",
+			Actor:   "automation", Claimed: Claimed{Actor: "human", Policy: "none", Mode: "observe", Approval: "yes"},
+			Method: "tools/call", Capability: "tool", Target: "read_file",
 			Kind: Deny, Rule: "deny-writes", PolicyVersion: "sha256:" + strings.Repeat("A", 43), MinLevel: "3",
 			DenyReason: "TOOL_TRUST_INSUFFICIENT", DenyCause: "LEVEL_TOO_LOW", Shadow: true, BearerUnsafe: true,
+			ShadowRule: "new-deny", ShadowKind: Deny, ShadowReason: "TOOL_POLICY_DENIED",
+			Constraints: Constraints{
+				MaxRuntimeSec: 30, MaxRetries: &retries, MaxResultBytes: 1, RatePerMinute: 2, MaxConcurrent: 3, NetworkAllowlist: &hosts,
+			},
 			RequestID: `"7"`, TxnID: "018f4e1d-7e5d-7a9f-a9d2-8b6a0f2c9b11",
 			HopID: "550e8400-e29b-41d4-a716-446655440000", ParentHopHash: Hash{5}, TraceID: "0af7651916cd43dd8448eb211c80319c",
+			SpanID:    "b7ad6b7169203331",
 			Transport: "http", Shown: &shown, Withheld: &withheld,
 		},
 		Arguments:      json.RawMessage(`{"path":"/etc/passwd","pin":1234}`),
@@ -142,9 +148,6 @@ func TestStringsAreCanonical(t *testing.T) {
 
 // The full records have every member: none is untested, and all have their place in the order.
 func TestEveryMemberIsWritten(t *testing.T) {
-	if len(members) > 64 {
-		t.Fatalf("%d members do not fit the set in checkSeen", len(members))
-	}
 	var all bytes.Buffer
 	for _, r := range everyRecord(t, newTestSigner("server")) {
 		all.Write(appendRecord(nil, r))
@@ -163,7 +166,7 @@ func TestRecordsHoldNoParameter(t *testing.T) {
 	d := fullDraft()
 	r := mustPrepare(t, d, newTestSigner("server").header(1))
 	text := string(appendRecord(nil, r))
-	for _, secret := range []string{"passwd", "path", "pin", "1234", "accept", "approval", d.Badge, d.Proof} {
+	for _, secret := range []string{"passwd", "path", "pin", "1234", "accept", `"approval"`, d.Badge, d.Proof} {
 		if strings.Contains(text, secret) {
 			t.Errorf("the record holds %q:\n%s", secret, text)
 		}

@@ -8,7 +8,7 @@ import (
 
 // Limits of text members, in bytes.
 const (
-	maxTarget = 1024 // of capiscio.target and channel_subject, which may be URIs
+	maxTarget = 1024 // of what may be a URI, or several hosts
 	maxText   = 256  // of every other text that may come from a caller
 	maxToken  = 64   // of words that the server itself chooses
 )

@@ -1,0 +1,78 @@
+package evidence
+
+import "strings"
+
+// Claimed is what a caller says of itself and of how it is to be judged. It is recorded, and nothing goes by it.
+type Claimed struct {
+	Actor, Policy, Mode, Approval string
+}
+
+func (c *Claimed) texts() [4]*string { return [...]*string{&c.Actor, &c.Policy, &c.Mode, &c.Approval} }
+
+func (c *Claimed) makeText() {
+	for _, text := range c.texts() {
+		*text = recordText(*text, maxText)
+	}
+}
+
+// Constraints are what a call is bound to beside that it may run. A zero member binds it to nothing. The names
+// are those of spec/policy.md section 6.
+type Constraints struct {
+	MaxRuntimeSec  uint64
+	MaxRetries     *uint64 // nil asks for nothing, 0 for no retry
+	MaxResultBytes uint64
+	RatePerMinute  uint64
+	MaxConcurrent  uint64
+
+	// NetworkAllowlist are the hosts that may be reached, with one space between two. Nil asks for nothing, an
+	// empty string for no network.
+	NetworkAllowlist *string
+}
+
+// IsZero reports whether nothing is asked for.
+func (c *Constraints) IsZero() bool { return *c == Constraints{} }
+
+func (c *Constraints) makeText() {
+	if c.NetworkAllowlist != nil {
+		hosts := recordText(*c.NetworkAllowlist, maxTarget)
+		c.NetworkAllowlist = &hosts
+	}
+}
+
+func isActor(s string) bool {
+	switch s {
+	case "human", "supervised_ai", "automation", "service_account":
+		return true
+	}
+	return false
+}
+
+// isSpanID reports whether s is the id of a span as the W3C trace context writes it.
+func isSpanID(s string) bool {
+	return len(s) == 16 && strings.Trim(s, hexDigits) == "" && strings.Trim(s, "0") != ""
+}
+
+func (d *Decision) checkShadow() error {
+	tried := d.ShadowKind != ""
+	return firstBroken(
+		rule{"shadow_kind", !tried || isDecisionKind(d.ShadowKind), decisionKinds},
+		rule{"shadow_rule", tried == (d.ShadowRule != ""), "the rule that is tried out, with what it would have decided"},
+		rule{"shadow_rule", textAllowed(d.ShadowRule, maxText), "plain text of at most 256 bytes"},
+		rule{"shadow_reason", (tried && !d.ShadowKind.Allows()) == (d.ShadowReason != ""), "a code where the rule would have refused, and only there"},
+		rule{"shadow_reason", d.ShadowReason == "" || isCode(d.ShadowReason), "a code such as TOOL_POLICY_DENIED"},
+	)
+}
+
+func (d *Decision) checkConstraints() error {
+	c := &d.Constraints
+	const number = "a number of at most 15 digits"
+	return firstBroken(
+		rule{"decision_kind", d.Kind != Allow || c.IsZero(), "allow_with_constraints where there are constraints"},
+		rule{"constraint_max_runtime_sec", c.MaxRuntimeSec <= maxNumber, number},
+		rule{"constraint_max_retries", c.MaxRetries == nil || *c.MaxRetries <= maxNumber, number},
+		rule{"constraint_max_result_bytes", c.MaxResultBytes <= maxNumber, number},
+		rule{"constraint_rate_per_minute", c.RatePerMinute <= maxNumber, number},
+		rule{"constraint_max_concurrent", c.MaxConcurrent <= maxNumber, number},
+		rule{"constraint_network_allowlist", c.NetworkAllowlist == nil || textAllowed(*c.NetworkAllowlist, maxTarget), "plain text of at most 1024 bytes, or a hash"},
+	)
+}
