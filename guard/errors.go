@@ -3,6 +3,7 @@ package guard
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // A Code is a reason for a refusal, the same on the wire and in evidence (spec/guard.md section 6). Codes
@@ -23,6 +24,8 @@ const (
 	CodeRequestMalformed  Code = "REQUEST_MALFORMED"
 	CodeRequestRejected   Code = "REQUEST_REJECTED"
 	CodeMethodDenied      Code = "METHOD_DENIED"
+
+	CodeConstraintExceeded Code = "CONSTRAINT_EXCEEDED" // a limit was reached, before the attempt or by it
 )
 
 // The codes of an [UndeterminedError].
@@ -31,6 +34,8 @@ const (
 	CodePolicyIndeterminate  Code = "POLICY_INDETERMINATE"
 	CodeEvidenceUnavailable  Code = "EVIDENCE_UNAVAILABLE"
 	CodeGuardFailed          Code = "GUARD_FAILED"
+
+	CodeConstraintIndeterminate Code = "CONSTRAINT_INDETERMINATE" // whether a limit was reached
 )
 
 // The causes that this package adds to those of packages badge and badge/pop.
@@ -49,6 +54,18 @@ const (
 	CauseNoCertificate          = "CHANNEL_WITHOUT_CERTIFICATE"
 	CauseOtherCertificate       = "CERTIFICATE_MISMATCH"
 	CauseOtherSPIFFEID          = "SPIFFE_ID_MISMATCH"
+	CauseFacts                  = "FACTS_ERROR"
+
+	// Of CodeConstraintExceeded. The first three are given by a [Limiter], the others by [Grant.Finish].
+	CauseRate        = "RATE_LIMITED"
+	CauseConcurrency = "CONCURRENCY_LIMITED"
+	CauseRetries     = "RETRIES_EXHAUSTED"
+	CauseRuntime     = "RUNTIME_EXCEEDED"
+	CauseResultSize  = "RESULT_TOO_LARGE"
+
+	// Of CodeConstraintIndeterminate.
+	CauseLimiter   = "LIMITER_ERROR"
+	CauseAbandoned = "TOO_MANY_ABANDONED"
 )
 
 // A Refusal is what a refused caller may be told. None of it says more than the caller already knew, except
@@ -62,6 +79,9 @@ type Refusal struct {
 	Hidden bool
 
 	EvidenceID string // id of the record; empty when there is none
+
+	// RetryAfter is when it may be worth to try again, with [CodeConstraintExceeded]; 0 is not known, or never.
+	RetryAfter time.Duration
 }
 
 // Reason is a sentence for the caller, the same for every refusal with this Code.
@@ -70,7 +90,8 @@ func (r *Refusal) Reason() string { return reasonOf(r.Code) }
 // Undetermined reports whether the refusal says only that it could not be told.
 func (r *Refusal) Undetermined() bool {
 	switch r.Code {
-	case CodeIdentityUndetermined, CodePolicyIndeterminate, CodeEvidenceUnavailable, CodeGuardFailed:
+	case CodeIdentityUndetermined, CodePolicyIndeterminate, CodeEvidenceUnavailable, CodeGuardFailed,
+		CodeConstraintIndeterminate:
 		return true
 	}
 	return false
@@ -106,6 +127,12 @@ func (e *UndeterminedError) Error() string {
 // Unwrap returns the cause, for operators: it may say more than a caller may know.
 func (e *UndeterminedError) Unwrap() error { return e.err }
 
+// An ExceededError says that an attempt ran, and that its result must be withheld: it went beyond a limit under which it
+// was granted. Code is [CodeConstraintExceeded], and Cause is CauseRuntime or CauseResultSize. The outcome is recorded.
+type ExceededError struct{ Refusal }
+
+func (e *ExceededError) Error() string { return e.text() }
+
 // RefusalOf returns what the error of a guard says to the caller. Any other error gives a Refusal with
 // [CodeGuardFailed]: what is not understood is refused, and not explained.
 func RefusalOf(err error) Refusal {
@@ -116,6 +143,10 @@ func RefusalOf(err error) Refusal {
 	var undetermined *UndeterminedError
 	if errors.As(err, &undetermined) {
 		return undetermined.Refusal
+	}
+	var exceeded *ExceededError
+	if errors.As(err, &exceeded) {
+		return exceeded.Refusal
 	}
 	return Refusal{Code: CodeGuardFailed}
 }
@@ -153,6 +184,10 @@ func reasonOf(code Code) string {
 		return "the policy could not decide; the request is refused"
 	case CodeEvidenceUnavailable:
 		return "the server cannot keep evidence now; nothing is run without"
+	case CodeConstraintExceeded:
+		return "a limit that the server's policy sets was reached"
+	case CodeConstraintIndeterminate:
+		return "the server cannot tell now whether a limit was reached; try again later"
 	case CodeGuardFailed:
 		return "the guard failed; the request is refused"
 	}

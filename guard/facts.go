@@ -1,8 +1,8 @@
 package guard
 
 import (
+	"context"
 	"encoding/json"
-	"time"
 )
 
 // Facts are what a server knows about a call beside the caller's badge and the channel. Each comes from a source
@@ -30,15 +30,25 @@ const (
 	ActorServiceAccount Actor = "service_account"
 )
 
-// Constraints are the conditions under which a [Decision] lets something run. A zero member asks for nothing.
-// This package enforces none of them: it refuses [AllowWithConstraints].
-type Constraints struct {
-	MaxRuntime     time.Duration
-	MaxRetries     *int // nil asks for nothing, 0 for no retry
-	MaxResultBytes int64
-	RatePerMinute  int // of calls by one caller of one capability
-	MaxConcurrent  int // of calls by one caller of one capability
+// ActorUnclear is no class: in a [Decision] it says that sources disagree about the class of the caller, so that none is
+// recorded.
+const ActorUnclear Actor = "unclear"
 
-	// NetworkAllowlist are the hosts that may be reached. Nil asks for nothing, an empty list for no network.
-	NetworkAllowlist []string
+// Known reports whether a is one of the four classes.
+func (a Actor) Known() bool {
+	switch a {
+	case ActorHuman, ActorSupervisedAI, ActorAutomation, ActorServiceAccount:
+		return true
+	}
+	return false
+}
+
+// A FactSource knows facts of its own about a request: who runs the guard writes one to map the identities of channels
+// or the claims of tokens to tenants and actors. Caller is identified; r is as the adapter made it, and only r.Facts and
+// r.Channel may be believed. Facts must be safe for concurrent use.
+//
+// What it says and what the adapter says in [Request.Facts] are put together: a member that both know and that differs
+// is not known. An error refuses the request with [CodePolicyIndeterminate]; so does a panic.
+type FactSource interface {
+	Facts(ctx context.Context, caller *Principal, r *Request) (Facts, error)
 }

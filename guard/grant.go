@@ -16,6 +16,8 @@ type Grant struct {
 	ack     evidence.Ack
 	started time.Time
 	ended   atomic.Bool
+
+	constraints *Constraints
 }
 
 // Caller returns who may go on.
@@ -31,6 +33,9 @@ const (
 	ClassExit      = "exit" // the goroutine ended without returning
 	ClassCancelled = "cancelled"
 	ClassTimeout   = "timeout"
+
+	ClassAbandoned      = "abandoned"        // it outlived its maximum runtime and the grace after it, and may still run
+	ClassResultTooLarge = "result_too_large" // it ended, and its result is withheld
 )
 
 // An Outcome says how an attempt ended.
@@ -47,10 +52,36 @@ type Outcome struct {
 	Result []byte
 }
 
+// Constraints returns under which constraints the attempt was granted, nil if under none or if they are not enforced
+// because of shadow mode. They are shared and must not be changed. [Grant.Run] and [Grant.Finish] enforce the maximum
+// runtime and the maximum size of the result: an adapter that runs things by itself has to keep to [Grant.Context].
+func (gr *Grant) Constraints() *Constraints { return gr.constraints }
+
+// Context returns ctx with the deadline of the maximum runtime, if there is one, and the span of the [Observer], if
+// there is one. The runtime begins with this call.
+func (gr *Grant) Context(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithCancel(ctx)
+}
+
+// Run runs fn with the context of [Grant.Context] and returns its Outcome, for [Grant.Finish]. With a maximum runtime fn
+// runs in a goroutine of its own: if it does not end in time, its context ends, and its result is thrown away whatever it
+// is; [ClassTimeout] is then returned when fn returns within [Config.Grace], and otherwise [ClassAbandoned], with fn still
+// running. Finish then returns an *[ExceededError]. What fn writes is not to be read after either class: use what it returns.
+//
+// A panic of fn is logged and gives [ClassPanic].
+func (gr *Grant) Run(ctx context.Context, fn func(context.Context) Outcome) Outcome {
+	ctx, cancel := gr.Context(ctx)
+	defer cancel()
+	return fn(ctx)
+}
+
 // Finish records the outcome of what was granted. It must be called once, also when the attempt failed or
 // its context ended. An error means that the outcome could not be recorded: the answer must then be withheld
 // (spec/guard.md section 8). Without one the outcome has its place in the records; it is durable already where
 // [Config] has DurableOutcomes, or its Evidence is no [Enqueuer].
+//
+// An *[ExceededError] means that the outcome is recorded, and the answer must be withheld all the same: the result is
+// larger than MaxResultBytes, or the attempt took longer than MaxRuntime.
 func (gr *Grant) Finish(ctx context.Context, o Outcome) error {
 	if gr.ended.Swap(true) {
 		return errors.New("guard: the grant was finished before")

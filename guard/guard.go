@@ -60,12 +60,40 @@ type Config struct {
 	// stamped on every record. What cannot be recorded is refused even so.
 	UnsafeShadow bool
 
+	// Limiter enforces the constraints that count calls. Nil: a policy that asks for them is refused by [New] where it
+	// says so beforehand (see [Constrainer]), and otherwise denied with CauseConstraintsUnsupported.
+	Limiter Limiter
+
+	// Enforces names constraints that something else in front of the guard or behind it enforces, such as
+	// [ConstraintNetwork] where a firewall does. Naming what nobody enforces is a lie that the records repeat.
+	Enforces []string
+
+	// Grace is how long a call that outlived [Constraints.MaxRuntime] may take to end after its context did, before it is
+	// abandoned. 0 means [DefaultGrace].
+	Grace time.Duration
+
+	// MaxAbandoned bounds the abandoned calls that still run: beyond it calls with a maximum runtime are refused. 0
+	// means [DefaultMaxAbandoned].
+	MaxAbandoned int
+
+	// Facts knows more about requests than the adapter. Nil knows nothing.
+	Facts FactSource
+
+	// Observer is told of every request. Nil tells nobody.
+	Observer Observer
+
 	// Logger hears of panics and of failures of the parts that the guard depends on. Nil discards.
 	Logger *slog.Logger
 
 	// Time is the clock of durations. Nil means time.Now.
 	Time func() time.Time
 }
+
+// The defaults of a [Config].
+const (
+	DefaultGrace        = time.Second
+	DefaultMaxAbandoned = 64
+)
 
 // A Guard decides. Make it with [New]; it is safe for concurrent use.
 type Guard struct {
@@ -97,6 +125,9 @@ func New(cfg *Config) (*Guard, error) {
 		return nil, errors.New("guard: Config has Badges and no Server: call proofs must name it")
 	case cfg.Badges == nil && cfg.AllowBearerUnsafe:
 		return nil, errors.New("guard: AllowBearerUnsafe without Badges admits nobody")
+	}
+	if err := cfg.checkConstraints(); err != nil {
+		return nil, err
 	}
 	g := &Guard{
 		server: cfg.Server, badges: cfg.Badges, proofs: cfg.Proofs, policy: cfg.Policy,

@@ -73,11 +73,35 @@ type Decision struct {
 	// with MinLevel LevelNone, and not for a capability whose annotation asks for a level.
 	Anonymous bool
 
-	// Constraints are what must be enforced when the call runs. Nil asks for nothing.
+	// Constraints are what must be enforced when the call runs: required with AllowWithConstraints, which Allow
+	// becomes with them. Beside RequireApproval they are recorded. The guard does not change them.
 	Constraints *Constraints
+
+	// Final says that the decision is enforced where the guard is in shadow mode ([Config.UnsafeShadow]), too. It holds
+	// beside an error of Decide as well. About callers that could not be identified, a guard in shadow mode asks as
+	// if they were anonymous, to learn whether this is so: it has to hold if a rule that matches or may match is final.
+	Final bool
+
+	// Shadow is what the policy would have answered with its rules in shadow in force: the strictest of what they would
+	// have changed, and nil where they would have changed nothing.
+	Shadow *Shadowed
+
+	// Actor is the class that the policy found for the caller, for the record. Empty means that the policy does not
+	// look for one: [Facts] says it. ActorUnclear means that its sources disagree.
+	Actor Actor
+
+	// About is what the policy knows of the capability, for the [Observer]. Nil knows nothing. It is shared: a policy makes
+	// it once and not for every answer.
+	About *Description
 
 	// Version is the digest of the rules that decided. Empty means that of [Versioned].
 	Version string
+}
+
+// A Description is what a policy knows of a capability. Nobody changes it once it was handed out.
+type Description struct {
+	RiskTags []string
+	Labels   map[string]string
 }
 
 // Against holds d against the level of the caller's badge, LevelNone for an anonymous caller, by steps 5 to 7 of
