@@ -202,15 +202,22 @@ func (g *Guard) judge(ctx context.Context, r *Request) (caller *Principal, v ver
 	if r.Verb != Invoke {
 		return caller, verdict{code: CodeMethodDenied, cause: CauseNoRule}
 	}
-	for _, c := range r.capabilities() {
+	items := r.items(caller)
+	if len(items) == 0 {
+		return caller, verdict{code: CodeNotFound, cause: CauseCapabilityUnknown, hidden: true}
+	}
+	for i := range items {
+		it := &items[i]
 		in := &Input{
-			Caller: caller, Verb: r.Verb, Method: r.Method, Capability: c,
-			Require: r.Require, Arguments: r.Arguments, Facts: r.Facts,
+			Caller: caller, Verb: r.Verb, Method: r.Method, Capability: it.Capability,
+			Require: it.Require, Arguments: r.Arguments, Facts: r.Facts,
 		}
-		if v = g.decide(ctx, in, rights{isRule: r.RequireIsRule, missing: r.Missing}); !v.allowed() {
-			refused := c
-			v.about = &refused
-			return caller, v
+		v = g.decide(ctx, in, rights{isRule: it.RequireIsRule, missing: it.Missing})
+		if !v.allowed() || r.Owned != nil {
+			v.about = &it.Capability
+		}
+		if !v.allowed() {
+			break
 		}
 	}
 	return caller, v

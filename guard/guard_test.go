@@ -434,11 +434,11 @@ func TestFurther(t *testing.T) {
 		return guard.Decision{Kind: guard.Allow, Anonymous: in.Capability.Name != "secret"}, nil
 	})))
 	r := guardtest.Call("a", "{}")
-	r.Further = []guard.Capability{{Kind: guard.KindResource, Name: "b"}}
+	r.Further = []guard.Item{{Capability: guard.Capability{Kind: guard.KindResource, Name: "b"}}}
 	if _, err := g.Check(t.Context(), r); err != nil {
 		t.Error(err)
 	}
-	r.Further = append(r.Further, guard.Capability{Kind: guard.KindResource, Name: "secret"})
+	r.Further = append(r.Further, guard.Item{Capability: guard.Capability{Kind: guard.KindResource, Name: "secret"}})
 	if _, err := g.Check(t.Context(), r); err == nil {
 		t.Error("one that is denied among several")
 	}

@@ -31,6 +31,9 @@ func (g *Guard) List(ctx context.Context, r *Request) (*Listing, error) {
 	return nil, v.refuse(ack)
 }
 
+// Caller returns who asks.
+func (l *Listing) Caller() *Principal { return l.caller }
+
 // meet is the part of judge that concerns the caller alone.
 func (g *Guard) meet(ctx context.Context, r *Request) (caller *Principal, v verdict) {
 	caller = &Principal{channel: r.Channel}
@@ -75,6 +78,6 @@ func (l *Listing) visible(ctx context.Context, it *Item) bool {
 		Caller: l.caller, Verb: Discover, Method: l.request.Method, Capability: it.Capability, Require: it.Require,
 		Facts: l.request.Facts,
 	}
-	v := l.guard.decide(ctx, in, rights{isRule: it.RequireIsRule})
-	return v.allowed() || v.code == CodeApprovalRequired
+	v := l.guard.decide(ctx, in, rights{isRule: it.RequireIsRule, missing: it.Missing})
+	return !it.Missing && (v.allowed() || v.code == CodeApprovalRequired)
 }

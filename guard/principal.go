@@ -43,3 +43,18 @@ func (p *Principal) Proven() bool { return p.proof != nil }
 
 // Channel returns what the transport authenticated, nil if nothing.
 func (p *Principal) Channel() ChannelIdentity { return p.channel }
+
+// Key names the caller where its calls are counted, or things belong to it, as [LimitKey] says. All who show nothing
+// have one key.
+func (p *Principal) Key() string {
+	switch {
+	case p.badge != nil:
+		return p.badge.Subject().String()
+	case p.channel != nil && p.channel.Scheme() != "" && p.channel.Subject() != "":
+		return "channel:" + p.channel.Scheme() + ":" + p.channel.Subject()
+	}
+	return anonymousKey
+}
+
+// anonymousKey is no DID, and no key of a channel.
+const anonymousKey = "anonymous"

@@ -50,8 +50,14 @@ type Request struct {
 	Method     string // of the protocol: "tools/call"; required
 	Capability Capability
 
-	// Further are capabilities that the same request uses beside Capability. Each must be allowed.
-	Further []Capability
+	// Further is what the same request uses beside Capability. All of it must be allowed.
+	Further []Item
+
+	// Owned, if it is not nil, is asked once the caller is known, of what belongs to who made it, as a task does: for
+	// what is the caller's it returns what it came from, which is decided about in place of Capability, Require and
+	// Further. False means that there is no such thing, or that it is not the caller's, and refuses like Missing: nobody
+	// is told the difference. A Limiter is not asked: a limit counts what begins work, and this follows it.
+	Owned func(caller *Principal) (Item, bool)
 
 	// Require is the minimum level that stands beside the capability itself, its annotation. It can raise
 	// what the policy asks for and never lower it. LevelNone means that there is none.
@@ -132,6 +138,7 @@ type Item struct {
 	Capability    Capability
 	Require       badge.Level // as in [Request]
 	RequireIsRule bool        // as in [Request]
+	Missing       bool        // withheld, whatever the policy says
 }
 
 func (r *Request) target() string {
@@ -141,9 +148,15 @@ func (r *Request) target() string {
 	return r.Capability.Name
 }
 
-func (r *Request) capabilities() []Capability {
-	if len(r.Further) == 0 {
-		return []Capability{r.Capability}
+// items returns all that a request of a caller is about. None means that there is no such thing for this caller.
+func (r *Request) items(caller *Principal) []Item {
+	if r.Owned != nil {
+		it, ok := r.Owned(caller)
+		if !ok {
+			return nil
+		}
+		return []Item{it}
 	}
-	return append([]Capability{r.Capability}, r.Further...)
+	first := Item{Capability: r.Capability, Require: r.Require, RequireIsRule: r.RequireIsRule, Missing: r.Missing}
+	return append([]Item{first}, r.Further...)
 }

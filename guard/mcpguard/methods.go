@@ -165,7 +165,7 @@ func describeListen(r *guard.Request, p *mcp.SubscriptionsListenParams) (err err
 		if i == 0 {
 			r.Capability = c
 		} else {
-			r.Further = append(r.Further, c)
+			r.Further = append(r.Further, guard.Item{Capability: c})
 		}
 	}
 	r.Arguments, err = encode(p.Notifications)
