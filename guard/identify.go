@@ -68,6 +68,7 @@ func (g *Guard) verifyProof(ctx context.Context, r *Request, caller *Principal) 
 		Call: &pop.Call{
 			Method: r.Method, Target: r.target(), Arguments: r.Arguments, InputResponses: r.InputResponses,
 		},
+		HTTPMethod: r.HTTPMethod, HTTPURI: r.HTTPURI,
 	})
 	if err != nil {
 		return proofVerdict(err)

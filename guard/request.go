@@ -75,6 +75,10 @@ type Request struct {
 	// Target is what a call proof names as the target of the call. Empty means Capability.Name.
 	Target string
 
+	// HTTPMethod and HTTPURI are what the claims htm and htu of a call proof must say. Empty means what they say for
+	// every call over MCP (spec/call-proof.md section 2.3).
+	HTTPMethod, HTTPURI string
+
 	// Arguments and InputResponses are the parameters as the caller sent them. The call proof covers them,
 	// and the record commits to them.
 	Arguments      json.RawMessage
