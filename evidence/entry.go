@@ -78,6 +78,9 @@ func splitEntry(entry []byte) (*UnverifiedEntry, error) {
 	return e, nil
 }
 
+// RecordHash returns what the next record of the stream names as `prev`.
+func (e *UnverifiedEntry) RecordHash() Hash { return e.message.Hash() }
+
 // Keys are the public keys that may sign entries, by kid. An empty map accepts no entry.
 type Keys map[string]ed25519.PublicKey
 
