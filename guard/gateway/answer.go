@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
 	"github.com/touchmark-dev/touchmark/evidence"
 	"github.com/touchmark-dev/touchmark/guard"
 	"github.com/touchmark-dev/touchmark/internal/mcpwire"
@@ -23,13 +25,16 @@ func (g *Gateway) answerError(id json.RawMessage, e *wireError) {
 	}
 }
 
-// answerRefusal tells the client what the guard decided. A tool that is hidden
-// from the caller, and one that does not exist, get the same answer to the
-// letter: not even the id of a record is in it.
-func (g *Gateway) answerRefusal(m *message, r guard.Refusal, tool string) {
+// answerRefusal tells the client what the guard decided. What is hidden from the
+// caller, and what does not exist, get the same answer to the letter: not even the
+// id of a record is in it.
+func (g *Gateway) answerRefusal(m *message, r guard.Refusal, about guard.Capability) {
 	if r.Hidden {
-		g.answerError(m.ID, &wireError{Code: codeInvalidParams, Message: fmt.Sprintf("unknown tool %q", tool)})
-		return
+		if absent := notFound(m.Method, about.Name); absent != nil {
+			g.answerError(m.ID, absent)
+			return
+		}
+		r = guard.Refusal{Code: guard.CodeNotFound, EvidenceID: r.EvidenceID}
 	}
 	code := int64(mcpwire.CodeDenied)
 	if r.Undetermined() {
@@ -38,6 +43,24 @@ func (g *Gateway) answerRefusal(m *message, r guard.Refusal, tool string) {
 	g.answerError(m.ID, &wireError{
 		Code: code, Message: fmt.Sprintf("%s: %s", r.Code, r.Reason()), Data: refusalData(r),
 	})
+}
+
+// notFound is what a server answers for what it does not have, and nil for methods
+// without such an answer (spec/guard.md section 7.4).
+func notFound(method, name string) *wireError {
+	switch method {
+	case "tools/call":
+		return &wireError{Code: codeInvalidParams, Message: fmt.Sprintf("unknown tool %q", name)}
+	case "prompts/get":
+		return &wireError{Code: codeInvalidParams, Message: fmt.Sprintf("unknown prompt %q", name)}
+	case "resources/read":
+		data, err := json.Marshal(map[string]string{"uri": name})
+		if err != nil {
+			panic("gateway: internal error: " + err.Error())
+		}
+		return &wireError{Code: mcp.CodeResourceNotFound, Message: "Resource not found", Data: data}
+	}
+	return nil
 }
 
 // answerUpstreamError passes on the error that the upstream answered with, and

@@ -58,6 +58,9 @@ func isVerdict(err error) bool {
 // the registry lacks stays in the list, closed to everybody: the guard then
 // answers as for any tool that it hides, and records the attempt.
 func (g *Gateway) approve(ctx context.Context, c *catalog) error {
+	if c.list != listOfTools { // what is approved, pinned and registered are tools
+		return nil
+	}
 	if g.registry != nil {
 		if version := serverVersion(c.template); version != "" {
 			g.setVersion(version)
@@ -161,14 +164,14 @@ func (g *Gateway) noUpstream(ctx context.Context, m *message, r *guard.Request, 
 	if errors.As(err, &untrusted) {
 		code, cause = guard.CodePolicyDenied, string(untrusted.Code)
 	}
-	g.answerRefusal(m, guard.RefusalOf(g.guard.Refuse(ctx, r, code, cause)), "")
+	g.answerRefusal(m, guard.RefusalOf(g.guard.Refuse(ctx, r, code, cause)), guard.Capability{})
 }
 
 // logRefusal says why the upstream cannot be used, in full when that is new.
 func (g *Gateway) logRefusal(err error) {
 	text := err.Error()
 	first, rest, _ := strings.Cut(text, "\n")
-	g.log.Error("gateway: the upstream's tools cannot be used", "error", first)
+	g.log.Error("gateway: the upstream cannot be used", "error", first)
 	g.mu.Lock()
 	again := g.logged == text
 	g.logged = text

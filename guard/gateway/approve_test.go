@@ -226,7 +226,7 @@ func TestSilentChange(t *testing.T) {
 // A list of which a change is announced while it is judged is judged anew, before
 // a call relies on it; one that never comes to rest is not used.
 func TestChangeWhileJudged(t *testing.T) {
-	ts, lists, changes := newTools(0, nil), 0, 0
+	ts, lists, changes := newShelf(listOfTools, 0, nil), 0, 0
 	how := listing{
 		list: func(context.Context, string) (object, error) {
 			lists++

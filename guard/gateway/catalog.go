@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -15,17 +14,18 @@ import (
 	"github.com/touchmark-dev/touchmark/internal/strictjson"
 )
 
-// Limits on what an upstream server may list.
+// Limits on each list of an upstream server.
 const (
-	MaxTools        = 10_000
+	MaxTools        = 10_000 // entries, of any list
 	MaxToolPages    = 1_000
-	MaxCatalogBytes = 8 << 20 // of all tools together
+	MaxCatalogBytes = 8 << 20 // of all entries together
 
 	maxReads = 4 // of a list that changes meanwhile
 )
 
-// A catalog is the upstream's whole list of tools, read over all of its pages.
+// A catalog is one of the upstream's lists as a whole, read over all of its pages.
 type catalog struct {
+	list     *listKind
 	template object            // what of the first page goes into every answer
 	bytes    int               // of raw
 	items    []guard.Item      // in the upstream's order
@@ -34,7 +34,7 @@ type catalog struct {
 }
 
 // require returns the level that the upstream itself asks for a tool, and
-// whether the upstream has such a tool.
+// whether the list has an entry of this name.
 func (c *catalog) require(name string) (badge.Level, bool) {
 	i, ok := c.byName[name]
 	if !ok {
@@ -45,46 +45,51 @@ func (c *catalog) require(name string) (badge.Level, bool) {
 
 // add takes one page of a list.
 func (c *catalog) add(page object) error {
-	var tools []json.RawMessage
-	if err := strictjson.Unmarshal(page["tools"], &tools); err != nil {
-		return fmt.Errorf("member tools: %w", err)
+	var entries []json.RawMessage
+	if err := strictjson.Unmarshal(page[c.list.member], &entries); err != nil {
+		return fmt.Errorf("member %s: %w", c.list.member, err)
 	}
-	if len(c.items)+len(tools) > MaxTools {
-		return fmt.Errorf("more than %d tools", MaxTools)
+	if len(c.items)+len(entries) > MaxTools {
+		return fmt.Errorf("more than %d entries", MaxTools)
 	}
-	for i, raw := range tools {
-		name, level, err := readTool(raw)
+	for i, raw := range entries {
+		name, level, err := c.list.readEntry(raw)
 		if err != nil {
-			return fmt.Errorf("tool %d: %w", i, err)
+			return fmt.Errorf("entry %d: %w", i, err)
 		}
-		if _, ok := c.byName[name]; ok {
-			return fmt.Errorf("tool %q is listed twice", name)
+		if _, ok := c.byName[name]; ok && !c.list.repeats {
+			return fmt.Errorf("%q is listed twice", name)
 		}
 		if c.bytes += len(raw); c.bytes > MaxCatalogBytes {
-			return fmt.Errorf("more than %d bytes of tools", MaxCatalogBytes)
+			return fmt.Errorf("more than %d bytes", MaxCatalogBytes)
 		}
 		c.byName[name] = len(c.items)
 		c.raw = append(c.raw, raw)
 		c.items = append(c.items, guard.Item{
-			Capability: guard.Capability{Kind: guard.KindTool, Name: name},
+			Capability: guard.Capability{Kind: c.list.kind, Name: name},
 			Require:    level,
 		})
 	}
 	return nil
 }
 
-func readTool(raw json.RawMessage) (string, badge.Level, error) {
-	tool, err := parseObject(raw)
+// readEntry returns the name of an entry, and the level that it asks for: tools alone
+// have such annotations.
+func (k *listKind) readEntry(raw json.RawMessage) (string, badge.Level, error) {
+	entry, err := parseObject(raw)
 	if err != nil {
 		return "", 0, err
 	}
-	name, err := tool.str("name")
+	name, err := entry.str(k.name)
 	if err != nil || name == "" {
-		return "", 0, errors.New("no name")
+		return "", 0, fmt.Errorf("no %s", k.name)
 	}
-	meta, err := tool.child("_meta")
+	meta, err := entry.child("_meta")
 	if err != nil {
 		return "", 0, fmt.Errorf("%q: member _meta: %w", name, err)
+	}
+	if k.kind != guard.KindTool {
+		return name, badge.LevelNone, nil
 	}
 	return name, annotatedLevel(meta), nil
 }
@@ -110,9 +115,10 @@ func annotatedLevel(meta object) badge.Level {
 	return level
 }
 
-// tools holds the current catalog. It reads it anew after the upstream said that
-// it changed, and when it is old: an upstream may also say nothing.
-type tools struct {
+// A shelf holds the current catalog of one list. It reads it anew after the upstream
+// said that it changed, and when it is old: an upstream may also say nothing.
+type shelf struct {
+	list    *listKind
 	maxAge  time.Duration
 	time    func() time.Time
 	reading chan struct{} // held by who reads
@@ -124,17 +130,17 @@ type tools struct {
 	refused error // what the last list was refused for
 }
 
-func newTools(maxAge time.Duration, clock func() time.Time) *tools {
+func newShelf(list *listKind, maxAge time.Duration, clock func() time.Time) *shelf {
 	if maxAge == 0 {
 		maxAge = DefaultMaxListAge
 	}
 	if clock == nil {
 		clock = time.Now
 	}
-	return &tools{maxAge: maxAge, time: clock, reading: make(chan struct{}, 1)}
+	return &shelf{list: list, maxAge: maxAge, time: clock, reading: make(chan struct{}, 1)}
 }
 
-func (t *tools) invalidate() {
+func (t *shelf) invalidate() {
 	t.mu.Lock()
 	t.stale, t.refused = true, nil
 	t.mu.Unlock()
@@ -142,7 +148,7 @@ func (t *tools) invalidate() {
 
 // cached returns the catalog, or that it is refused, or neither when it has to
 // be read.
-func (t *tools) cached() (*catalog, error) {
+func (t *shelf) cached() (*catalog, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	age := t.time().Sub(t.at)
@@ -155,7 +161,7 @@ func (t *tools) cached() (*catalog, error) {
 	return t.current, nil
 }
 
-// A listing is how tools reads a catalog, and who has to accept it.
+// A listing is how a shelf reads a catalog, and who has to accept it.
 type listing struct {
 	list    func(ctx context.Context, cursor string) (object, error)
 	approve func(ctx context.Context, c *catalog) error
@@ -163,7 +169,7 @@ type listing struct {
 
 // get returns the catalog, read if there is none that will do. A list of which a
 // change is announced while it is read, or judged, is read again.
-func (t *tools) get(ctx context.Context, how listing) (*catalog, error) {
+func (t *shelf) get(ctx context.Context, how listing) (*catalog, error) {
 	select {
 	case t.reading <- struct{}{}:
 		defer func() { <-t.reading }()
@@ -178,17 +184,17 @@ func (t *tools) get(ctx context.Context, how listing) (*catalog, error) {
 			return c, err
 		}
 	}
-	return nil, errors.New("the upstream's list of tools changes while it is read")
+	return nil, fmt.Errorf("the upstream's list of %s changes while it is read", t.list.noun)
 }
 
 // read reads the catalog once, and returns neither it nor an error when it has
 // changed since.
-func (t *tools) read(ctx context.Context, how listing) (*catalog, error) {
+func (t *shelf) read(ctx context.Context, how listing) (*catalog, error) {
 	t.mu.Lock()
 	t.stale, t.refused = false, nil
 	at := t.time()
 	t.mu.Unlock()
-	c, err := readCatalog(ctx, how.list)
+	c, err := readCatalog(ctx, t.list, how.list)
 	if err == nil {
 		err = how.approve(ctx, c)
 	}
@@ -208,19 +214,24 @@ func (t *tools) read(ctx context.Context, how listing) (*catalog, error) {
 	return c, nil
 }
 
-func readCatalog(ctx context.Context, list func(ctx context.Context, cursor string) (object, error)) (*catalog, error) {
-	c := &catalog{byName: map[string]int{}}
+// readCatalog reads a list. An upstream that does not know of such lists has none.
+func readCatalog(ctx context.Context, k *listKind, list func(ctx context.Context, cursor string) (object, error)) (*catalog, error) {
+	c := &catalog{list: k, byName: map[string]int{}}
 	cursor := ""
 	for range MaxToolPages {
 		page, err := list(ctx, cursor)
+		if c.template == nil && hasNoMethod(err) {
+			c.template = object{}
+			return c, nil
+		}
 		if err != nil {
 			return nil, err
 		}
 		if err := c.add(page); err != nil {
-			return nil, fmt.Errorf("the upstream's list of tools: %w", err)
+			return nil, fmt.Errorf("the upstream's list of %s: %w", k.noun, err)
 		}
 		if cursor, err = page.str("nextCursor"); err != nil {
-			return nil, fmt.Errorf("the upstream's list of tools: %w", err)
+			return nil, fmt.Errorf("the upstream's list of %s: %w", k.noun, err)
 		}
 		if c.template == nil {
 			c.template = page.only("resultType", "ttlMs", "cacheScope", "_meta")
@@ -229,7 +240,7 @@ func readCatalog(ctx context.Context, list func(ctx context.Context, cursor stri
 			return c, nil
 		}
 	}
-	return nil, fmt.Errorf("the upstream's list of tools has more than %d pages", MaxToolPages)
+	return nil, fmt.Errorf("the upstream's list of %s has more than %d pages", k.noun, MaxToolPages)
 }
 
 // page makes the answer that shows the items keep selects, of which ack is the
@@ -249,10 +260,8 @@ func (c *catalog) page(keep []bool, ack *evidence.Ack) json.RawMessage {
 	if err != nil {
 		panic("gateway: internal error: " + err.Error()) // the elements were parsed
 	}
-	out["tools"] = list
-	if out["ttlMs"] != nil || out["cacheScope"] != nil {
-		out["cacheScope"] = json.RawMessage(`"private"`) // the list is one caller's
-	}
+	out[c.list.member] = list
+	out.private() // the list is one caller's
 	out.addEvidence(ack)
 	return out.encode()
 }

@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/touchmark-dev/touchmark/internal/strictjson"
@@ -62,6 +63,16 @@ func (o object) only(names ...string) object {
 		}
 	}
 	return out
+}
+
+// has reports whether o has no members but those of these names.
+func (o object) has(names ...string) bool {
+	for name := range o {
+		if !slices.Contains(names, name) {
+			return false
+		}
+	}
+	return true
 }
 
 // stripMeta removes from params what is meant for the guard alone and returns
@@ -132,9 +143,16 @@ func narrowServer(result, extensions object) error {
 	if err != nil {
 		return fmt.Errorf("member capabilities: %w", err)
 	}
-	kept := object{}
-	if tools, ok := caps["tools"]; ok {
-		kept["tools"] = tools
+	kept := caps.only("tools", "completions")
+	for _, name := range []string{"prompts", "resources"} {
+		if _, ok := caps[name]; !ok {
+			continue
+		}
+		capability, err := caps.child(name)
+		if err != nil {
+			return fmt.Errorf("member %s of capabilities: %w", name, err)
+		}
+		kept[name] = capability.only("listChanged").encode() // and no subscriptions
 	}
 	kept["extensions"] = extensions.encode()
 	result["capabilities"] = kept.encode()

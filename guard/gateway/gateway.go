@@ -75,7 +75,7 @@ type Gateway struct {
 
 	client   *stream
 	upstream *upstream
-	tools    *tools
+	shelves  map[*listKind]*shelf
 	slots    chan struct{} // one for each request that is worked on
 	held     chan struct{} // units of the requests that wait or are worked on
 
@@ -97,8 +97,11 @@ func New(cfg *Config) (*Gateway, error) {
 	}
 	g := &Gateway{
 		guard: cfg.Guard, identity: cfg.Identity, checker: cfg.Tools, registry: cfg.Registry, log: cfg.Logger,
-		tools: newTools(cfg.MaxListAge, cfg.Time), slots: make(chan struct{}, MaxInFlight), held: make(chan struct{}, maxHeld),
+		shelves: make(map[*listKind]*shelf, len(listKinds)), slots: make(chan struct{}, MaxInFlight), held: make(chan struct{}, maxHeld),
 		calls: map[string]context.CancelFunc{},
+	}
+	for _, k := range listKinds {
+		g.shelves[k] = newShelf(k, cfg.MaxListAge, cfg.Time)
 	}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
@@ -322,14 +325,12 @@ func (g *Gateway) answerUpstream(up *stream, m *message) {
 	}
 }
 
-// upstreamNotification passes on that the list of tools changed, and how calls
-// get on.
+// upstreamNotification passes on that a list changed, and how calls get on.
 func (g *Gateway) upstreamNotification(m *message) {
 	told := &message{Method: m.Method}
-	switch m.Method {
-	case "notifications/tools/list_changed":
-		g.tools.invalidate()
-	case "notifications/progress":
+	switch {
+	case g.invalidate(m.Method):
+	case m.Method == "notifications/progress":
 		params, err := parseObject(m.Params)
 		if err == nil {
 			_, err = stripMeta(params)
@@ -346,6 +347,18 @@ func (g *Gateway) upstreamNotification(m *message) {
 	if err := g.client.write(told); err != nil {
 		g.log.Warn("gateway: writing to the client", "error", err)
 	}
+}
+
+// invalidate forgets the lists of which a notification says that they changed, and
+// reports whether it is about any.
+func (g *Gateway) invalidate(method string) (any bool) {
+	for k, s := range g.shelves {
+		if k.changed == method {
+			s.invalidate()
+			any = true
+		}
+	}
+	return any
 }
 
 // clip bounds what the other side chose before it is logged.

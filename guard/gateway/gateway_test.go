@@ -134,7 +134,7 @@ func answerAll(m *message) *message {
 	case "tools/call":
 		return ok(`{"content":[{"type":"text","text":"did it"}],"_meta":{"capiscio_server_did":"did:web:liar.example","x":1}}`)
 	case "initialize":
-		return ok(`{"protocolVersion":"2025-11-25","capabilities":{"tools":{},"resources":{},"prompts":{}},"serverInfo":{"name":"fake","version":"0"}}`)
+		return ok(`{"protocolVersion":"2025-11-25","capabilities":{"tools":{},"resources":{"subscribe":true,"listChanged":true},"prompts":{"listChanged":true},"completions":{},"logging":{},"tasks":{}},"serverInfo":{"name":"fake","version":"0"}}`)
 	}
 	return ok(`{}`)
 }
@@ -361,7 +361,7 @@ func TestOtherCapabilitiesRefused(t *testing.T) {
 	r := newRig(t)
 	a := r.w.Agent(badge.LevelExtended)
 	for _, method := range []string{
-		"resources/list", "resources/read", "prompts/get", "completion/complete", "logging/setLevel", "tasks/get",
+		"resources/subscribe", "resources/unsubscribe", "tasks/list", "tasks/result", "logging/setLevel", "tasks/get",
 		"subscriptions/listen", "com.example/custom", "Tools/call", "tools/call ",
 	} {
 		m := r.ask(method, r.listParams(a))
@@ -385,7 +385,12 @@ func TestHandshakeIsNarrowed(t *testing.T) {
 	if err := json.Unmarshal(m.Result, &res); err != nil {
 		t.Fatal(err)
 	}
-	if len(res.Capabilities) != 2 || !strings.Contains(string(res.Capabilities["extensions"]), mcpwire.ExtensionGuard) {
+	for _, name := range []string{"resources", "prompts"} {
+		if got := string(res.Capabilities[name]); got != `{"listChanged":true}` {
+			t.Errorf("announced %s: %s", name, got)
+		}
+	}
+	if len(res.Capabilities) != 5 || !strings.Contains(string(res.Capabilities["extensions"]), mcpwire.ExtensionGuard) {
 		t.Errorf("announced: %s", m.Result)
 	}
 	r.end()

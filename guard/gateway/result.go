@@ -62,6 +62,18 @@ func (o object) checkComplete(again bool) error {
 	return nil
 }
 
+// hasNoMethod reports whether err is an upstream's word that it does not know a method.
+func hasNoMethod(err error) bool {
+	var fromUpstream *upstreamError
+	if !errors.As(err, &fromUpstream) {
+		return false
+	}
+	var e struct {
+		Code *int64 `json:"code"`
+	}
+	return strictjson.Unmarshal(fromUpstream.raw, &e) == nil && e.Code != nil && *e.Code == codeMethodNotFound
+}
+
 // checkError refuses an error that is none, one that only the guard gives, and
 // one that asks the client for something.
 func checkError(raw json.RawMessage) error {
@@ -119,6 +131,13 @@ func (o object) octets() []byte {
 		return canonical
 	}
 	return text
+}
+
+// private says of a result that is cached that it is for one caller.
+func (o object) private() {
+	if o["ttlMs"] != nil || o["cacheScope"] != nil {
+		o["cacheScope"] = json.RawMessage(`"private"`)
+	}
 }
 
 // addEvidence names the record of a decision in a result that readResult took

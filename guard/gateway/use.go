@@ -1,0 +1,87 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/touchmark-dev/touchmark/badge"
+	"github.com/touchmark-dev/touchmark/guard"
+)
+
+// use works on a request to use something of the upstream.
+func (g *Gateway) use(ctx context.Context, m *message, u *use, params, meta object) {
+	r, err := g.request(m, params, meta)
+	if err != nil {
+		g.refuseCredentials(ctx, m, err)
+		return
+	}
+	if !params.has(u.members...) || u.describe(r, params) != nil || narrowClient(params) != nil {
+		g.refuseRequest(ctx, m, guard.CauseParamsMalformed)
+		return
+	}
+	if r.Require, r.Missing, err = g.look(ctx, u, params, r.Capability.Name); err != nil {
+		g.noUpstream(ctx, m, r, err)
+		return
+	}
+	grant, err := g.guard.Check(ctx, r)
+	if err != nil {
+		g.answerRefusal(m, guard.RefusalOf(err), r.Capability)
+		return
+	}
+	g.run(ctx, m, u, params, grant, func() error { return g.still(ctx, u, params, r) })
+}
+
+// look says which level the upstream itself asks for something, and whether it is
+// known not to have it.
+func (g *Gateway) look(ctx context.Context, u *use, params object, name string) (badge.Level, bool, error) {
+	if u.list == nil {
+		return badge.LevelNone, false, g.fit(ctx, params)
+	}
+	c, err := g.catalog(ctx, u.list, params)
+	if err != nil {
+		return badge.LevelNone, false, err
+	}
+	level, known := c.require(name)
+	return level, !known, nil
+}
+
+// still looks again after a decision that may have taken its time: nothing goes out
+// after the announcement of a change that nobody has judged.
+func (g *Gateway) still(ctx context.Context, u *use, params object, decided *guard.Request) error {
+	name := decided.Capability.Name
+	level, missing, err := g.look(ctx, u, params, name)
+	if err != nil {
+		return err
+	}
+	if level != decided.Require || missing != decided.Missing {
+		return fmt.Errorf("gateway: %s %q has changed while its use was decided", decided.Capability.Kind, clip(name))
+	}
+	return nil
+}
+
+// run lets what was granted go upstream, and answers when its outcome has its place in the records.
+func (g *Gateway) run(ctx context.Context, m *message, u *use, params object, grant *guard.Grant, still func() error) {
+	var raw json.RawMessage
+	var result object
+	err := still()
+	if err == nil {
+		raw, err = g.upstream.call(ctx, m.Method, params.encode())
+	}
+	if err == nil {
+		result, err = readResult(raw, u.again)
+	}
+	outcome := outcomeOf(ctx, result, err)
+	if finishErr := grant.Finish(ctx, outcome); finishErr != nil {
+		g.answerRefusal(m, guard.RefusalOf(finishErr), guard.Capability{})
+		return
+	}
+	if err != nil {
+		g.answerUpstreamError(m, err)
+		return
+	}
+	ack := grant.Evidence()
+	result.private()
+	result.addEvidence(&ack)
+	g.answer(m, result.encode())
+}
