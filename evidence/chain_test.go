@@ -56,7 +56,7 @@ func (s *testStream) decision(kind DecisionKind) *Record {
 	d.Decision.Kind, d.Decision.Shadow = kind, false
 	d.Decision.Shown, d.Decision.Withheld = nil, nil // an answered list has no other outcome
 	if kind.Allows() {
-		d.Decision.DenyReason, d.Decision.DenyCause = "", ""
+		d.Decision.DenyReason, d.Decision.DenyCause, d.Decision.Constraints = "", "", Constraints{}
 	}
 	return mustPrepare(s.t, d, Header{})
 }

@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -42,15 +43,16 @@ func (r *Record) check() error {
 		return r.Outcome.check(r.Sequence)
 	case KindChange:
 		return r.Change.check()
+	case KindRefusals:
+		return r.Refusals.check()
 	case KindHeartbeat:
 		return nil
 	}
-	return invalid("kind", "want one of Genesis, Decision, Outcome and Change, not several")
+	return invalid("kind", "want one of Genesis, Decision, Outcome, Change and Refusals, not several")
 }
 
 func (r *Record) checkHeader() error {
 	genesis := r.Genesis != nil
-	year := r.Time.UTC().Year()
 	return firstBroken(
 		rule{"id", isUUID4(r.ID), "a lower-case UUID of version 4"},
 		rule{"stream", !r.Stream.IsZero(), "a stream"},
@@ -58,9 +60,15 @@ func (r *Record) checkHeader() error {
 		rule{"seq", r.Sequence <= maxNumber, "a number of at most 15 digits"},
 		rule{"seq", genesis == (r.Sequence == 0), "0 in the genesis record and in no other"},
 		rule{"prev", genesis == r.Previous.IsZero(), "the hash of the record before, absent in the genesis record"},
-		rule{"time", !r.Time.IsZero() && year >= 1970 && year <= 9999, "a time"},
+		rule{"time", recordableTime(r.Time), "a time"},
 		rule{"server", !r.Server.IsZero(), "the DID of the server"},
 	)
+}
+
+// recordableTime reports whether t has a text, and is not a clock's that was never set.
+func recordableTime(t time.Time) bool {
+	year := t.UTC().Year()
+	return year >= 1970 && year <= 9999
 }
 
 func (r *Record) checkUnknown() error {
@@ -156,7 +164,8 @@ func (d *Decision) checkRequest() error {
 		rule{"capiscio.hop.hop_id", d.HopID == "" || !d.ProofHash.IsZero(), "no hop without a call proof"},
 		rule{"capiscio.hop.parent_hash", d.ParentHopHash.IsZero() || d.HopID != "", "no parent without a hop"},
 		rule{"trace_id", textAllowed(d.TraceID, maxText), plain},
-		rule{"span_id", d.SpanID == "" || isSpanID(d.SpanID), "16 hexadecimal digits in lower case, not all zero"},
+		rule{"span_id", d.SpanID == "" || isSpanID(d.SpanID), "16 hexadecimal digits in lower case"},
+		rule{"span_id", d.SpanID == "" || strings.Trim(d.SpanID, "0") != "", "a span, which has an id that is not all zero"},
 		rule{"span_id", d.SpanID == "" || d.TraceID != "", "no span of no trace"},
 		rule{"actor", d.Actor == "" || isActor(d.Actor), "human, supervised_ai, automation or service_account"},
 		rule{"claimed_actor", textAllowed(d.Claimed.Actor, maxText), plain},

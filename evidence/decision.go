@@ -47,18 +47,18 @@ func isActor(s string) bool {
 	return false
 }
 
-// isSpanID reports whether s is the id of a span as the W3C trace context writes it.
-func isSpanID(s string) bool {
-	return len(s) == 16 && strings.Trim(s, hexDigits) == "" && strings.Trim(s, "0") != ""
-}
+// isSpanID reports whether s has the form of the id of a span in the W3C trace context.
+func isSpanID(s string) bool { return len(s) == 16 && strings.Trim(s, hexDigits) == "" }
 
 func (d *Decision) checkShadow() error {
 	tried := d.ShadowKind != ""
 	return firstBroken(
 		rule{"shadow_kind", !tried || isDecisionKind(d.ShadowKind), decisionKinds},
-		rule{"shadow_rule", tried == (d.ShadowRule != ""), "the rule that is tried out, with what it would have decided"},
+		rule{"shadow_rule", !tried || d.ShadowRule != "", "the rule that is tried out"},
+		rule{"shadow_rule", tried || d.ShadowRule == "", "no rule that is tried out without what it would have decided"},
 		rule{"shadow_rule", textAllowed(d.ShadowRule, maxText), "plain text of at most 256 bytes"},
-		rule{"shadow_reason", (tried && !d.ShadowKind.Allows()) == (d.ShadowReason != ""), "a code where the rule would have refused, and only there"},
+		rule{"shadow_reason", !tried || d.ShadowKind.Allows() || d.ShadowReason != "", "a code where the rule would have refused"},
+		rule{"shadow_reason", tried && !d.ShadowKind.Allows() || d.ShadowReason == "", "no code where the rule would not have refused"},
 		rule{"shadow_reason", d.ShadowReason == "" || isCode(d.ShadowReason), "a code such as TOOL_POLICY_DENIED"},
 	)
 }

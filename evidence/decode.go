@@ -69,6 +69,8 @@ func newRecord(v strictjson.Value) (*Record, error) {
 		r.Outcome = new(Outcome)
 	case KindChange:
 		r.Change = new(Change)
+	case KindRefusals:
+		r.Refusals = new(Refusals)
 	case KindHeartbeat:
 	default:
 		return nil, reject(CodeKindUnknown, "record of kind %.40q: a later version of this software may know it", kind)
@@ -199,6 +201,8 @@ func setText(place any, text string) bool {
 		*p = text
 	case **string:
 		*p = &text
+	case groupPlace:
+		return p.set(text)
 	case *did.DID:
 		*p, err = did.Parse(text)
 	case *Hash:

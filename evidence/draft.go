@@ -9,11 +9,12 @@ import (
 )
 
 // A Draft is what a guard knows of a record before the ledger has placed it. Set exactly one of Decision,
-// Outcome and Change. The ledger does not change them.
+// Outcome, Change and Refusals. The ledger does not change them.
 type Draft struct {
 	Decision *Decision
 	Outcome  *Outcome
 	Change   *Change
+	Refusals *Refusals
 
 	// Arguments and InputResponses are the parameters of a Decision, as the caller sent them. The record
 	// commits to them and does not hold them. Absent, null and {} are the same.
@@ -43,8 +44,11 @@ func (d *Draft) prepare(plainHash bool) (*Record, *Private, error) {
 	if d.Outcome != nil {
 		r.Outcome = d.outcome(private)
 	}
+	if d.Refusals != nil {
+		r.Refusals = d.refusals()
+	}
 	if kind := r.Kind(); kind == "" || kind == KindHeartbeat {
-		return nil, nil, errors.New("evidence: a draft has exactly one of Decision, Outcome and Change")
+		return nil, nil, errors.New("evidence: a draft has exactly one of Decision, Outcome, Change and Refusals")
 	}
 	return r, private, nil
 }

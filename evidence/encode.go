@@ -61,6 +61,8 @@ func present(place any) bool {
 		return *p != nil
 	case **string:
 		return *p != nil
+	case groupPlace:
+		return p.present()
 	case *time.Duration:
 		return *p != 0
 	case *Hash:
@@ -79,6 +81,8 @@ func appendValue(b []byte, place any, r *Record) []byte {
 		return appendString(b, *p)
 	case **string:
 		return appendString(b, **p)
+	case groupPlace:
+		return appendString(b, p.in.Groups[p.at].String())
 	case derived:
 		return appendString(b, p(r))
 	case *did.DID:

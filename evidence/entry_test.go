@@ -259,7 +259,10 @@ func TestEntrySize(t *testing.T) {
 	d := fullDraft()
 	hostile := strings.Repeat(`"\`, 512)
 	d.Decision.Target = hostile
-	for _, text := range []*string{&d.Decision.Method, &d.Decision.RequestID, &d.Decision.TxnID, &d.Decision.HopID, &d.Decision.TraceID, &d.Decision.Rule, &d.Decision.PolicyVersion} {
+	hosts := hostile
+	d.Decision.Constraints.NetworkAllowlist = &hosts
+	claimed := d.Decision.Claimed.texts()
+	for _, text := range append(claimed[:], &d.Decision.ShadowRule, &d.Decision.Method, &d.Decision.RequestID, &d.Decision.TxnID, &d.Decision.HopID, &d.Decision.TraceID, &d.Decision.Rule, &d.Decision.PolicyVersion) {
 		*text = hostile[:maxText]
 	}
 	d.Arguments = []byte(`{"x":"` + strings.Repeat("x", 1<<20) + `"}`)

@@ -11,8 +11,9 @@ const (
 	inOutcome
 	inHeartbeat
 	inChange
+	inRefusals
 
-	inAll = inGenesis | inDecision | inOutcome | inHeartbeat | inChange
+	inAll = inGenesis | inDecision | inOutcome | inHeartbeat | inChange | inRefusals
 )
 
 func (k Kind) set() kinds {
@@ -27,6 +28,8 @@ func (k Kind) set() kinds {
 		return inHeartbeat
 	case KindChange:
 		return inChange
+	case KindRefusals:
+		return inRefusals
 	}
 	return 0
 }
@@ -53,7 +56,7 @@ type (
 var members = [...]member{
 	{"actor", inDecision, func(r *Record) any { return &r.Decision.Actor }},
 	{"badge_hash", inDecision, func(r *Record) any { return &r.Decision.BadgeHash }},
-	{"bearer_unsafe", inDecision | inChange, func(r *Record) any { return bearerUnsafe(r) }},
+	{"bearer_unsafe", inDecision | inChange | inRefusals, func(r *Record) any { return bearerUnsafe(r) }},
 	{"caller_ial", inDecision, func(r *Record) any { return &r.Decision.Caller.Assurance }},
 	{"caller_issuer", inDecision, func(r *Record) any { return &r.Decision.Caller.Issuer }},
 	{"caller_level", inDecision, func(r *Record) any { return &r.Decision.Caller.Level }},
@@ -83,6 +86,7 @@ var members = [...]member{
 	{"constraint_max_runtime_sec", inDecision, func(r *Record) any { return &r.Decision.Constraints.MaxRuntimeSec }},
 	{"constraint_network_allowlist", inDecision, func(r *Record) any { return &r.Decision.Constraints.NetworkAllowlist }},
 	{"constraint_rate_per_minute", inDecision, func(r *Record) any { return &r.Decision.Constraints.RatePerMinute }},
+	{"count", inRefusals, func(r *Record) any { return (*count)(&r.Refusals.Count) }},
 	{"decision_id", inOutcome, func(r *Record) any { return &r.Outcome.DecisionID }},
 	{"decision_kind", inDecision, func(r *Record) any { return (*string)(&r.Decision.Kind) }},
 	{"decision_seq", inOutcome, func(r *Record) any { return (*count)(&r.Outcome.DecisionSequence) }},
@@ -91,6 +95,23 @@ var members = [...]member{
 	{"epoch", inAll, func(r *Record) any { return (*count)(&r.Epoch) }},
 	{"error_class", inOutcome, func(r *Record) any { return &r.Outcome.ErrorClass }},
 	{"event.name", inDecision, func(r *Record) any { return derived(eventName) }},
+	{"from", inRefusals, func(r *Record) any { return &r.Refusals.From }},
+	{"group_00", inRefusals, groupAt(0)},
+	{"group_01", inRefusals, groupAt(1)},
+	{"group_02", inRefusals, groupAt(2)},
+	{"group_03", inRefusals, groupAt(3)},
+	{"group_04", inRefusals, groupAt(4)},
+	{"group_05", inRefusals, groupAt(5)},
+	{"group_06", inRefusals, groupAt(6)},
+	{"group_07", inRefusals, groupAt(7)},
+	{"group_08", inRefusals, groupAt(8)},
+	{"group_09", inRefusals, groupAt(9)},
+	{"group_10", inRefusals, groupAt(10)},
+	{"group_11", inRefusals, groupAt(11)},
+	{"group_12", inRefusals, groupAt(12)},
+	{"group_13", inRefusals, groupAt(13)},
+	{"group_14", inRefusals, groupAt(14)},
+	{"group_15", inRefusals, groupAt(15)},
 	{"id", inAll, func(r *Record) any { return &r.ID }},
 	{"kind", inAll, func(r *Record) any { return derived(kindName) }},
 	{"list_shown", inDecision, func(r *Record) any { return &r.Decision.Shown }},
@@ -118,6 +139,7 @@ var members = [...]member{
 	{"span_id", inDecision, func(r *Record) any { return &r.Decision.SpanID }},
 	{"stream", inAll, func(r *Record) any { return &r.Stream }},
 	{"time", inAll, func(r *Record) any { return &r.Time }},
+	{"to", inRefusals, func(r *Record) any { return &r.Refusals.To }},
 	{"trace_id", inDecision, func(r *Record) any { return &r.Decision.TraceID }},
 	{"transport", inDecision, func(r *Record) any { return &r.Decision.Transport }},
 	{"v", inAll, func(r *Record) any { return version{} }},
@@ -143,8 +165,11 @@ func policyVersion(r *Record) *string {
 }
 
 func bearerUnsafe(r *Record) *bool {
-	if r.Change != nil {
+	switch {
+	case r.Change != nil:
 		return &r.Change.BearerUnsafe
+	case r.Refusals != nil:
+		return &r.Refusals.BearerUnsafe
 	}
 	return &r.Decision.BearerUnsafe
 }

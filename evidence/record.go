@@ -19,6 +19,7 @@ const (
 	KindOutcome   Kind = "outcome"   // what came of an allowed call
 	KindHeartbeat Kind = "heartbeat" // nothing happened, and nothing is missing
 	KindChange    Kind = "change"    // the rules or the configuration changed
+	KindRefusals  Kind = "refusals"  // how many attempts were refused without a record of their own
 )
 
 // A Header places a record: in which stream, where in it, when, and by whom. The ledger fills it in.
@@ -42,6 +43,7 @@ type Record struct {
 	Decision *Decision
 	Outcome  *Outcome
 	Change   *Change
+	Refusals *Refusals
 
 	// Unknown holds the members that this version does not know, in the order of their names. They are kept
 	// because the signature covers them; nothing here acts on them. Writers leave it nil.
@@ -66,6 +68,7 @@ func (r *Record) Kind() Kind {
 	set(KindDecision, r.Decision != nil)
 	set(KindOutcome, r.Outcome != nil)
 	set(KindChange, r.Change != nil)
+	set(KindRefusals, r.Refusals != nil)
 	if n > 1 {
 		return ""
 	}

@@ -13,7 +13,7 @@ import (
 
 // letters are those by which spec/evidence.md says in which kinds of record a member stands.
 func (k kinds) letters() (text string) {
-	for i, letter := range "GDOHC" {
+	for i, letter := range "GDOHCR" {
 		if k&(1<<i) != 0 {
 			text += string(letter)
 		}
@@ -29,8 +29,15 @@ func TestSpecificationIsComplete(t *testing.T) {
 		t.Fatal(err)
 	}
 	var listed, want []string
-	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z][a-z0-9_.]*)` \\| ([GDOHC]+)( \\*)? \\|").FindAllSubmatch(spec, -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z][a-z0-9_.]*)` \\| ([GDOHCR]+)( \\*)? \\|").FindAllSubmatch(spec, -1) {
 		listed = append(listed, string(row[1])+" "+string(row[2]))
+	}
+	for _, row := range regexp.MustCompile("(?m)^\\| `group_00` to `group_([0-9]+)` \\| R \\|").FindAllSubmatch(spec, -1) {
+		for n := range MaxRefusalGroups {
+			if name := groupName(n); name <= "group_"+string(row[1]) {
+				listed = append(listed, name+" R")
+			}
+		}
 	}
 	slices.Sort(listed)
 	for _, m := range members {

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -78,6 +79,19 @@ func fullDraft() *Draft {
 	}
 }
 
+// fullRefusals has as many groups as there can be, not in their order.
+func fullRefusals() *Refusals {
+	r := &Refusals{From: time.Unix(1790000000, 1), To: time.Unix(1790000000, 2), BearerUnsafe: true}
+	for n := range uint64(MaxRefusalGroups) {
+		r.Groups = append(r.Groups, RefusalGroup{
+			Count: 1 + n, Auth: AuthAnonymous, Reason: "TOOL_AUTH_MISSING", Cause: "NO_RULE", Capability: "tool",
+			Method: fmt.Sprintf("tools/call %02d", MaxRefusalGroups-n),
+		})
+	}
+	r.Groups[3] = RefusalGroup{Count: 1e12, Auth: AuthBadge, Reason: RefusalOther, Method: RefusalAnyMethod}
+	return r
+}
+
 func mustPrepare(t testing.TB, d *Draft, h Header) *Record {
 	t.Helper()
 	r, _, err := d.prepare(true)
@@ -102,6 +116,7 @@ func everyRecord(t testing.TB, s *testSigner) map[Kind]*Record {
 		KindChange: with(4, &Draft{Change: &Change{
 			Subject: ChangePolicy, PolicyVersion: "b", PreviousPolicyVersion: "a", Shadow: true, BearerUnsafe: true,
 		}}),
+		KindRefusals: with(5, &Draft{Refusals: fullRefusals()}),
 	}
 }
 

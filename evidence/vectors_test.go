@@ -168,7 +168,9 @@ var sameBranch = map[string][]string{
 	},
 	"each part of an opening counts":     {"params-other", "params-part-missing", "params-salt"},
 	"each part of what is signed counts": {"signature-no-context", "signature-stranger"},
-	"each half of a reference counts":    {"chain-second-outcome", "chain-outcome-id"},
+	"each half of a reference counts, and what it is to": {
+		"chain-second-outcome", "chain-outcome-id", "chain-outcome-refusals",
+	},
 	"promises are signed by server keys": {"promise-kid", "promise-key-unknown"},
 }
 

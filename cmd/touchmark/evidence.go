@@ -73,11 +73,20 @@ type recordLine struct {
 	Reason   string `json:"reason,omitempty"`
 	Outcome  string `json:"outcome,omitempty"`
 	Of       string `json:"decision_id,omitempty"`
+
+	// Of a record of refusals.
+	Count  uint64   `json:"count,omitempty"`
+	From   string   `json:"from,omitempty"`
+	To     string   `json:"to,omitempty"`
+	Groups []string `json:"groups,omitempty"` // spec/evidence.md section 2.6
 }
+
+// listTime is how a list shows times.
+const listTime = "2006-01-02T15:04:05.000Z"
 
 func describeRecord(r *evidence.Record) *recordLine {
 	l := &recordLine{
-		Sequence: r.Sequence, Time: r.Time.UTC().Format("2006-01-02T15:04:05.000Z"), ID: r.ID, Kind: string(r.Kind()),
+		Sequence: r.Sequence, Time: r.Time.UTC().Format(listTime), ID: r.ID, Kind: string(r.Kind()),
 	}
 	if d := r.Decision; d != nil {
 		l.Decision, l.Method, l.Target, l.Reason = string(d.Kind), d.Method, d.Target, d.DenyReason
@@ -89,6 +98,12 @@ func describeRecord(r *evidence.Record) *recordLine {
 			l.Reason += "/" + d.DenyCause
 		}
 	}
+	if n := r.Refusals; n != nil {
+		l.Count, l.From, l.To = n.Count, n.From.UTC().Format(listTime), n.To.UTC().Format(listTime)
+		for i := range n.Groups {
+			l.Groups = append(l.Groups, n.Groups[i].String())
+		}
+	}
 	if o := r.Outcome; o != nil {
 		l.Outcome, l.Of = strings.TrimSuffix(string(o.Status)+" "+o.ErrorClass, " "), o.DecisionID
 	}
@@ -97,8 +112,11 @@ func describeRecord(r *evidence.Record) *recordLine {
 
 func (l *recordLine) text() string {
 	what := l.Outcome
-	if l.Kind == string(evidence.KindDecision) {
+	switch l.Kind {
+	case string(evidence.KindDecision):
 		what = fmt.Sprintf("%s %s %q %s %s", l.Decision, quoteUnlessWord(l.Method), l.Target, l.Caller, l.Reason)
+	case string(evidence.KindRefusals):
+		what = fmt.Sprintf("%d attempts from %s to %s: %q", l.Count, l.From, l.To, l.Groups)
 	}
 	return strings.TrimSpace(fmt.Sprintf("%6d %s %s %-9s %s", l.Sequence, l.Time, l.ID, l.Kind, what))
 }

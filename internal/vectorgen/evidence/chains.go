@@ -81,6 +81,10 @@ func chains(w *world) []*Vector {
 	return []*Vector{
 		open(chain(good...).accept("chain-valid", "a stream of seven records"), 5),
 		open(partial(chain(good[2:]...)).accept("chain-partial", "a part of the stream, with the outcome of a decision before it"), 5),
+		chain(w.link(w.genesis(), w.refusals(1), w.heartbeat(2), w.refusals(3))...).
+			accept("chain-refusals", "numbers of refusals among other records"),
+		chain(w.link(w.genesis(), w.refusals(1), w.outcome(2, w.refusals(1)))...).
+			reject("chain-outcome-refusals", evidence.CodeOutcomeUnmatched, "", "the outcome of refusals, which let nothing run"),
 		open(late(chain(altered(6, back)...)).accept("chain-time-tolerated", "a clock that was set back by all that is tolerated"), 5),
 		chain().reject("chain-empty", evidence.CodeGenesisMissing, "", "no entries at all"),
 		chain(good[1:]...).reject("chain-no-genesis", evidence.CodeGenesisMissing, "", "the genesis record is missing"),

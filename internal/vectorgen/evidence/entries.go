@@ -21,6 +21,19 @@ func accepted(w *world) []*Vector {
 	approval.Decision.Kind, approval.Decision.DenyReason = evidence.RequireApproval, "APPROVAL_REQUIRED"
 	text := w.allowed(1)
 	text.Decision.Target, text.Decision.RequestID = "datei \"ä\\\" 日本 😀", "sha256:"+strings.Repeat("A", 43)
+	none := ""
+	constrained := w.allowed(1)
+	constrained.Decision.Kind = evidence.AllowWithConstraints
+	constrained.Decision.Constraints = evidence.Constraints{MaxRuntimeSec: 5, NetworkAllowlist: &none}
+	tried := w.allowed(1)
+	tried.Decision.ShadowRule, tried.Decision.ShadowKind, tried.Decision.ShadowReason = "new", evidence.Deny, "TOOL_POLICY_DENIED"
+	most := w.refusals(1)
+	most.Refusals.Groups, most.Refusals.Count = nil, 0
+	for n := range uint64(evidence.MaxRefusalGroups) {
+		g := evidence.RefusalGroup{Count: n + 1, Auth: evidence.AuthAnonymous, Reason: fmt.Sprintf("R%02d", n), Method: "tools/call"}
+		most.Refusals.Groups = append(most.Refusals.Groups, g)
+		most.Refusals.Count += g.Count
+	}
 	later := with(with(with(record(w.heartbeat(1)), "a_new_one", "é\"\n"), "x.count", 17), "zz", true)
 	return []*Vector{
 		one("valid-genesis", "the first record of a stream", w.genesis()),
@@ -33,6 +46,10 @@ func accepted(w *world) []*Vector {
 		one("valid-outcome-error", "a call that ended with an error", failed),
 		one("valid-outcome-input-required", "a call that was answered with a question", asked),
 		one("valid-outcome-unknown", "the server stopped before it could tell", unknown),
+		one("valid-constraints", "allowed under constraints, one of which is no network at all", constrained),
+		one("valid-trial", "allowed, and a rule that is tried out would have denied", tried),
+		one("valid-refusals", "1034 attempts were refused and not written down one by one", w.refusals(1)),
+		one("valid-refusals-most", "as many groups as there may be", most),
 		one("valid-heartbeat", "nothing happened", w.heartbeat(1)),
 		one("valid-change", "another policy from here on", w.change(1)),
 		w.vector(KindEntry, w.sign(later)).accept("valid-unknown-members", "members that version 1 does not know are kept"),

@@ -76,7 +76,7 @@ func Generate() (map[string][]byte, error) {
 	w := newWorld()
 	files := make(vectorkit.Files)
 	for _, section := range []func(*world) []*Vector{
-		accepted, entries, records, callers, decisions, outcomes, keys, chains, disclosures, openings, promises,
+		accepted, entries, records, callers, decisions, refusals, outcomes, keys, chains, disclosures, openings, promises,
 	} {
 		for _, v := range section(w) {
 			if err := files.Add(v.Name, v); err != nil {

@@ -96,7 +96,7 @@ func (w *world) genesis() *evidence.Record {
 
 // denied is a decision with every member that one can have.
 func (w *world) denied(seq uint64) *evidence.Record {
-	shown, withheld := uint64(3), uint64(0)
+	shown, withheld, retries, hosts := uint64(3), uint64(0), uint64(0), "api.example db.example:5432"
 	r := w.allowed(seq)
 	d := r.Decision
 	d.Kind, d.DenyReason, d.DenyCause, d.MinLevel = evidence.Deny, "TOOL_TRUST_INSUFFICIENT", "LEVEL_TOO_LOW", "3"
@@ -104,6 +104,12 @@ func (w *world) denied(seq uint64) *evidence.Record {
 	d.Shown, d.Withheld = &shown, &withheld
 	d.Channel = evidence.Channel{
 		Scheme: "spiffe", Subject: "spiffe://agents.example/ada", Certificate: evidence.Hash(sha256.Sum256([]byte("certificate"))),
+	}
+	d.Actor, d.SpanID = "automation", "b7ad6b7169203331"
+	d.Claimed = evidence.Claimed{Actor: "human", Policy: "none", Mode: "observe", Approval: "ticket 7"}
+	d.ShadowRule, d.ShadowKind, d.ShadowReason = "writes-by-people", evidence.RequireApproval, "APPROVAL_REQUIRED"
+	d.Constraints = evidence.Constraints{
+		MaxRuntimeSec: 30, MaxRetries: &retries, MaxResultBytes: 1 << 20, RatePerMinute: 60, MaxConcurrent: 2, NetworkAllowlist: &hosts,
 	}
 	d.ParentHopHash = evidence.Hash(sha256.Sum256([]byte("parent")))
 	hash, err := evidence.HashParams(w.params.Arguments)
@@ -152,6 +158,20 @@ func (w *world) change(seq uint64) *evidence.Record {
 	return &evidence.Record{Header: stream(seq, evidence.Hash{}), Change: &evidence.Change{
 		Subject: evidence.ChangePolicy, PolicyVersion: policy, PreviousPolicyVersion: "none",
 	}}
+}
+
+// refusals counts as many as no server writes down one by one.
+func (w *world) refusals(seq uint64) *evidence.Record {
+	r := &evidence.Record{Header: stream(seq, evidence.Hash{}), Refusals: &evidence.Refusals{
+		From: time.Unix(1790000000, 3e8), To: time.Unix(1790000000, 4e8), BearerUnsafe: true, Count: 1034,
+		Groups: []evidence.RefusalGroup{
+			{Count: 1000, Auth: evidence.AuthAnonymous, Reason: "REQUEST_MALFORMED", Cause: "PARAMS_MALFORMED", Capability: "tool", Method: "tools/call"},
+			{Count: 21, Auth: evidence.AuthAnonymous, Reason: "TOOL_AUTH_MISSING", Capability: "prompt", Method: evidence.RefusalAnyMethod},
+			{Count: 7, Auth: evidence.AuthBadge, Reason: "CALL_PROOF_REPLAYED", Method: "a method 日本"},
+			{Count: 6, Auth: evidence.AuthBadge, Reason: evidence.RefusalOther, Method: evidence.RefusalAnyMethod},
+		},
+	}}
+	return r
 }
 
 // entry signs a record that is one.
