@@ -16,7 +16,11 @@ var moduleNames = map[string]string{
 	"klog":       "k8s.io/klog/v2",
 	"jwx":        "github.com/lestrrat-go/jwx/v2",
 	"merkle":     "github.com/transparency-dev/merkle",
+	"otel":       "go.opentelemetry.io/otel",
+	"otlp":       "go.opentelemetry.io/proto/otlp",
 	"pgx":        "github.com/jackc/pgx/v5",
+	"prometheus": "github.com/prometheus",
+	"protobuf":   "google.golang.org/protobuf",
 	"sqlite":     "modernc.org/sqlite",
 	"tessera":    "github.com/transparency-dev/tessera",
 	"testscript": "github.com/rogpeppe/go-internal",
@@ -47,13 +51,13 @@ type rule struct {
 // testModules may be imported by any test, and by nothing else unless a rule
 // says so. Two of them are second opinions on what production code computes.
 var testModules = []string{"cmp", "testscript", "gowebpki", "jwx", "go-jose", "json", "go-sdk", "uuid", "yaml",
-	"formats", "merkle", "tessera", "x/mod", "x/net", "x/sync", "x/sys"}
+	"formats", "merkle", "otlp", "protobuf", "tessera", "x/mod", "x/net", "x/sync", "x/sys"}
 
 var (
 	below   = []string{"did", "badge", "badge/pop"}
 	guarded = []string{"did", "badge", "badge/pop", "evidence", "translog", "guard"}
 	all     = append([]string{"badge/client", "serververify", "serververify/mcpverify", "guard/policy", "guard/mcpguard",
-		"guard/gateway", "translog/tlogclient", "translog/tesseralog", "translog/witness", "serververify/pin", "serververify/registry"}, guarded...)
+		"guard/gateway", "guard/telemetry", "guard/telemetry/gates", "translog/tlogclient", "translog/tesseralog", "translog/witness", "serververify/pin", "serververify/registry"}, guarded...)
 )
 
 // rules has one entry for each directory with Go files.
@@ -134,8 +138,10 @@ var rules = map[string]rule{
 		modules:  []string{"go-jose", "json", "uuid"},
 		forTests: true,
 	},
-	"guard/policy":   {ours: guarded, modules: []string{"json", "yaml"}},
-	"guard/mcpguard": {ours: append([]string{"serververify/workload"}, guarded...), modules: []string{"go-sdk", "json"}},
+	"guard/policy":          {ours: guarded, modules: []string{"json", "yaml"}},
+	"guard/mcpguard":        {ours: append([]string{"serververify/workload"}, guarded...), modules: []string{"go-sdk", "json", "uritemplate"}},
+	"guard/telemetry":       {ours: guarded, modules: []string{"json", "otel", "prometheus"}},
+	"guard/telemetry/gates": {modules: []string{"prometheus"}},
 	"guard/gateway": {
 		ours:    append([]string{"guard/mcpguard", "serververify", "serververify/mcpverify"}, guarded...),
 		modules: []string{"go-sdk", "json"},
