@@ -3,6 +3,7 @@ package guard
 import (
 	"context"
 	"fmt"
+	"time"
 	"unicode/utf8"
 
 	"github.com/touchmark-dev/touchmark/badge"
@@ -21,23 +22,33 @@ type verdict struct {
 	rule     string
 	minLevel badge.Level
 	version  string
+
+	final       bool // enforced in shadow mode too
+	shadow      ShadowAnswer
+	actor       Actor
+	known       *Description
+	constraints *Constraints  // under which it allows, would allow, or would have allowed
+	limits      []limited     // what a Limiter is to be asked for
+	retryAfter  time.Duration // of a limit
 }
 
 func (v *verdict) allowed() bool { return v.code == "" }
 
 // kind is the answer as evidence names it.
 func (v *verdict) kind() evidence.DecisionKind {
-	switch v.code {
-	case "":
+	switch {
+	case v.code == "" && v.constraints != nil:
+		return evidence.AllowWithConstraints
+	case v.code == "":
 		return evidence.Allow
-	case CodeApprovalRequired:
+	case v.code == CodeApprovalRequired:
 		return evidence.RequireApproval
 	}
 	return evidence.Deny
 }
 
 func (v *verdict) refuse(ack *evidence.Ack) error {
-	refusal := Refusal{Code: v.code, Cause: v.cause, Hidden: v.hidden}
+	refusal := Refusal{Code: v.code, Cause: v.cause, Hidden: v.hidden, RetryAfter: v.retryAfter}
 	if v.quiet {
 		refusal.Cause = ""
 	}
@@ -59,22 +70,39 @@ type rights struct {
 // annotationRule is the rule id of decisions that rest on an annotation alone.
 const annotationRule = "annotation"
 
-// decide asks the policy, and holds its answer against the annotation and the caller (spec/guard.md
-// section 5).
+// decide asks the policy, and holds its answer against the annotation, the caller and what is enforced here
+// (spec/guard.md section 5).
 func (g *Guard) decide(ctx context.Context, in *Input, know rights) verdict {
 	d, v := g.ask(ctx, in)
+	v.final, v.known, v.actor = v.final || d.Final, d.About, d.actor(in.Facts.Actor)
 	if v.code != "" {
 		return v
 	}
-	if d.NoRule && know.isRule && in.Require != badge.LevelNone && nameable(in.Capability.Name) {
-		d = Decision{Kind: Allow, Rule: annotationRule, Version: d.Version}
-	} else if d.NoRule {
-		d = Decision{NoRule: true, Version: d.Version}
+	if d.NoRule {
+		d.Kind, d.Rule, d.MinLevel, d.Anonymous, d.Constraints = Deny, "", badge.LevelNone, false, nil
+		if know.isRule && in.Require != badge.LevelNone && nameable(in.Capability.Name) {
+			d.NoRule, d.Kind, d.Rule = false, Allow, annotationRule
+		}
 	}
+	v.rule, v.version = d.Rule, d.Version
+	v.shadow = d.Shadow.answer(g, in, know)
+	v = g.weigh(&d, v, in, know)
+	if v.shadow.same(&v) {
+		v.shadow = ShadowAnswer{}
+	}
+	return v
+}
+
+// weigh says what comes of an answer for this caller.
+func (g *Guard) weigh(d *Decision, v verdict, in *Input, know rights) verdict {
 	d.MinLevel = raise(d.MinLevel, in.Require)
-	v.rule, v.version, v.minLevel = d.Rule, d.Version, d.MinLevel
-	v.code, v.cause = d.Against(in.Caller.Level())
-	return conceal(v, in, know)
+	v.minLevel = d.MinLevel
+	v.code, v.cause = d.against(in.Caller.Level(), g.enforced)
+	v = conceal(v, in, know)
+	if v.code == "" || v.code == CodeApprovalRequired {
+		v.constraints = d.Constraints
+	}
+	return v
 }
 
 // nameable reports whether a policy could have a rule for a name at all. Where it could not, that it has none

@@ -1,8 +1,10 @@
 package guard
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 )
 
 // Facts are what a server knows about a call beside the caller's badge and the channel. Each comes from a source
@@ -51,4 +53,53 @@ func (a Actor) Known() bool {
 // is not known. An error refuses the request with [CodePolicyIndeterminate]; so does a panic.
 type FactSource interface {
 	Facts(ctx context.Context, caller *Principal, r *Request) (Facts, error)
+}
+
+// facts puts together what the adapter and the [FactSource] know. A source that fails or panics leaves nothing to decide
+// by.
+func (g *Guard) facts(ctx context.Context, caller *Principal, r *Request) (f Facts, v verdict) {
+	f = r.Facts
+	if g.factSource != nil {
+		defer func() {
+			if p := recover(); p != nil {
+				f, v = Facts{}, g.panicked(p)
+				v.code = CodePolicyIndeterminate
+			}
+		}()
+		more, err := g.factSource.Facts(ctx, caller, r)
+		if err != nil {
+			g.log.Error("guard: facts", "error", err)
+			return Facts{}, verdict{code: CodePolicyIndeterminate, cause: CauseFacts, err: fmt.Errorf("facts: %w", err)}
+		}
+		f = agreed(f, more)
+	}
+	if !f.Actor.Known() {
+		f.Actor = ""
+	}
+	return f, verdict{}
+}
+
+// agreed puts together what two sources know. Where they differ, nothing is known.
+func agreed(a, b Facts) Facts {
+	f := Facts{
+		Server: either(a.Server, b.Server), Environment: either(a.Environment, b.Environment),
+		Tenant: either(a.Tenant, b.Tenant), Actor: either(a.Actor, b.Actor),
+	}
+	if len(a.Claims) == 0 || len(b.Claims) == 0 || bytes.Equal(a.Claims, b.Claims) {
+		f.Claims = a.Claims
+		if len(a.Claims) == 0 {
+			f.Claims = b.Claims
+		}
+	}
+	return f
+}
+
+func either[T ~string](a, b T) T {
+	switch {
+	case a == "" || a == b:
+		return b
+	case b == "":
+		return a
+	}
+	return ""
 }

@@ -17,7 +17,13 @@ type Grant struct {
 	started time.Time
 	ended   atomic.Bool
 
-	constraints *Constraints
+	watch       watch
+	constraints *Constraints // nil: none that are enforced
+
+	held    []func()     // at the Limiter
+	holds   atomic.Int32 // who still needs it: Finish, and functions that run
+	timed   atomic.Bool  // Run keeps the time
+	overran atomic.Bool  // and it was over
 }
 
 // Caller returns who may go on.
@@ -52,29 +58,6 @@ type Outcome struct {
 	Result []byte
 }
 
-// Constraints returns under which constraints the attempt was granted, nil if under none or if they are not enforced
-// because of shadow mode. They are shared and must not be changed. [Grant.Run] and [Grant.Finish] enforce the maximum
-// runtime and the maximum size of the result: an adapter that runs things by itself has to keep to [Grant.Context].
-func (gr *Grant) Constraints() *Constraints { return gr.constraints }
-
-// Context returns ctx with the deadline of the maximum runtime, if there is one, and the span of the [Observer], if
-// there is one. The runtime begins with this call.
-func (gr *Grant) Context(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithCancel(ctx)
-}
-
-// Run runs fn with the context of [Grant.Context] and returns its Outcome, for [Grant.Finish]. With a maximum runtime fn
-// runs in a goroutine of its own: if it does not end in time, its context ends, and its result is thrown away whatever it
-// is; [ClassTimeout] is then returned when fn returns within [Config.Grace], and otherwise [ClassAbandoned], with fn still
-// running. Finish then returns an *[ExceededError]. What fn writes is not to be read after either class: use what it returns.
-//
-// A panic of fn is logged and gives [ClassPanic].
-func (gr *Grant) Run(ctx context.Context, fn func(context.Context) Outcome) Outcome {
-	ctx, cancel := gr.Context(ctx)
-	defer cancel()
-	return fn(ctx)
-}
-
 // Finish records the outcome of what was granted. It must be called once, also when the attempt failed or
 // its context ended. An error means that the outcome could not be recorded: the answer must then be withheld
 // (spec/guard.md section 8). Without one the outcome has its place in the records; it is durable already where
@@ -86,10 +69,12 @@ func (gr *Grant) Finish(ctx context.Context, o Outcome) error {
 	if gr.ended.Swap(true) {
 		return errors.New("guard: the grant was finished before")
 	}
+	defer gr.letGo()
+	took := max(0, gr.guard.now().Sub(gr.started))
+	cause := gr.exceeded(&o, took)
 	out := &evidence.Outcome{
 		DecisionID: gr.ack.ID, DecisionSequence: gr.ack.Sequence,
-		Status: evidence.OutcomeOK, ErrorClass: o.ErrorClass,
-		Duration: max(0, gr.guard.now().Sub(gr.started)),
+		Status: evidence.OutcomeOK, ErrorClass: o.ErrorClass, Duration: took,
 	}
 	switch {
 	case o.ErrorClass != "":
@@ -97,7 +82,31 @@ func (gr *Grant) Finish(ctx context.Context, o Outcome) error {
 	case o.InputRequired:
 		out.Status = evidence.OutcomeInputRequired
 	}
-	return gr.guard.recordOutcome(ctx, &evidence.Draft{Outcome: out, Result: o.Result})
+	err := gr.guard.recordOutcome(ctx, &evidence.Draft{Outcome: out, Result: o.Result})
+	gr.watch.finished(o, o.ErrorClass, took)
+	if err == nil && cause != "" {
+		return &ExceededError{Refusal{Code: CodeConstraintExceeded, Cause: cause, EvidenceID: gr.ack.ID}}
+	}
+	return err
+}
+
+// exceeded says which limit an attempt went beyond, and makes that its outcome. Of what took too long there is no result.
+func (gr *Grant) exceeded(o *Outcome, took time.Duration) (cause string) {
+	c := gr.constraints
+	switch {
+	case c == nil:
+		return ""
+	case gr.overran.Load(), c.MaxRuntime > 0 && !gr.timed.Load() && took > c.MaxRuntime+gr.guard.grace:
+		if o.ErrorClass == "" {
+			o.ErrorClass = ClassTimeout
+		}
+		o.InputRequired, o.Result = false, nil
+		return CauseRuntime
+	case c.MaxResultBytes > 0 && int64(len(o.Result)) > c.MaxResultBytes:
+		o.InputRequired, o.ErrorClass = false, ClassResultTooLarge
+		return CauseResultSize
+	}
+	return ""
 }
 
 // ClassOf returns the error class of an error that an attempt returned, and "" for nil. The end of ctx

@@ -2,10 +2,8 @@ package guard
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
-	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/touchmark-dev/touchmark/badge"
@@ -28,73 +26,6 @@ type Enqueuer interface {
 	Enqueue(ctx context.Context, outcome *evidence.Draft) error
 }
 
-// A Config says what a [Guard] protects, and with what. The zero Config is refused.
-type Config struct {
-	// Server is who is protected: the DID that call proofs must name. Required with Badges.
-	Server did.DID
-
-	// Badges verifies badges. Without it every badge is refused, and only what the policy opens to anonymous
-	// callers can be used.
-	Badges *badge.Verifier
-
-	// Proofs verifies call proofs. Required with Badges.
-	Proofs *pop.Verifier
-
-	// Policy decides. Without it the annotations of the server's own capabilities decide, and everything
-	// else is denied.
-	Policy Policy
-
-	// Evidence keeps the records. Required.
-	Evidence Recorder
-
-	// DurableOutcomes makes [Grant.Finish] wait until the outcome is durable, as Check always does for the
-	// decision. By default an outcome is left to an Evidence that is an [Enqueuer]: the answer does not wait for
-	// the disk, and after a crash the outcome may be unknown (spec/guard.md section 8).
-	DurableOutcomes bool
-
-	// AllowBearerUnsafe admits badges without a call proof, so that whoever has seen a badge can use it
-	// until it expires. It is stamped on every record. A call proof that is presented must still hold.
-	AllowBearerUnsafe bool
-
-	// UnsafeShadow writes decisions down and does not enforce them: what would have been denied runs. It is
-	// stamped on every record. What cannot be recorded is refused even so.
-	UnsafeShadow bool
-
-	// Limiter enforces the constraints that count calls. Nil: a policy that asks for them is refused by [New] where it
-	// says so beforehand (see [Constrainer]), and otherwise denied with CauseConstraintsUnsupported.
-	Limiter Limiter
-
-	// Enforces names constraints that something else in front of the guard or behind it enforces, such as
-	// [ConstraintNetwork] where a firewall does. Naming what nobody enforces is a lie that the records repeat.
-	Enforces []string
-
-	// Grace is how long a call that outlived [Constraints.MaxRuntime] may take to end after its context did, before it is
-	// abandoned. 0 means [DefaultGrace].
-	Grace time.Duration
-
-	// MaxAbandoned bounds the abandoned calls that still run: beyond it calls with a maximum runtime are refused. 0
-	// means [DefaultMaxAbandoned].
-	MaxAbandoned int
-
-	// Facts knows more about requests than the adapter. Nil knows nothing.
-	Facts FactSource
-
-	// Observer is told of every request. Nil tells nobody.
-	Observer Observer
-
-	// Logger hears of panics and of failures of the parts that the guard depends on. Nil discards.
-	Logger *slog.Logger
-
-	// Time is the clock of durations. Nil means time.Now.
-	Time func() time.Time
-}
-
-// The defaults of a [Config].
-const (
-	DefaultGrace        = time.Second
-	DefaultMaxAbandoned = 64
-)
-
 // A Guard decides. Make it with [New]; it is safe for concurrent use.
 type Guard struct {
 	server   did.DID
@@ -107,43 +38,14 @@ type Guard struct {
 	shadow   bool
 	log      *slog.Logger
 	now      func() time.Time
-}
 
-// New makes a Guard. It refuses a Config that can allow nothing, one that could admit no caller it was told
-// to verify, and one without evidence.
-func New(cfg *Config) (*Guard, error) {
-	switch {
-	case cfg == nil:
-		return nil, errors.New("guard: no Config")
-	case cfg.Evidence == nil:
-		return nil, errors.New("guard: Config has no Evidence: nothing runs without a record")
-	case cfg.Badges == nil && cfg.Policy == nil:
-		return nil, errors.New("guard: Config has neither Badges nor Policy: it could allow nothing")
-	case cfg.Badges != nil && cfg.Proofs == nil:
-		return nil, errors.New("guard: Config has Badges and no Proofs: it could not tell a holder from a thief")
-	case cfg.Badges != nil && cfg.Server.IsZero():
-		return nil, errors.New("guard: Config has Badges and no Server: call proofs must name it")
-	case cfg.Badges == nil && cfg.AllowBearerUnsafe:
-		return nil, errors.New("guard: AllowBearerUnsafe without Badges admits nobody")
-	}
-	if err := cfg.checkConstraints(); err != nil {
-		return nil, err
-	}
-	g := &Guard{
-		server: cfg.Server, badges: cfg.Badges, proofs: cfg.Proofs, policy: cfg.Policy,
-		evidence: cfg.Evidence, bearer: cfg.AllowBearerUnsafe, shadow: cfg.UnsafeShadow,
-		log: cfg.Logger, now: cfg.Time,
-	}
-	if q, ok := cfg.Evidence.(Enqueuer); ok && !cfg.DurableOutcomes {
-		g.outcomes = q
-	}
-	if g.log == nil {
-		g.log = slog.New(slog.DiscardHandler)
-	}
-	if g.now == nil {
-		g.now = time.Now
-	}
-	return g, nil
+	limiter      Limiter
+	enforced     constraintSet
+	factSource   FactSource
+	observer     Observer
+	grace        time.Duration
+	maxAbandoned int64
+	abandoned    atomic.Int64 // calls that still run
 }
 
 // Server returns the DID that call proofs must name, the zero DID when badges are not accepted at all.
@@ -161,85 +63,41 @@ func (g *Guard) RequiresProof() bool { return g.badges != nil && !g.bearer }
 // [CodeEvidenceUnavailable].
 func (g *Guard) Check(ctx context.Context, r *Request) (*Grant, error) {
 	started := g.now()
+	w := g.watch(ctx, r)
+	ctx = w.context(ctx)
 	caller, v := g.judge(ctx, r)
-	ack, err := g.record(ctx, &entry{request: r, caller: caller, verdict: &v})
+	var held []func()
+	if v.allowed() {
+		held = g.acquire(ctx, r, caller, &v)
+	}
+	ack, err := g.record(ctx, &entry{request: r, caller: caller, verdict: &v}, &w)
 	if err != nil {
+		g.release(held)
 		return nil, err
 	}
-	if !v.allowed() && !g.shadow {
+	if !v.allowed() && !g.spares(&v) {
 		return nil, v.refuse(ack)
 	}
-	return &Grant{guard: g, caller: caller, ack: *ack, started: started}, nil
+	grant := &Grant{guard: g, caller: caller, ack: *ack, started: started, watch: w, held: held}
+	grant.holds.Store(1)
+	if !g.spares(&v) {
+		grant.constraints = v.constraints
+	}
+	return grant, nil
 }
+
+// spares reports whether a verdict is written down and not enforced.
+func (g *Guard) spares(v *verdict) bool { return g.shadow && !v.final }
 
 // Refuse records that an adapter refused a request before it could be checked: what cannot be read, what the
 // protocol's library rejected, what panicked. It returns the error for the caller, never nil. Nothing about
 // the caller is believed. Shadow mode does not change it.
 func (g *Guard) Refuse(ctx context.Context, r *Request, code Code, cause string) error {
-	v := verdict{code: code, cause: cause, version: g.policyVersion()}
-	ack, err := g.record(ctx, &entry{request: r, caller: &Principal{}, verdict: &v, enforced: true})
+	v := verdict{code: code, cause: cause, version: g.policyVersion(), final: true}
+	w := g.watch(ctx, r)
+	ack, err := g.record(w.context(ctx), &entry{request: r, caller: &Principal{}, verdict: &v}, &w)
 	if err != nil {
 		return err
 	}
 	return v.refuse(ack)
-}
-
-// judge identifies the caller and decides. Whatever goes wrong in it is a verdict: it never panics.
-func (g *Guard) judge(ctx context.Context, r *Request) (caller *Principal, v verdict) {
-	caller = &Principal{channel: r.Channel}
-	version := g.policyVersion()
-	defer func() {
-		if p := recover(); p != nil {
-			v = g.panicked(p)
-		}
-		if v.version == "" {
-			v.version = version
-		}
-	}()
-	if v = g.identify(ctx, r, caller); v.code != "" {
-		return caller, v
-	}
-	if r.Verb != Invoke {
-		return caller, verdict{code: CodeMethodDenied, cause: CauseNoRule}
-	}
-	items := r.items(caller)
-	if len(items) == 0 {
-		return caller, verdict{code: CodeNotFound, cause: CauseCapabilityUnknown, hidden: true}
-	}
-	for i := range items {
-		it := &items[i]
-		in := &Input{
-			Caller: caller, Verb: r.Verb, Method: r.Method, Capability: it.Capability,
-			Require: it.Require, Arguments: r.Arguments, Facts: r.Facts,
-		}
-		v = g.decide(ctx, in, rights{isRule: it.RequireIsRule, missing: it.Missing})
-		if !v.allowed() || r.Owned != nil {
-			v.about = &it.Capability
-		}
-		if !v.allowed() {
-			break
-		}
-	}
-	return caller, v
-}
-
-func (g *Guard) panicked(p any) verdict {
-	g.log.Error("guard: panic", "value", fmt.Sprint(p), "stack", string(debug.Stack()))
-	return verdict{code: CodeGuardFailed, cause: CausePanic, err: fmt.Errorf("panic: %v", p)}
-}
-
-// noPolicyVersion is recorded where no policy is in force that has a digest.
-const noPolicyVersion = "none"
-
-// policyVersion asks the policy for its digest. One that panics has none.
-func (g *Guard) policyVersion() (version string) {
-	defer func() {
-		if p := recover(); p != nil || version == "" {
-			version = noPolicyVersion
-		}
-	}()
-	if v, ok := g.policy.(Versioned); ok {
-		return v.Version()
-	}
-	return noPolicyVersion
 }

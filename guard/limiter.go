@@ -29,7 +29,8 @@ type LimitKey struct {
 	Capability Capability
 
 	// Params is what a repeat of the same call has in common with it, for [ConstraintRetries]: a hash of the method,
-	// the target, the arguments and the input responses, in their canonical form where they have one.
+	// the target, the arguments and the input responses, in their canonical form where they have one. It has no salt, so
+	// that arguments can be guessed from it. Zero where nothing asks for it.
 	Params [32]byte
 }
 

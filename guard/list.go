@@ -11,7 +11,9 @@ type Listing struct {
 	guard   *Guard
 	request *Request
 	caller  *Principal
+	facts   Facts
 	verdict verdict // on the caller; refuses only in shadow mode
+	watch   watch
 }
 
 // List identifies a caller that asks for a list. Anonymous callers may ask: what they may not use is taken
@@ -20,11 +22,15 @@ type Listing struct {
 func (g *Guard) List(ctx context.Context, r *Request) (*Listing, error) {
 	asked := *r
 	asked.Verb = Discover
-	caller, v := g.meet(ctx, &asked)
+	w := g.watch(ctx, &asked)
+	ctx = w.context(ctx)
+	caller, facts, v := g.meet(ctx, &asked)
+	v.actor = facts.Actor
 	if v.allowed() || g.shadow {
-		return &Listing{guard: g, request: &asked, caller: caller, verdict: v}, nil
+		v.final = false
+		return &Listing{guard: g, request: &asked, caller: caller, facts: facts, verdict: v, watch: w}, nil
 	}
-	ack, err := g.record(ctx, &entry{request: &asked, caller: caller, verdict: &v})
+	ack, err := g.record(ctx, &entry{request: &asked, caller: caller, verdict: &v}, &w)
 	if err != nil {
 		return nil, err
 	}
@@ -34,50 +40,45 @@ func (g *Guard) List(ctx context.Context, r *Request) (*Listing, error) {
 // Caller returns who asks.
 func (l *Listing) Caller() *Principal { return l.caller }
 
-// meet is the part of judge that concerns the caller alone.
-func (g *Guard) meet(ctx context.Context, r *Request) (caller *Principal, v verdict) {
-	caller = &Principal{channel: r.Channel}
-	defer func() {
-		if p := recover(); p != nil {
-			v = g.panicked(p)
-		}
-		v.version = g.policyVersion()
-	}()
-	return caller, g.identify(ctx, r, caller)
-}
-
 // Filter says which items the caller may see: those it could invoke, and those for which it could ask for an
 // approval. It records how many those are before it returns them. An item about which the policy cannot tell
 // is withheld. In shadow mode it records what it would have shown, and returns everything as visible.
+//
+// An item about which the decision is final is withheld in shadow mode too.
 func (l *Listing) Filter(ctx context.Context, items []Item) ([]bool, *evidence.Ack, error) {
+	ctx = l.watch.context(ctx)
 	visible := make([]bool, len(items))
 	var shown uint64
 	for i := range items {
-		if l.verdict.allowed() && l.visible(ctx, &items[i]) {
-			visible[i] = true
+		var final bool
+		if visible[i], final = l.look(ctx, &items[i]); visible[i] {
 			shown++
 		}
+		visible[i] = visible[i] || l.guard.shadow && !final
 	}
 	withheld := uint64(len(items)) - shown
 	ack, err := l.guard.record(ctx, &entry{
-		request: l.request, caller: l.caller, verdict: &l.verdict, shown: &shown, withheld: &withheld,
-	})
+		request: l.request, caller: l.caller, verdict: &l.verdict, list: true, shown: shown, withheld: withheld,
+	}, &l.watch)
 	if err != nil {
 		return nil, nil, err
-	}
-	if l.guard.shadow {
-		for i := range visible {
-			visible[i] = true
-		}
 	}
 	return visible, ack, nil
 }
 
-func (l *Listing) visible(ctx context.Context, it *Item) bool {
+// look says whether the caller may see an item, and whether that is final.
+func (l *Listing) look(ctx context.Context, it *Item) (visible, final bool) {
 	in := &Input{
 		Caller: l.caller, Verb: Discover, Method: l.request.Method, Capability: it.Capability, Require: it.Require,
-		Facts: l.request.Facts,
+		Facts: l.facts,
+	}
+	if !l.verdict.allowed() {
+		in.Facts = l.request.Facts
+		return false, l.guard.finalItem(ctx, in)
 	}
 	v := l.guard.decide(ctx, in, rights{isRule: it.RequireIsRule, missing: it.Missing})
-	return !it.Missing && (v.allowed() || v.code == CodeApprovalRequired)
+	if v.actor != "" {
+		l.verdict.actor = v.actor
+	}
+	return !it.Missing && (v.allowed() || v.code == CodeApprovalRequired), v.final
 }

@@ -105,15 +105,20 @@ type Description struct {
 }
 
 // Against holds d against the level of the caller's badge, LevelNone for an anonymous caller, by steps 5 to 7 of
-// spec/guard.md section 5. It returns why the caller is refused, and no Code if it may go on.
-func (d Decision) Against(level badge.Level) (Code, string) {
+// spec/guard.md section 5, where the named constraints are enforced. It returns why the caller is refused, and no Code if
+// it may go on, with [Decision.Constraints].
+func (d Decision) Against(level badge.Level, enforces ...string) (Code, string) {
+	return d.against(level, setOf(enforces...))
+}
+
+func (d *Decision) against(level badge.Level, enforced constraintSet) (Code, string) {
 	switch {
 	case d.NoRule:
 		return CodePolicyDenied, CauseNoRule
-	case d.Kind == AllowWithConstraints || d.Kind == Allow && d.Constraints != nil:
-		return CodePolicyDenied, CauseConstraintsUnsupported // an obligation that nothing here can meet
-	case d.Kind != Allow && d.Kind != RequireApproval:
+	case d.Kind != Allow && d.Kind != AllowWithConstraints && d.Kind != RequireApproval:
 		return CodePolicyDenied, CauseRuleDenies
+	case d.Kind != RequireApproval && !d.boundBy(enforced):
+		return CodePolicyDenied, CauseConstraintsUnsupported // an obligation that nothing here can meet
 	}
 	open := d.Anonymous && d.MinLevel == badge.LevelNone
 	switch {
@@ -125,6 +130,25 @@ func (d Decision) Against(level badge.Level) (Code, string) {
 		return CodeApprovalRequired, ""
 	}
 	return "", ""
+}
+
+// boundBy reports whether all that an answer asks for is enforced. One that is bound to nothing has to be a plain one.
+func (d *Decision) boundBy(enforced constraintSet) bool {
+	if d.Constraints == nil {
+		return d.Kind == Allow
+	}
+	return d.Constraints.sound() && d.Constraints.asked()&^enforced == 0
+}
+
+// actor returns the class of the caller for the record, of which the facts say known.
+func (d *Decision) actor(known Actor) Actor {
+	switch {
+	case d.Actor == "" && known.Known():
+		return known
+	case d.Actor.Known():
+		return d.Actor
+	}
+	return ""
 }
 
 // UnsafeAllowAll is a policy that lets everybody use everything. It exists to measure and to test what a

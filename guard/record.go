@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"strings"
+	"time"
 
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/evidence"
@@ -15,14 +18,36 @@ type entry struct {
 	caller  *Principal
 	verdict *verdict
 
-	enforced        bool    // also in shadow mode
-	shown, withheld *uint64 // of a list
+	list bool // shown and withheld are the counts of one
+
+	shown, withheld uint64
+
+	shadow bool // the verdict is not enforced; filled in by record
+}
+
+// about is the capability that the record names.
+func (e *entry) about() *Capability {
+	if e.verdict.about != nil {
+		return e.verdict.about
+	}
+	return &e.request.Capability
 }
 
 // record keeps the decision. It does not give up when the request does: a caller that hangs up is recorded
 // like any other.
-func (g *Guard) record(ctx context.Context, e *entry) (*evidence.Ack, error) {
-	return g.keep(ctx, g.draft(e))
+func (g *Guard) record(ctx context.Context, e *entry, w *watch) (*evidence.Ack, error) {
+	var judged time.Time
+	if w.seen != nil {
+		judged = g.now()
+	}
+	e.shadow = g.spares(e.verdict)
+	d := g.draft(e)
+	if trace, span := w.span(); span != "" {
+		d.Decision.TraceID, d.Decision.SpanID = trace, span
+	}
+	ack, err := g.keep(ctx, d)
+	w.decided(e, ack, judged)
+	return ack, err
 }
 
 // recordOutcome leaves an outcome to a recorder that takes it without making the caller wait.
@@ -65,19 +90,19 @@ func (g *Guard) unkept(err error) error {
 }
 
 func (g *Guard) draft(e *entry) *evidence.Draft {
-	r, v := e.request, e.verdict
-	about := &r.Capability
-	if v.about != nil {
-		about = v.about
-	}
+	r, v, about := e.request, e.verdict, e.about()
 	d := &evidence.Decision{
 		Caller: e.caller.recorded(), Channel: recordedChannel(e.caller.channel),
 		Method: r.Method, Capability: string(about.Kind), Target: about.Name,
 		Kind: v.kind(), Rule: v.rule, PolicyVersion: v.version,
 		DenyReason: string(v.code), DenyCause: v.cause,
-		Shadow: g.shadow && !e.enforced, BearerUnsafe: g.bearer,
+		Shadow: e.shadow, BearerUnsafe: g.bearer,
+		Actor: string(v.actor), Claimed: evidence.Claimed(r.Claimed), Constraints: v.constraints.recorded(),
+		ShadowRule: v.shadow.Rule, ShadowKind: v.shadow.Kind, ShadowReason: string(v.shadow.Code),
 		RequestID: r.RequestID, TxnID: r.TxnID, TraceID: r.TraceID, Transport: r.Transport,
-		Shown: e.shown, Withheld: e.withheld,
+	}
+	if e.list {
+		d.Shown, d.Withheld = new(e.shown), new(e.withheld)
 	}
 	if v.minLevel != badge.LevelNone && v.minLevel != LevelUnsatisfiable {
 		d.MinLevel = v.minLevel.String()
@@ -91,6 +116,29 @@ func (g *Guard) draft(e *entry) *evidence.Draft {
 	return &evidence.Draft{
 		Decision: d, Arguments: r.Arguments, InputResponses: r.InputResponses, Badge: r.Badge, Proof: r.Proof,
 	}
+}
+
+// recorded returns c for the record: a part of a second counts as a second.
+func (c *Constraints) recorded() (out evidence.Constraints) {
+	if c == nil {
+		return out
+	}
+	const most = 999_999_999_999_999 // what a record can say
+	out = evidence.Constraints{
+		MaxRuntimeSec:  uint64(math.Ceil(max(0, c.MaxRuntime).Seconds())),
+		MaxResultBytes: uint64(min(max(0, c.MaxResultBytes), most)),
+		RatePerMinute:  uint64(min(max(0, c.RatePerMinute), most)),
+		MaxConcurrent:  uint64(min(max(0, c.MaxConcurrent), most)),
+	}
+	if c.MaxRetries != nil {
+		n := uint64(min(max(0, *c.MaxRetries), most))
+		out.MaxRetries = &n
+	}
+	if c.NetworkAllowlist != nil {
+		hosts := strings.Join(c.NetworkAllowlist, " ")
+		out.NetworkAllowlist = &hosts
+	}
+	return out
 }
 
 // recordedChannel says whom the transport authenticated. An identity without a subject is nobody's.

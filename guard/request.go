@@ -152,15 +152,17 @@ func (r *Request) target() string {
 	return r.Capability.Name
 }
 
-// items returns all that a request of a caller is about. None means that there is no such thing for this caller.
-func (r *Request) items(caller *Principal) []Item {
+// items returns all that a request of a caller is about, in room if it is one thing. None means that there is no such
+// thing for this caller.
+func (r *Request) items(caller *Principal, room *[1]Item) []Item {
 	if r.Owned != nil {
 		it, ok := r.Owned(caller)
 		if !ok {
 			return nil
 		}
-		return []Item{it}
+		room[0] = it
+		return room[:]
 	}
-	first := Item{Capability: r.Capability, Require: r.Require, RequireIsRule: r.RequireIsRule, Missing: r.Missing}
-	return append([]Item{first}, r.Further...)
+	room[0] = Item{Capability: r.Capability, Require: r.Require, RequireIsRule: r.RequireIsRule, Missing: r.Missing}
+	return append(room[:], r.Further...)
 }
