@@ -57,7 +57,7 @@ var (
 	below   = []string{"did", "badge", "badge/pop"}
 	guarded = []string{"did", "badge", "badge/pop", "evidence", "translog", "guard"}
 	all     = append([]string{"badge/client", "serververify", "serververify/mcpverify", "guard/policy", "guard/mcpguard",
-		"guard/gateway", "guard/telemetry", "guard/telemetry/gates", "translog/tlogclient", "translog/tesseralog", "translog/witness", "serververify/pin", "serververify/registry"}, guarded...)
+		"guard/gateway", "guard/telemetry", "guard/telemetry/gates", "translog/tlogclient", "translog/tesseralog", "translog/witness", "translog/monitor", "serververify/pin", "serververify/registry"}, guarded...)
 )
 
 // rules has one entry for each directory with Go files.
@@ -93,6 +93,10 @@ var rules = map[string]rule{
 	"translog/tesseralog": {
 		ours:    []string{"translog", "translog/tlogclient"},
 		modules: []string{"formats", "json", "klog", "merkle", "tessera", "x/mod", "x/sys"},
+	},
+	"translog/monitor": {
+		ours:    []string{"did", "evidence", "translog", "translog/tlogclient"},
+		modules: []string{"json", "merkle", "x/sys"},
 	},
 	"translog/witness": {
 		ours:    []string{"translog", "translog/tlogclient"},

@@ -1,0 +1,209 @@
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/touchmark-dev/touchmark/evidence"
+	"github.com/touchmark-dev/touchmark/internal/strictjson"
+	"github.com/touchmark-dev/touchmark/translog"
+)
+
+// MaxProofBytes is the size of the largest file of a proof that is read.
+const MaxProofBytes = 1 << 20
+
+// A ProofError says that the files of a proof do not show the fault that they are said to show.
+type ProofError struct{ Reason string }
+
+func (e *ProofError) Error() string { return "monitor: " + e.Reason }
+
+func unshown(format string, args ...any) error { return &ProofError{fmt.Sprintf(format, args...)} }
+
+// Check reads the proof of a fault from a directory and holds it against the keys of the log and of the servers alone
+// (spec/monitor.md section 5). Without an error the files show what [Fault.Code] says, as far as files can: what
+// [Fault.Word] says beyond them is the monitor's word. The error is a *[ProofError] when they do not show it.
+func Check(dir fs.FS, policy *translog.Policy, keys evidence.Keys) (*Fault, error) {
+	p := &proof{dir: dir, policy: policy.LogsOnly(), keys: keys, fault: new(Fault)}
+	text, err := p.read(fileFault)
+	if err != nil {
+		return nil, err
+	}
+	if err := strictjson.UnmarshalStrict(text, p.fault); err != nil {
+		return nil, unshown("%s: %v", fileFault, err)
+	}
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	return p.fault, nil
+}
+
+type proof struct {
+	dir    fs.FS
+	policy *translog.Policy
+	keys   evidence.Keys
+	fault  *Fault
+}
+
+func (p *proof) check() error {
+	switch code := p.fault.Code; code {
+	case Code(translog.CodeForked), Code(translog.CodeRolledBack):
+		return p.checkTrees()
+	case CodeEntryChanged:
+		return p.checkChanged()
+	case CodeTreeUnfounded:
+		_, err := p.checkpoint(fileCheckpoint)
+		return err
+	case CodeOmitted:
+		return p.checkOmitted()
+	case CodeJournal:
+		return p.checkJournal()
+	case CodePromiseBroken, Code(evidence.CodePromiseMismatch):
+		return p.checkPromise()
+	case Code(translog.CodeCheckpointMalformed), Code(translog.CodeOriginUnknown), Code(translog.CodeCheckpointSignatureInvalid),
+		Code(translog.CodeCosignatureInvalid), Code(translog.CodeWitnessQuorum):
+		return nil // what a source served that is no checkpoint shows nothing by itself
+	case CodeLimit:
+		_, err := p.entry(fileEntry, fileEntryProof, p.fault.Index)
+		return err
+	default:
+		return p.checkRecord()
+	}
+}
+
+// read returns a file, nil if it is not there.
+func (p *proof) read(name string) ([]byte, error) {
+	f, err := p.dir.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, unshown("there is no file %s", name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("monitor: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // only read
+	data, err := io.ReadAll(io.LimitReader(f, MaxProofBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("monitor: %w", err)
+	}
+	if len(data) > MaxProofBytes {
+		return nil, unshown("%s has more than %d bytes", name, MaxProofBytes)
+	}
+	return data, nil
+}
+
+func (p *proof) checkpoint(name string) (*translog.Checkpoint, error) {
+	note, err := p.read(name)
+	if err != nil {
+		return nil, err
+	}
+	cp, err := p.policy.VerifyCheckpoint(note)
+	if err != nil {
+		return nil, unshown("%s: %v", name, err)
+	}
+	return cp, nil
+}
+
+// entry returns an entry that is in the log at an index.
+func (p *proof) entry(name, proofName string, index *uint64) ([]byte, error) {
+	data, err := p.read(name)
+	if err != nil {
+		return nil, err
+	}
+	in, err := p.inclusion(proofName, translog.LeafHash(data))
+	if err != nil {
+		return nil, err
+	}
+	if index == nil || in.Index() != *index {
+		return nil, unshown("%s is entry %d of the log, and not the one that the fault names", name, in.Index())
+	}
+	return data, nil
+}
+
+func (p *proof) inclusion(name string, leaf [32]byte) (*translog.Inclusion, error) {
+	text, err := p.read(name)
+	if err != nil {
+		return nil, err
+	}
+	proof, err := translog.ParseProof(text)
+	if err != nil {
+		return nil, unshown("%s: %v", name, err)
+	}
+	in, err := p.policy.VerifyLeaf(leaf, proof)
+	if err != nil {
+		return nil, unshown("%s: %v", name, err)
+	}
+	return in, nil
+}
+
+func (p *proof) verified(entry []byte, name string) (*evidence.VerifiedEntry, error) {
+	e, err := evidence.ParseEntry(entry)
+	if err != nil {
+		return nil, unshown("%s: %v", name, err)
+	}
+	v, err := e.Verify(p.keys)
+	if err != nil {
+		return nil, unshown("%s: %v", name, err)
+	}
+	return v, nil
+}
+
+// checkTrees needs two checkpoints, and for trees of two sizes what the larger begins with.
+func (p *proof) checkTrees() error {
+	newer, err := p.checkpoint(fileCheckpoint)
+	if err != nil {
+		return err
+	}
+	older, err := p.checkpoint(fileEarlier)
+	if err != nil {
+		return err
+	}
+	switch {
+	case newer.Origin() != older.Origin():
+		return unshown("the checkpoints are of two logs")
+	case p.fault.Code == Code(translog.CodeRolledBack) && newer.Size() < older.Size():
+		return nil
+	case p.fault.Code == Code(translog.CodeRolledBack):
+		return unshown("the tree of %d entries is not smaller than that of %d", newer.Size(), older.Size())
+	case newer.Size() == older.Size() && newer.Root() != older.Root():
+		return nil
+	case newer.Size() <= older.Size():
+		return unshown("the trees do not contradict each other")
+	}
+	text, err := p.read(fileConsistency)
+	if err != nil {
+		return err
+	}
+	root, hashes, err := parseConsistency(text)
+	if err != nil {
+		return unshown("%v", err)
+	}
+	if err := translog.CheckConsistency(translog.Tree{Size: older.Size(), Root: root}, newer.Tree(), hashes); err != nil {
+		return unshown("%s: %v", fileConsistency, err)
+	}
+	if root == older.Root() {
+		return unshown("the larger tree begins with the smaller one")
+	}
+	return nil
+}
+
+func (p *proof) checkChanged() error {
+	served, err := p.read(fileEntry)
+	if err != nil {
+		return err
+	}
+	leaf, err := evidence.ParseHash(p.fault.Leaf)
+	if err != nil {
+		return unshown("leaf: %v", err)
+	}
+	in, err := p.inclusion(fileEntryProof, leaf)
+	switch {
+	case err != nil:
+		return err
+	case p.fault.Index == nil || in.Index() != *p.fault.Index:
+		return unshown("the proof is about entry %d", in.Index())
+	case translog.LeafHash(served) == leaf:
+		return unshown("the entry is the one in the tree")
+	}
+	return nil
+}

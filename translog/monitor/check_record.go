@@ -1,0 +1,165 @@
+package monitor
+
+import (
+	"github.com/touchmark-dev/touchmark/evidence"
+)
+
+// checkRecord needs an entry in the log, and for its place in a chain mostly another one.
+func (p *proof) checkRecord() error {
+	entry, err := p.entry(fileEntry, fileEntryProof, p.fault.Index)
+	if err != nil {
+		return err
+	}
+	e, err := evidence.ParseEntry(entry)
+	if err == nil {
+		_, err = e.Verify(p.keys)
+	}
+	if err != nil || !chained(evidence.Code(p.fault.Code)) {
+		if got := codeOf(err); got != p.fault.Code {
+			return unshown("the entry gives %q, not %q", got, p.fault.Code)
+		}
+		return nil
+	}
+	return p.checkPlace(e.Record)
+}
+
+// chained reports whether a code is about the place of a record, which is itself in order.
+func chained(code evidence.Code) bool {
+	switch code {
+	case evidence.CodeGenesisMissing, evidence.CodeStreamMismatch, evidence.CodeServerMismatch, evidence.CodeGap, evidence.CodeReordered,
+		evidence.CodeDuplicate, evidence.CodeConflict, evidence.CodePreviousMismatch, evidence.CodeTimeReversed,
+		evidence.CodeEpochReversed, evidence.CodeOutcomeUnmatched, evidence.CodeGenesisRepeated:
+		return true
+	}
+	return false
+}
+
+func (p *proof) checkPlace(r *evidence.Record) error {
+	code := evidence.Code(p.fault.Code)
+	alone := code == evidence.CodeGenesisMissing || code == evidence.CodeOutcomeUnmatched || code == evidence.CodeGap && p.fault.Other == nil
+	if alone {
+		shown := code == evidence.CodeGenesisMissing && r.Genesis == nil || code == evidence.CodeOutcomeUnmatched && r.Outcome != nil ||
+			code == evidence.CodeGap && r.Sequence > 0
+		if !shown {
+			return unshown("a record of the kind %q cannot be this fault", r.Kind())
+		}
+		return nil
+	}
+	data, err := p.entry(fileOther, fileOtherProof, p.fault.Other)
+	if err != nil {
+		return err
+	}
+	v, err := p.verified(data, fileOther)
+	if err != nil {
+		return err
+	}
+	o := v.Record()
+	if o.Stream != r.Stream {
+		return unshown("the two records are of two streams")
+	}
+	if !p.shows(code, r, v) {
+		return unshown("records %d and %d do not show %s", o.Sequence, r.Sequence, code)
+	}
+	return nil
+}
+
+// shows reports whether a record, after another one of its stream, is in the fault that a code names.
+func (p *proof) shows(code evidence.Code, r *evidence.Record, before *evidence.VerifiedEntry) bool {
+	o := before.Record()
+	later := p.fault.Index != nil && p.fault.Other != nil && *p.fault.Index > *p.fault.Other
+	if !later {
+		return false
+	}
+	switch code {
+	case evidence.CodeServerMismatch:
+		return o.Server != r.Server
+	case evidence.CodeGap:
+		return r.Sequence > o.Sequence+1
+	case evidence.CodeReordered:
+		return r.Sequence < o.Sequence
+	case evidence.CodeDuplicate, evidence.CodeConflict, evidence.CodeGenesisRepeated:
+		m, err := r.Message()
+		same := err == nil && m.Hash() == before.RecordHash()
+		return r.Sequence == o.Sequence && same == (code == evidence.CodeDuplicate)
+	case evidence.CodePreviousMismatch:
+		return r.Sequence == o.Sequence+1 && r.Previous != before.RecordHash()
+	case evidence.CodeEpochReversed:
+		return r.Epoch < o.Epoch
+	case evidence.CodeTimeReversed:
+		return r.Time.Before(o.Time)
+	}
+	return false
+}
+
+// checkOmitted needs an entry of a server, and a checkpoint of a tree that is said to lack it.
+func (p *proof) checkOmitted() error {
+	entry, err := p.read(fileEntry)
+	if err != nil {
+		return err
+	}
+	if _, err := p.verified(entry, fileEntry); err != nil {
+		return err
+	}
+	_, err = p.checkpoint(fileCheckpoint)
+	return err
+}
+
+// checkJournal needs an entry in the log, and if the journal has another one at its place, that one.
+func (p *proof) checkJournal() error {
+	data, err := p.entry(fileOther, fileOtherProof, p.fault.Other)
+	if err != nil {
+		return err
+	}
+	logged, err := p.verified(data, fileOther)
+	if err != nil {
+		return err
+	}
+	entry, err := p.read(fileEntry)
+	if err != nil {
+		if _, ok := err.(*ProofError); ok { //nolint:errorlint // ours, from read
+			return nil // the journal ends before: its word
+		}
+		return err
+	}
+	e, err := evidence.ParseEntry(entry)
+	if err != nil {
+		return nil // no record at all in its place
+	}
+	r := e.Record
+	if r.Stream != logged.Record().Stream || r.Sequence != logged.Record().Sequence || string(entry) == string(data) {
+		return unshown("the two entries are not different ones of one place")
+	}
+	return nil
+}
+
+// checkPromise needs a promise, and the entry at its place, or a checkpoint after its deadline.
+func (p *proof) checkPromise() error {
+	token, err := p.read(filePromise)
+	if err != nil {
+		return err
+	}
+	v, err := evidence.VerifyPromise(string(token), p.keys)
+	if err != nil {
+		return unshown("%s: %v", filePromise, err)
+	}
+	if p.fault.Code == CodePromiseBroken {
+		if !p.fault.Found.After(v.Promise().Deadline) {
+			return unshown("the deadline had not passed")
+		}
+		_, err := p.checkpoint(fileCheckpoint)
+		return err
+	}
+	entry, err := p.entry(fileEntry, fileEntryProof, p.fault.Index)
+	if err != nil {
+		return err
+	}
+	e, err := p.verified(entry, fileEntry)
+	if err != nil {
+		return err
+	}
+	r, promised := e.Record(), v.Promise()
+	if r.Server != promised.Server || r.Stream != promised.Stream || r.Sequence != promised.Sequence || e.LeafHash() == promised.LeafHash {
+		return unshown("the entry is not another one at the place of the promise")
+	}
+	return nil
+}

@@ -1,0 +1,153 @@
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/touchmark-dev/touchmark/evidence"
+	"github.com/touchmark-dev/touchmark/internal/durable"
+	"github.com/touchmark-dev/touchmark/translog"
+	"github.com/touchmark-dev/touchmark/translog/tlogclient"
+)
+
+// Defaults and limits.
+const (
+	DefaultMergeDelay = 10 * time.Minute
+	DefaultReread     = 65_536 // entries a look
+
+	MaxStreams  = 4096      // in one log
+	MaxOpen     = 1 << 17   // decisions of one stream whose outcome has not come
+	MaxGap      = 1 << 24   // records missing at once
+	MaxPromises = 1 << 17   // that wait
+	MaxFaults   = 10_000    // proofs that are kept
+	chunk       = 64 * 256  // entries that are read before they are believed
+	stateBytes  = 512 << 20 // of the file of the state
+)
+
+// A View is a further place at which the log is seen: a mirror, another network, a witness's copy.
+type View struct {
+	Name   string // for reports
+	Source tlogclient.Source
+}
+
+// A Config says what a [Monitor] follows. Log, Policy, Keys and Dir are needed.
+type Config struct {
+	// Log is where the log is read.
+	Log tlogclient.Source
+
+	// Views are looked at for their checkpoints, which must be of the same tree. A view that lags behind is no fault.
+	Views []View
+
+	// Policy trusts exactly one log. The checkpoints of Log must satisfy it, witnesses included.
+	Policy *translog.Policy
+
+	// Keys are those of the servers whose records are in the log, by kid. A record by any other key is a fault.
+	Keys evidence.Keys
+
+	// Dir keeps what the monitor knows and the proofs of faults. It is made if it is missing. One monitor at a time may
+	// have it open.
+	Dir string
+
+	// Journal is the directory of the ledger whose records must be in the log. Empty means that there is none at hand.
+	Journal string
+
+	// MergeDelay is how old a record of the journal may be that is not in the log. 0 means [DefaultMergeDelay].
+	MergeDelay time.Duration
+
+	// Tolerance is how much earlier than the records before it a record may be. 0 is not at all.
+	Tolerance time.Duration
+
+	// Reread is the number of entries that each look reads once more, in turn through the whole log: a source that
+	// changes what it served before is found out. 0 means [DefaultReread].
+	Reread uint64
+
+	// UnsafeSkipSignatures leaves the signatures of records unchecked: chains and hashes alone are, and a log can then
+	// hold records that no server signed.
+	UnsafeSkipSignatures bool
+
+	// Time is the clock. Nil means time.Now.
+	Time func() time.Time
+}
+
+// A Monitor follows a log. It is for one goroutine.
+type Monitor struct {
+	cfg    Config
+	origin string
+	client *tlogclient.Client
+	fsys   durable.FS
+	lock   io.Closer
+
+	state   *state
+	leaves  *hashFile // of the entries, by index
+	streams map[evidence.StreamID]*stream
+	known   map[string]bool // ids of faults with a proof
+	last    Report
+	total   map[Code]uint64 // faults since Open
+}
+
+// Open makes a Monitor, which goes on where the last one with this Dir ended.
+func Open(cfg *Config) (*Monitor, error) {
+	switch {
+	case cfg == nil || cfg.Log == nil || cfg.Policy == nil:
+		return nil, errors.New("monitor: Config needs a Log and the Policy that trusts it")
+	case len(cfg.Policy.Origins()) != 1:
+		return nil, fmt.Errorf("monitor: the policy trusts %d logs; one monitor follows one", len(cfg.Policy.Origins()))
+	case len(cfg.Keys) == 0:
+		return nil, errors.New("monitor: Config has no Keys: every record would be a fault")
+	case cfg.Dir == "":
+		return nil, errors.New("monitor: Config has no Dir: a monitor that forgets finds no fork")
+	case cfg.MergeDelay < 0 || cfg.Tolerance < 0:
+		return nil, errors.New("monitor: MergeDelay and Tolerance must not be negative")
+	}
+	m := &Monitor{
+		cfg: *cfg, origin: cfg.Policy.Origins()[0], client: tlogclient.New(cfg.Log, cfg.Policy), fsys: durable.OS{},
+		streams: make(map[evidence.StreamID]*stream), known: make(map[string]bool), total: make(map[Code]uint64),
+	}
+	if m.cfg.MergeDelay == 0 {
+		m.cfg.MergeDelay = DefaultMergeDelay
+	}
+	if m.cfg.Reread == 0 {
+		m.cfg.Reread = DefaultReread
+	}
+	if m.cfg.Time == nil {
+		m.cfg.Time = time.Now
+	}
+	if err := m.open(); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	return m, nil
+}
+
+func (m *Monitor) open() (err error) {
+	for _, dir := range []string{m.cfg.Dir, m.path(dirFaults), m.path(dirStreams)} {
+		if err := durable.MkdirAll(m.fsys, dir); err != nil {
+			return fmt.Errorf("monitor: %w", err)
+		}
+	}
+	if m.lock, err = m.fsys.Lock(m.path("lock")); err != nil {
+		return fmt.Errorf("monitor: %q: %w", m.cfg.Dir, err)
+	}
+	return m.load()
+}
+
+// Close releases the directory. What was found is in it already.
+func (m *Monitor) Close() error {
+	var errs []error
+	for _, s := range m.streams {
+		if s.file != nil {
+			errs = append(errs, s.file.close())
+		}
+	}
+	if m.leaves != nil {
+		errs = append(errs, m.leaves.close())
+	}
+	if m.lock != nil {
+		errs = append(errs, m.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (m *Monitor) path(name string) string { return filepath.Join(m.cfg.Dir, name) }

@@ -1,0 +1,118 @@
+package monitor
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/touchmark-dev/touchmark/evidence"
+	"github.com/touchmark-dev/touchmark/translog"
+)
+
+// readJournal holds the log against the journal of a server: what is in the journal must be in the log before long,
+// and what is in the log must be in the journal. The log was read before, and can lag behind the journal; not the
+// other way round.
+func (m *Monitor) readJournal(ctx context.Context, cp *translog.Checkpoint) error {
+	if m.cfg.Journal == "" {
+		return nil
+	}
+	if m.state.Journal == nil {
+		m.state.Journal = &journalState{}
+	}
+	from := m.state.Journal.Next
+	if from > 0 {
+		from-- // the last one that was compared must still be there
+	}
+	w := &journalWalk{monitor: m, cp: cp, at: m.state.Journal, end: from}
+	for stored, err := range evidence.ReadJournal(m.cfg.Journal, from) {
+		if err != nil {
+			return fmt.Errorf("monitor: journal: %w", err)
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := w.visit(ctx, stored.Entry); err != nil {
+			return err
+		}
+	}
+	return w.finish(ctx)
+}
+
+// A journalWalk goes through the records of a journal that were not compared yet.
+type journalWalk struct {
+	monitor *Monitor
+	cp      *translog.Checkpoint
+	at      *journalState
+	end     uint64 // number of the record after the last one of the journal
+}
+
+func (w *journalWalk) visit(ctx context.Context, entry []byte) error {
+	e, err := evidence.ParseEntry(entry)
+	if err != nil {
+		f := w.monitor.fault(codeOf(err), "in the journal: %v", err).says("the journal holds entry")
+		return w.monitor.tell(ctx, nil, f.add(fileEntry, entry))
+	}
+	r := e.Record
+	if w.at.Stream.IsZero() {
+		w.at.Stream = r.Stream
+	}
+	if r.Stream != w.at.Stream {
+		return fmt.Errorf("monitor: the journal in %q is of stream %s, and was of stream %s: begin again in another directory",
+			w.monitor.cfg.Journal, r.Stream, w.at.Stream)
+	}
+	w.end = r.Sequence + 1
+	logged, err := w.compare(ctx, entry, e)
+	if logged && r.Sequence == w.at.Next {
+		w.at.Next++
+	}
+	return err
+}
+
+// compare looks for a record of the journal in the log, and reports whether it is settled.
+func (w *journalWalk) compare(ctx context.Context, entry []byte, e *evidence.UnverifiedEntry) (bool, error) {
+	m, r := w.monitor, e.Record
+	s := m.streams[r.Stream]
+	if s == nil || r.Sequence >= s.Next {
+		m.last.Waiting++
+		age := m.cfg.Time().Sub(r.Time)
+		if age <= m.cfg.MergeDelay || w.at.Next != r.Sequence {
+			return false, nil // the first that waits stands for those after it
+		}
+		f := w.omitted(entry, r, "record %d of the journal is %v old and not in the log", r.Sequence, age.Round(time.Second))
+		return false, m.tell(ctx, nil, f)
+	}
+	_, index, there, err := s.at(r.Sequence)
+	if err != nil {
+		return false, err
+	}
+	if !there {
+		return true, m.tell(ctx, nil, w.omitted(entry, r, "record %d of the journal is not in the log, which has later ones", r.Sequence))
+	}
+	leaf, err := m.leaves.get(index)
+	if err != nil || [32]byte(leaf) == translog.LeafHash(entry) {
+		return true, err
+	}
+	f := m.fault(CodeJournal, "record %d is another one in the journal than in the log", r.Sequence).
+		says("the journal holds entry").add(fileEntry, entry)
+	f.Stream, f.Sequence, f.Other = r.Stream.String(), at(r.Sequence), at(index)
+	return true, m.tell(ctx, w.cp, f)
+}
+
+func (w *journalWalk) omitted(entry []byte, r *evidence.Record, format string, args ...any) *Fault {
+	f := w.monitor.fault(CodeOmitted, format, args...).says("the journal holds entry, and the log of checkpoint does not").
+		add(fileEntry, entry).add(fileCheckpoint, w.cp.Note())
+	f.Stream, f.Sequence = r.Stream.String(), at(r.Sequence)
+	return f
+}
+
+// finish looks whether the log has more than the journal.
+func (w *journalWalk) finish(ctx context.Context) error {
+	s := w.monitor.streams[w.at.Stream]
+	if s == nil || s.Next <= w.end {
+		return nil
+	}
+	f := w.monitor.fault(CodeJournal, "the journal has no record %d, the log has record %d of its stream", w.end, s.Next-1).
+		says("the journal ends before other")
+	f.Stream, f.Sequence, f.Other = w.at.Stream.String(), at(w.end), at(s.Index)
+	return w.monitor.tell(ctx, w.cp, f)
+}

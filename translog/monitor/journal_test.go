@@ -1,0 +1,229 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/touchmark-dev/touchmark/evidence"
+	"github.com/touchmark-dev/touchmark/translog/translogtest"
+)
+
+// A ledgerFixture is a fixture whose records a real ledger writes.
+type ledgerFixture struct {
+	*fixture
+	ledger *evidence.Ledger
+	now    time.Time // of the monitor
+}
+
+func newLedgerFixture(t *testing.T) *ledgerFixture {
+	l := &ledgerFixture{}
+	l.fixture = newFixture(t, func(cfg *Config) {
+		cfg.Journal = t.TempDir()
+		cfg.Time = func() time.Time { return l.now }
+	})
+	l.now = time.Now()
+	l.open()
+	t.Cleanup(func() { l.ledger.Close(context.Background()) })
+	return l
+}
+
+func (l *ledgerFixture) open() {
+	l.t.Helper()
+	ledger, err := evidence.Open(l.t.Context(), &evidence.LedgerConfig{
+		Dir: l.cfg.Journal, Server: l.server.did, Key: l.server.key, KeyID: l.server.kid, Log: l.log, Promise: true,
+	})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.ledger = ledger
+}
+
+// record records a decision and returns the promise.
+func (l *ledgerFixture) record() string {
+	l.t.Helper()
+	d := decision(evidence.Deny).Decision
+	d.ParamsCommitment, d.ParamsForm = evidence.Hash{}, ""
+	ack, err := l.ledger.Record(l.t.Context(), &evidence.Draft{Decision: d})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return ack.Promise
+}
+
+func (l *ledgerFixture) flush() {
+	l.t.Helper()
+	if err := l.ledger.Flush(l.t.Context()); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+func TestJournal(t *testing.T) {
+	l := newLedgerFixture(t)
+	for range 20 {
+		l.record()
+	}
+	l.flush()
+	l.want()
+	if next := l.m.state.Journal.Next; next != 21 {
+		t.Errorf("the journal was compared up to %d", next)
+	}
+}
+
+func TestOmitted(t *testing.T) {
+	l := newLedgerFixture(t)
+	l.record()
+	l.flush()
+	l.log.BeforeAppend(func(uint64, [][]byte) error { return errors.New("the log takes nothing") })
+	promise := l.record()
+	l.record()
+	if err := l.m.AddPromise(promise); err != nil {
+		t.Fatal(err)
+	}
+	l.want()
+	if l.m.last.Waiting != 2 {
+		t.Errorf("%d records wait", l.m.last.Waiting)
+	}
+	l.reopen() // the promise is not forgotten
+	l.now = l.now.Add(DefaultMergeDelay - time.Minute)
+	l.want()
+	l.now = l.now.Add(24 * time.Hour)
+	l.want(CodeOmitted, CodePromiseBroken)
+	l.want()
+	l.log.BeforeAppend(nil)
+	l.flush()
+	l.want()
+}
+
+// What a server acknowledged is dropped from its journal and from the log: the promise is what is left.
+func TestPromiseOfAnother(t *testing.T) {
+	l := newLedgerFixture(t)
+	l.record()
+	l.flush()
+	kept := l.log.Fork() // the log as it is before the record that is dropped
+	promise := l.record()
+	other := l.server
+	l.flush()
+	l.log, l.source.Source = kept, kept.Source()
+	first, err := kept.Entry(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := evidence.ParseEntry(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.header = e.Record.Header
+	other.follow(first)
+	l.append(other.next(heartbeat()))
+	if err := l.m.AddPromise(promise); err != nil {
+		t.Fatal(err)
+	}
+	l.want(CodeJournal, Code(evidence.CodePromiseMismatch))
+	l.want()
+}
+
+func TestPromiseKept(t *testing.T) {
+	l := newLedgerFixture(t)
+	for range 3 {
+		if err := l.m.AddPromise(l.record()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.flush()
+	l.want()
+	l.now = l.now.Add(48 * time.Hour)
+	l.want()
+	if n := len(l.m.state.Promises); n != 0 {
+		t.Errorf("%d promises wait", n)
+	}
+}
+
+func TestPromiseRefused(t *testing.T) {
+	l := newLedgerFixture(t)
+	promise := l.record()
+	l.cfg.Keys = newServer(t, "other.example.com").keys()
+	l.reopen()
+	if err := l.m.AddPromise(promise); evidence.CodeOf(err) != evidence.CodeKeyUnknown {
+		t.Errorf("a promise of an unknown key: %v", err)
+	}
+	if err := l.m.AddPromise("x"); evidence.CodeOf(err) != evidence.CodePromiseMalformed {
+		t.Errorf("no promise at all: %v", err)
+	}
+	about := &evidence.Promise{
+		Server: l.server.did, LeafHash: evidence.Hash{1}, Stream: evidence.NewStreamID(), LogOrigin: "log.example/other",
+		IssuedAt: time.Now(), Deadline: time.Now().Add(time.Hour),
+	}
+	token, err := about.Sign(l.server.kid, l.server.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.cfg.Keys = l.server.keys()
+	l.reopen()
+	if err := l.m.AddPromise(token); evidence.CodeOf(err) != evidence.CodePromiseMismatch {
+		t.Errorf("a promise about another log: %v", err)
+	}
+}
+
+// A record is in the log, and the journal lost it: a backup was restored.
+func TestJournalRestored(t *testing.T) {
+	l := newLedgerFixture(t)
+	l.record()
+	l.flush()
+	backup := t.TempDir()
+	copyDir(t, l.cfg.Journal, backup)
+	l.record()
+	l.flush()
+	l.want()
+	l.cfg.Journal = backup
+	l.reopen()
+	l.want(CodeJournal)
+	l.want()
+}
+
+// The log drops a record of the journal and goes on.
+func TestDropped(t *testing.T) {
+	l := newLedgerFixture(t)
+	var entries [][]byte
+	for range 4 {
+		l.record()
+	}
+	for stored, err := range evidence.ReadJournal(l.cfg.Journal, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries = append(entries, stored.Entry)
+	}
+	l.flush()
+	if n, err := l.log.Size(t.Context()); err != nil || n != uint64(len(entries)) {
+		t.Fatalf("%d of %d entries in the log: %v", n, len(entries), err)
+	}
+	empty := translogtest.NewLogFor(l.signer)
+	l.source.Source = empty.Source()
+	if _, err := empty.Append(t.Context(), slices.Delete(entries, 2, 3)); err != nil {
+		t.Fatal(err)
+	}
+	l.want(Code(evidence.CodeGap), CodeOmitted)
+	l.want()
+}
+
+func copyDir(t *testing.T, from, to string) {
+	t.Helper()
+	names, err := os.ReadDir(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range names {
+		data, err := os.ReadFile(filepath.Join(from, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(to, e.Name()), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

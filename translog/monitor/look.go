@@ -1,0 +1,166 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/touchmark-dev/touchmark/translog"
+	"github.com/touchmark-dev/touchmark/translog/tlogclient"
+)
+
+// A Report says what a look came to.
+type Report struct {
+	Time    time.Time `json:"time"`
+	Size    uint64    `json:"size"` // entries that were read and believed
+	Read    uint64    `json:"read"` // of them, in this look
+	Reread  uint64    `json:"reread"`
+	Streams int       `json:"streams"`
+	Open    int       `json:"open"`    // decisions whose outcome has not come
+	Waiting uint64    `json:"waiting"` // records of the journal that are not in the log yet, which is no fault at once
+	Faults  []*Fault  `json:"faults"`  // that were found now, and not before
+	Known   int       `json:"known"`   // that were found again
+}
+
+// Look looks at the log once (spec/monitor.md section 3). The error says what could not be looked at, which is no
+// verdict; the Report is not nil, and tells what was found all the same.
+func (m *Monitor) Look(ctx context.Context) (*Report, error) {
+	m.last = Report{Time: m.cfg.Time().UTC()}
+	err := m.look(ctx)
+	if saved := m.save(); saved != nil {
+		err = errors.Join(err, saved)
+	}
+	m.last.Size, m.last.Streams = m.state.Size, len(m.streams)
+	for _, s := range m.streams {
+		m.last.Open += len(s.Open)
+	}
+	report := m.last
+	return &report, err
+}
+
+func (m *Monitor) look(ctx context.Context) error {
+	cp, err := m.client.Checkpoint(ctx)
+	if code := codeOf(err); code != "" {
+		return m.tell(ctx, nil, m.fault(code, "%v", err).says("the source of the log served this checkpoint").about(err))
+	} else if err != nil {
+		return err
+	}
+	if fault, err := m.follow(ctx, cp); err != nil {
+		return err
+	} else if fault != nil {
+		return m.tell(ctx, nil, fault)
+	}
+	m.state.Checkpoint = cp.Note()
+	undetermined := m.compareViews(ctx, cp)
+	for _, step := range []func(context.Context, *translog.Checkpoint) error{m.readNew, m.reread, m.readJournal, m.checkPromises} {
+		if err := step(ctx, cp); err != nil {
+			return errors.Join(undetermined, err)
+		}
+	}
+	return undetermined
+}
+
+// follow holds a checkpoint against the last one.
+func (m *Monitor) follow(ctx context.Context, cp *translog.Checkpoint) (*Fault, error) {
+	if m.state.Checkpoint == nil {
+		return nil, nil
+	}
+	last, err := m.cfg.Policy.LogsOnly().VerifyCheckpoint(m.state.Checkpoint)
+	if err != nil {
+		return nil, fmt.Errorf("monitor: the checkpoint in %q: %w", m.path(fileState), err)
+	}
+	if cp.Size() >= last.Size() {
+		return m.compare(ctx, last, cp, m.client)
+	}
+	if fault, err := m.compare(ctx, cp, last, m.client); err == nil && fault != nil && fault.Code == Code(translog.CodeForked) {
+		return fault, nil
+	}
+	f := m.fault(Code(translog.CodeRolledBack), "a tree of %d entries, after one of %d", cp.Size(), last.Size())
+	return f.says("the source of the log served checkpoint after checkpoint.other").
+		add(fileCheckpoint, cp.Note()).add(fileEarlier, last.Note()), nil
+}
+
+// compareViews holds the checkpoints that others are shown against cp.
+func (m *Monitor) compareViews(ctx context.Context, cp *translog.Checkpoint) error {
+	var errs []error
+	for _, v := range m.cfg.Views {
+		client := tlogclient.New(v.Source, m.cfg.Policy.LogsOnly())
+		seen, err := client.Checkpoint(ctx)
+		var fault *Fault
+		switch code := codeOf(err); {
+		case code != "":
+			fault = m.fault(code, "view %q: %v", v.Name, err).says("the view served this checkpoint").about(err)
+		case err != nil:
+			errs = append(errs, fmt.Errorf("view %q: %w", v.Name, err))
+			continue
+		case seen.Size() > cp.Size():
+			fault, err = m.compare(ctx, cp, seen, client)
+		default:
+			fault, err = m.compare(ctx, seen, cp, m.client)
+		}
+		if codeOf(err) == "" && err != nil {
+			errs = append(errs, fmt.Errorf("view %q: %w", v.Name, err))
+		}
+		if fault != nil {
+			errs = append(errs, m.tell(ctx, nil, fault))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// compare tells whether the tree of newer, as its client has it, begins with that of older.
+func (m *Monitor) compare(ctx context.Context, older, newer *translog.Checkpoint, client *tlogclient.Client) (*Fault, error) {
+	if older.Size() == 0 {
+		return nil, nil
+	}
+	var hashes [][32]byte
+	var err error
+	if older.Size() < newer.Size() {
+		if hashes, err = client.ConsistencyHashes(ctx, older.Size(), newer.Size()); err != nil {
+			return nil, err
+		}
+	}
+	if translog.VerifyConsistency(older, newer, hashes) == nil {
+		return nil, nil
+	}
+	forked := m.fault(Code(translog.CodeForked), "trees of %d entries with root %x and of %d with root %x do not continue each other",
+		older.Size(), older.Root(), newer.Size(), newer.Root()).
+		add(fileCheckpoint, newer.Note()).add(fileEarlier, older.Note())
+	if older.Size() == newer.Size() {
+		return forked, nil
+	}
+	// Only if the source's hashes belong to newer do they show what it begins with.
+	root, err := client.Root(ctx, older.Size())
+	if err != nil {
+		return nil, err
+	}
+	if translog.CheckConsistency(translog.Tree{Size: older.Size(), Root: root}, newer.Tree(), hashes) == nil {
+		return forked.add(fileConsistency, formatConsistency(root, hashes)), nil
+	}
+	return m.unfounded(newer, "the tiles do not add up to the root of a checkpoint"), nil
+}
+
+func (m *Monitor) unfounded(cp *translog.Checkpoint, format string, args ...any) *Fault {
+	return m.fault(CodeTreeUnfounded, format, args...).
+		says("the source of the log served tiles and entries that do not belong to checkpoint").add(fileCheckpoint, cp.Note())
+}
+
+func (m *Monitor) fault(code Code, format string, args ...any) *Fault {
+	return &Fault{Code: code, Reason: fmt.Sprintf(format, args...), Found: m.last.Time, Origin: m.origin}
+}
+
+// says notes what the files of the proof do not show.
+func (f *Fault) says(word string) *Fault {
+	f.Word = word
+	return f
+}
+
+// about adds the checkpoint that an error judged.
+func (f *Fault) about(err error) *Fault {
+	var r *translog.RejectedError
+	if errors.As(err, &r) {
+		f.add(fileCheckpoint, r.Checkpoint)
+	}
+	return f
+}

@@ -1,0 +1,34 @@
+package monitor
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// WriteMetrics writes what the monitor knows in the text format of Prometheus (spec/monitor.md section 6). Call it
+// from the goroutine of [Monitor.Look].
+func (m *Monitor) WriteMetrics(w io.Writer) error {
+	var b strings.Builder
+	gauge := func(name, help string, value any) {
+		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s gauge\n%s %v\n", name, help, name, name, value)
+	}
+	var open int
+	for _, s := range m.streams {
+		open += len(s.Open)
+	}
+	gauge("touchmark_monitor_entries", "Entries of the log that were read and believed.", m.state.Size)
+	gauge("touchmark_monitor_streams", "Streams of records in the log.", len(m.streams))
+	gauge("touchmark_monitor_open_decisions", "Decisions whose outcome has not come.", open)
+	gauge("touchmark_monitor_journal_waiting", "Records of the journal that are not in the log.", m.last.Waiting)
+	gauge("touchmark_monitor_promises_waiting", "Promises that are neither kept nor broken yet.", len(m.state.Promises))
+	gauge("touchmark_monitor_last_look_timestamp_seconds", "When the last look began.", m.last.Time.Unix())
+	gauge("touchmark_monitor_proofs", "Faults whose proof is kept.", len(m.known))
+	const faults = "touchmark_monitor_faults_total"
+	fmt.Fprintf(&b, "# HELP %s Faults found since the monitor was started, by code.\n# TYPE %s counter\n", faults, faults)
+	for _, c := range m.Faults() {
+		fmt.Fprintf(&b, "%s{code=%q} %d\n", faults, c.Code, c.N)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

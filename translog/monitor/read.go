@@ -1,0 +1,211 @@
+package monitor
+
+import (
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"github.com/transparency-dev/merkle/compact"
+	"github.com/transparency-dev/merkle/rfc6962"
+
+	"github.com/touchmark-dev/touchmark/evidence"
+	"github.com/touchmark-dev/touchmark/translog"
+	"github.com/touchmark-dev/touchmark/translog/tlogclient"
+)
+
+var ranges = &compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
+
+// readNew reads what cp's tree has more than was read, a chunk at a time: first its hashes must lead to the root, then
+// its records are looked at, then both are durable.
+func (m *Monitor) readNew(ctx context.Context, cp *translog.Checkpoint) error {
+	for m.state.Size < cp.Size() {
+		from := m.state.Size
+		end := min(from-from%chunk+chunk, cp.Size())
+		entries, err := m.stored(ctx, from, end, cp.Size())
+		if err != nil {
+			return err
+		}
+		leaves, tree, err := m.extend(from, entries)
+		if err != nil {
+			return err
+		}
+		if ok, err := m.belongs(ctx, tree, cp); err != nil {
+			return err
+		} else if !ok {
+			return m.blame(ctx, cp, from, entries)
+		}
+		if err := m.readRecords(ctx, cp, from, entries); err != nil {
+			return err
+		}
+		for _, leaf := range leaves {
+			m.leaves.put(leaf[:]...)
+		}
+		m.state.Size, m.state.Range = end, tree.Hashes()
+		m.last.Read += end - from
+		if err := m.save(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stored reads the entries from an index to before end, from a log of size entries.
+func (m *Monitor) stored(ctx context.Context, from, end, size uint64) ([][]byte, error) {
+	entries := make([][]byte, 0, end-from)
+	for n := from / tlogclient.BundleWidth; n*tlogclient.BundleWidth < end; n++ {
+		bundle, err := m.client.StoredBundle(ctx, n, size)
+		if err != nil {
+			return nil, err
+		}
+		begin := n * tlogclient.BundleWidth
+		entries = append(entries, bundle[max(from, begin)-begin:min(end-begin, uint64(len(bundle)))]...)
+	}
+	return entries, nil
+}
+
+// extend returns the leaf hashes of entries, and the tree that has them after the first from.
+func (m *Monitor) extend(from uint64, entries [][]byte) ([][32]byte, *compact.Range, error) {
+	tree, err := ranges.NewRange(0, from, m.state.Range)
+	if err != nil {
+		return nil, nil, fmt.Errorf("monitor: %q: %w", m.path(fileState), err)
+	}
+	leaves := make([][32]byte, len(entries))
+	for i, entry := range entries {
+		leaves[i] = translog.LeafHash(entry)
+		if err := tree.Append(leaves[i][:], nil); err != nil {
+			return nil, nil, fmt.Errorf("monitor: %w", err)
+		}
+	}
+	return leaves, tree, nil
+}
+
+// belongs reports whether cp's tree begins with this one.
+func (m *Monitor) belongs(ctx context.Context, tree *compact.Range, cp *translog.Checkpoint) (bool, error) {
+	root, err := tree.GetRootHash(nil)
+	if err != nil {
+		return false, fmt.Errorf("monitor: %w", err)
+	}
+	if tree.End() == cp.Size() {
+		return [32]byte(root) == cp.Root(), nil
+	}
+	hashes, err := m.client.ConsistencyHashes(ctx, tree.End(), cp.Size())
+	if err != nil {
+		return false, err
+	}
+	return translog.CheckConsistency(translog.Tree{Size: tree.End(), Root: [32]byte(root)}, cp.Tree(), hashes) == nil, nil
+}
+
+// blame finds an entry that is not the one in cp's tree.
+func (m *Monitor) blame(ctx context.Context, cp *translog.Checkpoint, from uint64, entries [][]byte) error {
+	var leaves [][32]byte
+	for i, entry := range entries {
+		index := from + uint64(i) //nolint:gosec // counts
+		if i == 0 || index%tlogclient.BundleWidth == 0 {
+			var err error
+			if leaves, err = m.client.StoredLeaves(ctx, index/tlogclient.BundleWidth, cp.Size()); err != nil {
+				return err
+			}
+		}
+		leaf := leaves[index%tlogclient.BundleWidth]
+		if translog.LeafHash(entry) == leaf {
+			continue
+		}
+		if fault := m.changed(ctx, cp, index, entry, leaf); fault != nil {
+			return m.tell(ctx, nil, fault)
+		}
+	}
+	return m.tell(ctx, nil, m.unfounded(cp, "the entries from %d on do not add up to the root of a checkpoint", from))
+}
+
+// changed is the fault of an entry that was served in the place of another, nil if the other is not proved.
+func (m *Monitor) changed(ctx context.Context, cp *translog.Checkpoint, index uint64, entry []byte, leaf [32]byte) *Fault {
+	proof, err := m.client.Prove(ctx, cp, index, leaf)
+	if err != nil {
+		return nil
+	}
+	text, err := proof.MarshalText()
+	if err != nil {
+		return nil
+	}
+	f := m.fault(CodeEntryChanged, "entry %d is served with another content than the tree has", index).
+		says("the source of the log served entry").add(fileEntry, entry).add(fileEntryProof, text).add(fileCheckpoint, cp.Note())
+	f.Index, f.Leaf = at(index), evidence.Hash(leaf).String()
+	return f
+}
+
+// readRecords looks at entries that are in cp's tree from an index on.
+func (m *Monitor) readRecords(ctx context.Context, cp *translog.Checkpoint, from uint64, entries [][]byte) error {
+	for i, r := range m.parse(entries) {
+		r.index = from + uint64(i) //nolint:gosec // counts
+		fault, err := m.place(&r)
+		if err != nil {
+			return err
+		}
+		if fault != nil {
+			if err := m.tell(ctx, cp, fault); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// parse reads entries and checks their signatures, on all processors.
+func (m *Monitor) parse(entries [][]byte) []found {
+	records := make([]found, len(entries))
+	workers := min(runtime.GOMAXPROCS(0), len(entries))
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := w; i < len(entries); i += workers {
+				records[i] = m.read(entries[i])
+			}
+		})
+	}
+	wg.Wait()
+	return records
+}
+
+func (m *Monitor) read(entry []byte) found {
+	e, err := evidence.ParseEntry(entry)
+	if err != nil {
+		return found{bytes: entry, err: err}
+	}
+	r := found{bytes: entry, record: e.Record, hash: e.RecordHash()}
+	if !m.cfg.UnsafeSkipSignatures {
+		_, r.err = e.Verify(m.cfg.Keys)
+	} else if len(m.cfg.Keys[e.KeyID]) != ed25519.PublicKeySize {
+		_, r.err = e.Verify(nil) // says that the key is not known
+	}
+	return r
+}
+
+// place holds a record against its stream.
+func (m *Monitor) place(r *found) (*Fault, error) {
+	if r.err != nil {
+		f := m.fault(codeOf(r.err), "%v", r.err).add(fileEntry, r.bytes)
+		f.Index = at(r.index)
+		return f, nil
+	}
+	s, ok := m.streams[r.record.Stream]
+	if !ok {
+		if len(m.streams) >= MaxStreams {
+			f := m.fault(CodeLimit, "more than %d streams", MaxStreams).add(fileEntry, r.bytes)
+			f.Index = at(r.index)
+			return f, nil
+		}
+		var err error
+		if s, err = m.openStream(streamState{ID: r.record.Stream, Server: r.record.Server}); err != nil {
+			return nil, err
+		}
+	}
+	wrong, err := s.add(m, r)
+	if wrong == nil || err != nil {
+		return nil, err
+	}
+	f := m.fault(Code(wrong.code), "%s", wrong.reason).add(fileEntry, r.bytes)
+	f.Stream, f.Sequence, f.Index, f.Other = r.record.Stream.String(), at(r.record.Sequence), at(r.index), wrong.other
+	return f, nil
+}

@@ -1,0 +1,133 @@
+package monitor
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/touchmark-dev/touchmark/did"
+	"github.com/touchmark-dev/touchmark/evidence"
+	"github.com/touchmark-dev/touchmark/internal/durable"
+	"github.com/touchmark-dev/touchmark/internal/strictjson"
+)
+
+const (
+	dirFaults  = "faults"
+	dirStreams = "streams"
+	fileState  = "state.json"
+	fileLeaves = "leaves"
+
+	stateVersion = 1
+)
+
+// A state is what is durable between two looks. Files of hashes hold what is too much for it; of them, as much counts
+// as the state says.
+type state struct {
+	Version    int           `json:"version"`
+	Origin     string        `json:"origin"`
+	Checkpoint []byte        `json:"checkpoint,omitempty"` // the last one that held, as a signed note
+	Size       uint64        `json:"size"`                 // entries that were read and believed
+	Range      [][]byte      `json:"range,omitempty"`      // compact range of these entries
+	Reread     uint64        `json:"reread"`               // where rereading goes on
+	Streams    []streamState `json:"streams,omitempty"`
+	Journal    *journalState `json:"journal,omitempty"`
+	Promises   []string      `json:"promises,omitempty"` // that wait, compact JWS
+}
+
+// A streamState is what is known of a stream beside the hashes of its records.
+type streamState struct {
+	ID     evidence.StreamID `json:"id"`
+	Server did.DID           `json:"server"`
+	Next   uint64            `json:"next"` // sequence number
+	Head   evidence.Hash     `json:"head"`
+	Index  uint64            `json:"index"` // in the log, of the record before Next
+	Epoch  uint64            `json:"epoch"`
+	Latest time.Time         `json:"latest"`
+	Open   map[uint64]string `json:"open,omitempty"` // ids of decisions without outcome
+}
+
+type journalState struct {
+	Stream evidence.StreamID `json:"stream"`
+	Next   uint64            `json:"next"` // records before it were compared
+}
+
+// load reads what the last monitor with this directory left.
+func (m *Monitor) load() error {
+	data, err := durable.ReadFile(m.fsys, m.path(fileState), stateBytes)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		m.state = &state{Version: stateVersion, Origin: m.origin}
+	case err != nil:
+		return fmt.Errorf("monitor: %w", err)
+	default:
+		m.state = new(state)
+		if err := strictjson.UnmarshalStrict(data, m.state); err != nil {
+			return fmt.Errorf("monitor: %q: %w", m.path(fileState), err)
+		}
+	}
+	switch {
+	case m.state.Version != stateVersion:
+		return fmt.Errorf("monitor: %q is of version %d, want %d", m.path(fileState), m.state.Version, stateVersion)
+	case m.state.Origin != m.origin:
+		return fmt.Errorf("monitor: %q is about the log %q, the policy trusts %q: one directory for each log", m.cfg.Dir, m.state.Origin, m.origin)
+	}
+	if m.leaves, err = openHashFile(m.fsys, m.path(fileLeaves), hashBytes, m.state.Size); err != nil {
+		return err
+	}
+	for _, st := range m.state.Streams {
+		if _, err := m.openStream(st); err != nil {
+			return err
+		}
+	}
+	names, err := m.fsys.ReadDir(m.path(dirFaults))
+	if err != nil {
+		return fmt.Errorf("monitor: %w", err)
+	}
+	for _, name := range names {
+		if !strings.HasPrefix(name, tempPrefix) {
+			m.known[name] = true
+		}
+	}
+	return nil
+}
+
+func (m *Monitor) openStream(st streamState) (*stream, error) {
+	f, err := openHashFile(m.fsys, m.path(filepath.Join(dirStreams, st.ID.String())), frameBytes, st.Next)
+	if err != nil {
+		return nil, err
+	}
+	if st.Open == nil {
+		st.Open = make(map[uint64]string)
+	}
+	s := &stream{streamState: st, file: f}
+	m.streams[st.ID] = s
+	return s, nil
+}
+
+// save makes what was believed durable: first the hashes, then the state that counts them.
+func (m *Monitor) save() error {
+	if err := m.leaves.flush(); err != nil {
+		return err
+	}
+	m.state.Streams = m.state.Streams[:0]
+	for _, s := range m.streams {
+		if err := s.file.flush(); err != nil {
+			return err
+		}
+		m.state.Streams = append(m.state.Streams, s.streamState)
+	}
+	slices.SortFunc(m.state.Streams, func(a, b streamState) int { return strings.Compare(a.ID.String(), b.ID.String()) })
+	data, err := json.Marshal(m.state)
+	if err != nil {
+		return fmt.Errorf("monitor: %w", err)
+	}
+	if err := durable.WriteFile(m.fsys, m.path(fileState), data); err != nil {
+		return fmt.Errorf("monitor: %w", err)
+	}
+	return nil
+}

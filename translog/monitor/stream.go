@@ -1,0 +1,152 @@
+package monitor
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/touchmark-dev/touchmark/evidence"
+)
+
+const (
+	hashBytes  = 32
+	frameBytes = hashBytes + 8 // hash of a record, and its index in the log plus one; zeroes for a record that is missing
+)
+
+// A stream is the chain of records of one journal, as far as the log has it.
+type stream struct {
+	streamState
+	file *hashFile // by sequence number
+}
+
+// A found record is one that was read from the log.
+type found struct {
+	index  uint64
+	bytes  []byte
+	record *evidence.Record
+	hash   evidence.Hash
+	err    error // why it is none
+}
+
+// A misplaced record is a fault in a chain: what is wrong, and the index of the record that shows it together with
+// this one.
+type misplaced struct {
+	code   evidence.Code
+	reason string
+	other  *uint64
+}
+
+func misplace(code evidence.Code, other *uint64, format string, args ...any) *misplaced {
+	return &misplaced{code: code, reason: fmt.Sprintf(format, args...), other: other}
+}
+
+func frame(hash evidence.Hash, index uint64) []byte {
+	return binary.BigEndian.AppendUint64(hash[:], index+1)
+}
+
+// at returns what the log has at a place of the stream; ok is false where a record is missing.
+func (s *stream) at(seq uint64) (hash evidence.Hash, index uint64, ok bool, err error) {
+	f, err := s.file.get(seq)
+	if err != nil {
+		return hash, 0, false, err
+	}
+	index = binary.BigEndian.Uint64(f[hashBytes:])
+	return evidence.Hash(f[:hashBytes]), index - 1, index > 0, nil
+}
+
+// add holds a record against the stream and appends it; it returns nil if nothing is wrong. A fault does not end the
+// chain: it goes on from what is there, so that each fault is told once.
+func (s *stream) add(m *Monitor, r *found) (*misplaced, error) {
+	seq := r.record.Sequence
+	switch {
+	case r.record.Server != s.Server:
+		return misplace(evidence.CodeServerMismatch, s.before(), "of server %q, this is the stream of %q", r.record.Server, s.Server), nil
+	case seq < s.Next:
+		return s.again(r)
+	case seq-s.Next > MaxGap:
+		return misplace(evidence.CodeGap, s.before(), "record %d after record %d: more is missing than is followed", seq, s.Next), nil
+	}
+	fault := s.judge(m, r)
+	if seq > s.Next {
+		s.file.put(make([]byte, (seq-s.Next)*frameBytes)...)
+	}
+	s.file.put(frame(r.hash, r.index)...)
+	s.Next, s.Head, s.Index = seq+1, r.hash, r.index
+	s.Epoch = max(s.Epoch, r.record.Epoch)
+	if r.record.Time.After(s.Latest) {
+		s.Latest = r.record.Time
+	}
+	return fault, nil
+}
+
+// before is the index of the last record, nil where there is none.
+func (s *stream) before() *uint64 {
+	if s.Next == 0 {
+		return nil
+	}
+	return at(s.Index)
+}
+
+// again tells what a record is whose number was used or passed over before.
+func (s *stream) again(r *found) (*misplaced, error) {
+	seq := r.record.Sequence
+	hash, index, ok, err := s.at(seq)
+	switch {
+	case err != nil:
+		return nil, err
+	case !ok:
+		return misplace(evidence.CodeReordered, s.before(), "record %d comes after record %d", seq, s.Next-1),
+			s.file.set(seq, frame(r.hash, r.index))
+	case hash == r.hash && index == r.index:
+		return nil, nil // read before a crash
+	case hash == r.hash:
+		return misplace(evidence.CodeDuplicate, at(index), "record %d again", seq), nil
+	}
+	return misplace(evidence.CodeConflict, at(index), "the server signed two records %d", seq), nil
+}
+
+// judge tells what is wrong with a record that has a number of its own. Of several faults it names the first.
+func (s *stream) judge(m *Monitor, r *found) *misplaced {
+	rec, other := r.record, s.before()
+	open := s.settle(r)
+	switch {
+	case s.Next == 0 && rec.Genesis == nil:
+		return misplace(evidence.CodeGenesisMissing, nil, "the stream begins with record %d", rec.Sequence)
+	case rec.Sequence > s.Next:
+		return misplace(evidence.CodeGap, other, "the records from %d to %d are missing before it", s.Next, rec.Sequence-1)
+	case s.Next > 0 && rec.Previous != s.Head:
+		return misplace(evidence.CodePreviousMismatch, other, "follows a record with the hash %s, the one before it has %s", rec.Previous, s.Head)
+	case rec.Epoch < s.Epoch:
+		return misplace(evidence.CodeEpochReversed, other, "of epoch %d, after epoch %d", rec.Epoch, s.Epoch)
+	case rec.Time.Before(s.Latest.Add(-m.cfg.Tolerance)):
+		return misplace(evidence.CodeTimeReversed, other, "%v earlier than a record before it", s.Latest.Sub(rec.Time))
+	case !open:
+		return misplace(evidence.CodeOutcomeUnmatched, nil, "no decision %d with the id %s waits for an outcome",
+			rec.Outcome.DecisionSequence, rec.Outcome.DecisionID)
+	}
+	return nil
+}
+
+// settle notes a decision that opens a call, and the outcome that ends one; false means that there was none to end.
+func (s *stream) settle(r *found) bool {
+	if d := r.record.Decision; d != nil && opens(d) && len(s.Open) < MaxOpen {
+		s.Open[r.record.Sequence] = r.record.ID
+	}
+	o := r.record.Outcome
+	if o == nil {
+		return true
+	}
+	id, ok := s.Open[o.DecisionSequence]
+	delete(s.Open, o.DecisionSequence)
+	if ok {
+		return id == o.DecisionID
+	}
+	if o.DecisionSequence >= s.Next {
+		return false
+	}
+	// Whether a decision that is missing opened a call cannot be told.
+	_, _, there, err := s.at(o.DecisionSequence)
+	return err == nil && !there
+}
+
+// opens reports whether a decision let a call run, which then has an outcome (spec/evidence.md section 2.3).
+func opens(d *evidence.Decision) bool { return (d.Kind.Allows() || d.Shadow) && d.Shown == nil }

@@ -1,0 +1,147 @@
+package monitor
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/touchmark-dev/touchmark/internal/durable"
+	"github.com/touchmark-dev/touchmark/translog"
+)
+
+// tempPrefix marks proofs that a crash left unfinished.
+const tempPrefix = "tmp-"
+
+// tell keeps the proof of a fault and reports it, unless it is known. With a checkpoint, it adds to the proof that the
+// entries which the fault names are in that tree.
+func (m *Monitor) tell(ctx context.Context, cp *translog.Checkpoint, f *Fault) error {
+	if cp != nil {
+		if err := m.prove(ctx, cp, f); err != nil {
+			return err
+		}
+	}
+	id := f.id()
+	if m.known[id] {
+		m.last.Known++
+		return nil
+	}
+	f.Dir = filepath.Join(dirFaults, id)
+	if len(m.known) < MaxFaults {
+		if err := m.keep(id, f); err != nil {
+			return err
+		}
+		m.known[id] = true
+	} else {
+		f.Dir = "" // counted and told, and no longer kept
+	}
+	m.total[f.Code]++
+	m.last.Faults = append(m.last.Faults, f)
+	return nil
+}
+
+// prove adds the proofs of the entries at f.Index and f.Other.
+func (m *Monitor) prove(ctx context.Context, cp *translog.Checkpoint, f *Fault) error {
+	f.add(fileCheckpoint, cp.Note())
+	if f.Index != nil {
+		if err := m.proveEntry(ctx, cp, *f.Index, f, fileEntry, fileEntryProof); err != nil {
+			return err
+		}
+	}
+	if f.Other != nil {
+		return m.proveEntry(ctx, cp, *f.Other, f, fileOther, fileOtherProof)
+	}
+	return nil
+}
+
+func (m *Monitor) proveEntry(ctx context.Context, cp *translog.Checkpoint, index uint64, f *Fault, entryFile, proofFile string) error {
+	entry := f.files[entryFile]
+	if entry == nil {
+		stored, err := m.client.StoredEntry(ctx, index, cp.Size())
+		if err != nil {
+			return err
+		}
+		entry = stored
+	}
+	proof, err := m.client.Prove(ctx, cp, index, translog.LeafHash(entry))
+	if err != nil {
+		return err
+	}
+	text, err := proof.MarshalText()
+	if err != nil {
+		return fmt.Errorf("monitor: %w", err)
+	}
+	f.add(entryFile, entry).add(proofFile, text)
+	return nil
+}
+
+// keep writes a proof so that it is there whole or not at all.
+func (m *Monitor) keep(id string, f *Fault) error {
+	text, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		return fmt.Errorf("monitor: %w", err)
+	}
+	f.add(fileFault, append(text, '\n'))
+	temp := m.path(filepath.Join(dirFaults, tempPrefix+id))
+	if err := durable.MkdirAll(m.fsys, temp); err != nil {
+		return fmt.Errorf("monitor: %w", err)
+	}
+	for name, data := range f.files {
+		if err := durable.WriteFile(m.fsys, filepath.Join(temp, name), data); err != nil {
+			return fmt.Errorf("monitor: %w", err)
+		}
+	}
+	if err := m.fsys.Rename(temp, m.path(filepath.Join(dirFaults, id))); err != nil {
+		return fmt.Errorf("monitor: %w", err)
+	}
+	if err := m.fsys.SyncDir(m.path(dirFaults)); err != nil {
+		return fmt.Errorf("monitor: %w", err)
+	}
+	return nil
+}
+
+// Faults returns the number of faults found since Open, by code, in the order of the codes.
+func (m *Monitor) Faults() []Count {
+	counts := make([]Count, 0, len(m.total))
+	for code, n := range m.total {
+		counts = append(counts, Count{Code: code, N: n})
+	}
+	slices.SortFunc(counts, func(a, b Count) int { return strings.Compare(string(a.Code), string(b.Code)) })
+	return counts
+}
+
+// A Count is how often there was a fault.
+type Count struct {
+	Code Code
+	N    uint64
+}
+
+var b64 = base64.RawURLEncoding.Strict()
+
+// formatConsistency writes the root of a smaller tree, and the hashes that lead from it to a larger one, a line each.
+func formatConsistency(root [32]byte, hashes [][32]byte) []byte {
+	var b strings.Builder
+	for _, h := range append([][32]byte{root}, hashes...) {
+		b.WriteString(b64.EncodeToString(h[:]))
+		b.WriteByte('\n')
+	}
+	return []byte(b.String())
+}
+
+func parseConsistency(text []byte) (root [32]byte, hashes [][32]byte, err error) {
+	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	if len(lines) > translog.MaxProofHashes+2 {
+		return root, nil, fmt.Errorf("monitor: %s: more than %d lines", fileConsistency, translog.MaxProofHashes+2)
+	}
+	for _, line := range lines {
+		h, err := b64.DecodeString(line)
+		if err != nil || len(h) != hashBytes {
+			return root, nil, fmt.Errorf("monitor: %s: want lines of %d bytes in unpadded base64url", fileConsistency, hashBytes)
+		}
+		hashes = append(hashes, [32]byte(h))
+	}
+	return hashes[0], hashes[1:], nil
+}
