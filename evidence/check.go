@@ -212,5 +212,6 @@ func (c *Change) check() error {
 		rule{"change", slices.Contains(subjects, c.Subject), "policy, configuration or key"},
 		rule{"capiscio.policy_version", c.PolicyVersion != "" && textAllowed(c.PolicyVersion, maxText), "the digest of the policy"},
 		rule{"previous_policy_version", textAllowed(c.PreviousPolicyVersion, maxText), "the digest of a policy"},
+		rule{"egress_enforced_by", textAllowed(c.EgressEnforcedBy, maxText), "a name"},
 	)
 }

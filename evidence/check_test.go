@@ -119,6 +119,7 @@ func TestRecordRules(t *testing.T) {
 
 		{"change of nothing", KindChange, func(r *Record) { r.Change.Subject = "weather" }, "change"},
 		{"change to no policy", KindChange, func(r *Record) { r.Change.PolicyVersion = "" }, "capiscio.policy_version"},
+		{"change enforcer", KindChange, func(r *Record) { r.Change.EgressEnforcedBy = long }, "egress_enforced_by"},
 		{"change from", KindChange, func(r *Record) { r.Change.PreviousPolicyVersion = long }, "previous_policy_version"},
 	}
 	s := newTestSigner("server")

@@ -92,6 +92,7 @@ var members = [...]member{
 	{"decision_seq", inOutcome, func(r *Record) any { return (*count)(&r.Outcome.DecisionSequence) }},
 	{"deny_cause", inDecision, func(r *Record) any { return &r.Decision.DenyCause }},
 	{"duration_ns", inOutcome, func(r *Record) any { return duration(r) }},
+	{"egress_enforced_by", inChange, func(r *Record) any { return &r.Change.EgressEnforcedBy }},
 	{"epoch", inAll, func(r *Record) any { return (*count)(&r.Epoch) }},
 	{"error_class", inOutcome, func(r *Record) any { return &r.Outcome.ErrorClass }},
 	{"event.name", inDecision, func(r *Record) any { return derived(eventName) }},

@@ -227,4 +227,5 @@ type Change struct {
 	PreviousPolicyVersion string // digest of the policy before; empty at the first start
 	Shadow                bool   // answers are written down and not enforced from here on
 	BearerUnsafe          bool   // badges are accepted without a call proof from here on
+	EgressEnforcedBy      string // what keeps the server to network allow-lists, as who runs it declares; may be empty
 }

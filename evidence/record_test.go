@@ -115,6 +115,7 @@ func everyRecord(t testing.TB, s *testSigner) map[Kind]*Record {
 		KindHeartbeat: {Header: s.header(3)},
 		KindChange: with(4, &Draft{Change: &Change{
 			Subject: ChangePolicy, PolicyVersion: "b", PreviousPolicyVersion: "a", Shadow: true, BearerUnsafe: true,
+			EgressEnforcedBy: "firewall",
 		}}),
 		KindRefusals: with(5, &Draft{Refusals: fullRefusals()}),
 	}
