@@ -18,6 +18,7 @@ func commands() []*cli.Command {
 		policyCommand(),
 		registryCommand(),
 		evidenceCommand(),
+		gatesCommand(),
 		logCommand(),
 		tourCommand(),
 		versionCommand(),

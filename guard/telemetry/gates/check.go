@@ -5,18 +5,28 @@ type Result struct {
 	Gate  Gate
 	State State
 
-	// Value is the measure, in the unit of the gate. With [NoData] it means nothing.
-	Value float64
-	// AtLeast says that only a lower bound of the measure is known, and Value is it.
-	AtLeast bool
-	// Events is how many events Value rests on; 1 for a number of events.
-	Events float64
+	// Measure is what was measured, in the unit of the gate. With [NoData] it means nothing.
+	Measure
+
 	// NotApplicable says of [NoData] that the guard has no part that the gate is about.
 	NotApplicable bool
 }
 
+// A Measure is a number that was measured. The zero Measure rests on nothing.
+type Measure struct {
+	Value   float64
+	AtLeast bool    // only a lower bound is known, and Value is it
+	Events  float64 // that it rests on; 1 for a number of events
+}
+
 // A Report has one Result for each gate, in the order of [All].
-type Report struct{ Results []Result }
+type Report struct {
+	Results []Result
+
+	// Whole is the 95th percentile of whole decisions with their records, in seconds: what a caller waits for. No gate
+	// is about it.
+	Whole Measure
+}
 
 // Blocked reports whether the block condition of a gate is met.
 func (r *Report) Blocked() bool { return r.any(Blocked) }
@@ -57,13 +67,12 @@ func check(s *span) (*Report, error) {
 			return nil, malformedf("there is no %s, which every guard has", g.Metric)
 		}
 		r := Result{Gate: g, State: NoData, NotApplicable: m.absent}
-		if m.events > 0 {
-			r.State, r.Value, r.AtLeast, r.Events = g.judge(m.value), m.value, m.beyond, m.events
-			if m.beyond {
-				r.State = Blocked
-			}
+		if m.Events > 0 {
+			r.Measure, r.State = m.Measure, g.judge(m.Measure)
 		}
 		report.Results = append(report.Results, r)
 	}
-	return report, nil
+	whole, err := quantileOf(metricCheckDuration, p95)(s)
+	report.Whole = whole.Measure
+	return report, err
 }

@@ -31,6 +31,8 @@ const (
 	MetricApprovalWait     = "touchmark_approval_wait_seconds"
 	MetricRegistryServers  = "touchmark_registry_servers_total"
 	MetricOutputScans      = "touchmark_output_scans_total"
+
+	metricCheckDuration = "touchmark_guard_check_duration_seconds"
 )
 
 // All returns the gates, in the order of the specification.
@@ -39,7 +41,7 @@ func All() []Gate {
 		{
 			ID: "decision_latency", Title: "Policy decision p95 latency", Owner: "Platform", Unit: "s",
 			Metric: MetricDecisionDuration, Target: 0.05, Block: 0.15, For: 15 * time.Minute,
-			measure: quantileOf(MetricDecisionDuration, 0.95),
+			measure: quantileOf(MetricDecisionDuration, p95),
 		},
 		{
 			ID: "unapproved_writes", Title: "Unapproved high-risk writes", Owner: "Governance",
@@ -75,11 +77,12 @@ const (
 	NoData  State = "no_data" // nothing was measured, or the gate does not apply
 )
 
-func (g *Gate) judge(value float64) State {
+// judge takes a measure of which only a lower bound is known for one above everything.
+func (g *Gate) judge(m Measure) State {
 	switch {
-	case value > g.Block:
+	case m.Value > g.Block || m.AtLeast:
 		return Blocked
-	case value > g.Target || g.StrictTarget && value == g.Target:
+	case m.Value > g.Target || g.StrictTarget && m.Value == g.Target:
 		return Missed
 	}
 	return Within

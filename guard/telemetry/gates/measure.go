@@ -9,19 +9,23 @@ import (
 // A span is what happened between two scrapes, or since the start of the process when before is nil.
 type span struct{ before, after *Scrape }
 
-// A measure is what came of a span. Without events there is no value.
+// A measure is what came of a span.
 type measure struct {
-	value  float64
-	events float64 // that the value rests on
-	absent bool    // there is no such metric at all
-	beyond bool    // the value is in the last bucket: it is above what is given
+	Measure
+	absent bool // there is no such metric at all
 }
+
+// p95 is the quantile of latencies.
+const p95 = 0.95
 
 // increaseOf counts events: all of a metric, or those with a label.
 func increaseOf(metric, label, value string) func(*span) (measure, error) {
 	return func(s *span) (measure, error) {
 		n, found, err := s.increase(metric, label, value)
-		return measure{value: n, events: 1, absent: !found}, err
+		if err != nil || !found {
+			return measure{absent: !found}, err
+		}
+		return measure{Measure: Measure{Value: n, Events: 1}}, nil
 	}
 }
 
@@ -33,7 +37,7 @@ func ratioOf(metric, label, value string) func(*span) (measure, error) {
 			return measure{absent: !found}, err
 		}
 		part, _, err := s.increase(metric, label, value)
-		return measure{value: part / all, events: all}, err
+		return measure{Measure: Measure{Value: part / all, Events: all}}, err
 	}
 }
 
@@ -77,17 +81,17 @@ func quantileOf(metric string, q float64) func(*span) (measure, error) {
 		for counts[i] < rank {
 			i++
 		}
-		m := measure{events: total}
+		m := Measure{Events: total}
 		below, start := 0.0, 0.0
 		if i > 0 {
 			below, start = counts[i-1], bounds[i-1]
 		}
 		if math.IsInf(bounds[i], 1) {
-			m.value, m.beyond = start, true
-			return m, nil
+			m.Value, m.AtLeast = start, true
+			return measure{Measure: m}, nil
 		}
-		m.value = start + (bounds[i]-start)*(rank-below)/(counts[i]-below)
-		return m, nil
+		m.Value = start + (bounds[i]-start)*(rank-below)/(counts[i]-below)
+		return measure{Measure: m}, nil
 	}
 }
 
