@@ -38,14 +38,7 @@ type Constraints struct {
 
 // Names returns the names of the constraints that c asks for, sorted; none for nil.
 func (c *Constraints) Names() []string {
-	asked := c.asked()
-	var names []string
-	for _, name := range ConstraintNames() {
-		if asked&setOf(name) != 0 {
-			names = append(names, name)
-		}
-	}
-	return names
+	return c.asked().names()
 }
 
 // A Constrainer is a policy that knows which constraints its answers can ask for, by name. [New] refuses one that asks
@@ -121,6 +114,17 @@ func setOf(names ...string) (s constraintSet) {
 		}
 	}
 	return s
+}
+
+// names returns the names in s, sorted.
+func (s constraintSet) names() []string {
+	var names []string
+	for _, name := range ConstraintNames() {
+		if s&setOf(name) != 0 {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // asked returns which constraints c asks for.

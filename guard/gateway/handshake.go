@@ -74,7 +74,7 @@ func (g *Gateway) introduce(ctx context.Context, m *message, raw json.RawMessage
 
 // extension is what the gateway announces beside the upstream's capabilities.
 func (g *Gateway) extension() object {
-	b, err := json.Marshal(mcpwire.Extension(g.guard.AcceptsBadges(), g.guard.RequiresProof(), g.guard.Server().String()))
+	b, err := json.Marshal(g.guard.Extension())
 	if err != nil {
 		panic("gateway: internal error: " + err.Error())
 	}

@@ -7,12 +7,14 @@ import (
 	"maps"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/touchmark-dev/touchmark/guard"
 	"github.com/touchmark-dev/touchmark/internal/mcpwire"
+	"github.com/touchmark-dev/touchmark/serververify/workload"
 )
 
 // Options change what an [Adapter] does. The zero Options are the strict ones.
@@ -26,6 +28,15 @@ type Options struct {
 	// as if it did not exist. It tells callers what there is.
 	AllowDenialDetails bool
 
+	// Facts are what is known of every call of the servers that the adapter protects: the name, the environment and
+	// the tenant. Claims are those of the access token that the SDK's bearer middleware verified for a request.
+	Facts guard.Facts
+
+	// Actors say which class of actor a workload is that the channel of a request authenticated (see
+	// [Adapter.Handler]). The levels in them are not used: a workload without a badge has none. It excludes
+	// an Actor in Facts.
+	Actors *workload.Rules
+
 	// Logger hears of panics in handlers. Nil discards.
 	Logger *slog.Logger
 }
@@ -36,12 +47,16 @@ type Adapter struct {
 	guard   *guard.Guard
 	rules   mcpwire.Rules
 	explain bool
+	facts   guard.Facts
+	actors  *workload.Rules
 	log     *slog.Logger
 
+	tasks   *tasks
 	tickets sync.Map // string to *ticket: the HTTP requests that are being answered
 }
 
-// New makes an Adapter; nil Options are the zero Options. It panics if g is nil.
+// New makes an Adapter; nil Options are the zero Options. It panics if g is nil, and for Options that contradict
+// themselves.
 func New(g *guard.Guard, opts *Options) *Adapter {
 	if g == nil {
 		panic("mcpguard: New with a nil guard")
@@ -49,9 +64,12 @@ func New(g *guard.Guard, opts *Options) *Adapter {
 	if opts == nil {
 		opts = &Options{}
 	}
+	if opts.Actors != nil && opts.Facts.Actor != "" {
+		panic("mcpguard: Options with Actors and an Actor for all")
+	}
 	a := &Adapter{
 		guard: g, rules: mcpwire.Rules{AllowAuthorizationBeside: opts.AllowAuthorizationBeside},
-		explain: opts.AllowDenialDetails, log: opts.Logger,
+		explain: opts.AllowDenialDetails, facts: opts.Facts, actors: opts.Actors, log: opts.Logger, tasks: newTasks(time.Now),
 	}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
@@ -151,8 +169,7 @@ func (a *Adapter) extend(c *mcp.ServerCapabilities) *mcp.ServerCapabilities {
 		out = *c
 		out.Extensions = maps.Clone(c.Extensions)
 	}
-	out.AddExtension(mcpwire.ExtensionGuard,
-		mcpwire.Extension(a.guard.AcceptsBadges(), a.guard.RequiresProof(), a.guard.Server().String()))
+	out.AddExtension(mcpwire.ExtensionGuard, a.guard.Extension())
 	return &out
 }
 

@@ -128,7 +128,8 @@ func newClient(present credentials) *mcp.Client {
 	c.AddSendingMiddleware(func(next mcp.MethodHandler) mcp.MethodHandler {
 		return func(ctx context.Context, method string, req mcp.Request) (mcp.Result, error) {
 			switch method {
-			case "tools/call", "tools/list", "prompts/list", "resources/list", "resources/templates/list", "prompts/get", "resources/read":
+			case "tools/call", "tools/list", "prompts/list", "resources/list", "resources/templates/list", "prompts/get", "resources/read",
+				"resources/subscribe", "completion/complete":
 				present(method, req.GetParams())
 			}
 			return next(ctx, method, req)

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/touchmark-dev/touchmark/guard"
+	"github.com/touchmark-dev/touchmark/internal/mcpwire"
 	"github.com/touchmark-dev/touchmark/internal/strictjson"
 	"github.com/touchmark-dev/touchmark/serververify/workload"
 )
@@ -42,15 +43,20 @@ type wireCall struct {
 	Method string          `json:"method"`
 	ID     json.RawMessage `json:"id"`
 	Params struct {
-		Name string `json:"name"`
-		URI  string `json:"uri"`
+		Name   string `json:"name"`
+		URI    string `json:"uri"`
+		TaskID string `json:"taskId"`
 	} `json:"params"`
 }
 
 // name is what the guard takes for the name of what is asked for, and for methods that it does not know
 // whatever names something.
 func (c *wireCall) name() string {
-	if kind := kindOf(c.Method); kind == guard.KindResource || kind == "" && c.Params.Name == "" {
+	kind := kindOf(c.Method)
+	switch {
+	case kind == guard.KindTask:
+		return c.Params.TaskID
+	case kind == guard.KindResource || kind == "" && c.Params.Name == "":
 		return c.Params.URI
 	}
 	return c.Params.Name
@@ -148,8 +154,9 @@ func readCall(m json.RawMessage) (c wireCall) {
 	c.ID = members["id"]
 	var params map[string]json.RawMessage
 	if strictjson.Unmarshal(members["params"], &params) == nil {
-		_ = strictjson.Unmarshal(params["name"], &c.Params.Name) //nolint:errcheck // then it has no name
-		_ = strictjson.Unmarshal(params["uri"], &c.Params.URI)   //nolint:errcheck // nor this
+		_ = strictjson.Unmarshal(params["name"], &c.Params.Name)     //nolint:errcheck // then it has no name
+		_ = strictjson.Unmarshal(params["uri"], &c.Params.URI)       //nolint:errcheck // nor this
+		_ = strictjson.Unmarshal(params["taskId"], &c.Params.TaskID) //nolint:errcheck // nor this
 	}
 	return c
 }
@@ -217,8 +224,10 @@ func (a *Adapter) recordUnseen(req *http.Request, t *ticket, status int) {
 func (a *Adapter) recordRejected(req *http.Request, c *wireCall, status int) {
 	r := &guard.Request{
 		Method: c.Method, Capability: guard.Capability{Kind: kindOf(c.Method), Name: c.name()},
-		RequestID: idText(c.ID), Transport: "http", TraceID: traceID(req.Header, nil),
+		RequestID: idText(c.ID), Transport: "http",
 	}
+	r.TraceParent, r.TraceState = mcpwire.Trace(req.Header.Get, nil)
+	r.TraceID = mcpwire.TraceID(r.TraceParent)
 	if presented, err := a.rules.FromHeader(req.Header); err == nil {
 		r.Badge, r.Proof, r.TxnID = presented.Badge, presented.Hop, presented.Txn
 	}
@@ -229,16 +238,13 @@ func (a *Adapter) recordRejected(req *http.Request, c *wireCall, status int) {
 	}
 }
 
+// kindOf is the kind of what a call uses, where its parameters name one thing by its method alone.
 func kindOf(method string) guard.Kind {
-	switch method {
-	case methodCallTool:
-		return guard.KindTool
-	case methodGetPrompt:
-		return guard.KindPrompt
-	case methodReadResource, "resources/subscribe", "resources/unsubscribe":
-		return guard.KindResource
+	m := guard.MethodNamed(method)
+	if m.Class != guard.UseMethod || method == methodListen {
+		return ""
 	}
-	return ""
+	return m.Kind
 }
 
 // statusWriter remembers the status of an answer. It passes on what [http.ResponseController] can do.

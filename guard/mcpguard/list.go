@@ -3,7 +3,6 @@ package mcpguard
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,18 +22,20 @@ const (
 
 var errTooLong = fmt.Errorf("mcpguard: the server lists more than %d entries", maxListed)
 
-// list answers one of the four list methods (spec/guard.md section 4). The server's own pages are put
+// list answers one of the list methods (spec/guard.md section 4). The server's own pages are put
 // together, filtered, and paged again: a cursor of the server names an entry that the caller may not know of.
 func (a *Adapter) list(ctx context.Context, x *exchange, r *guard.Request) (mcp.Result, error) {
 	switch x.method {
 	case methodListTools:
 		return filtered(ctx, a, r, x.tools())
-	case "prompts/list":
+	case methodListPrompts:
 		return filtered(ctx, a, r, x.prompts())
-	case "resources/list":
+	case methodListResources:
 		return filtered(ctx, a, r, x.resources())
-	case "resources/templates/list":
+	case methodListTemplates:
 		return filtered(ctx, a, r, x.templates())
+	case methodListTasks:
+		return filtered(ctx, a, r, x.taskList(a.tasks))
 	}
 	return nil, a.refuse(ctx, r, fmt.Errorf("mcpguard: %q is not a list", x.method))
 }
@@ -50,7 +51,7 @@ func filtered[T any](ctx context.Context, a *Adapter, r *guard.Request, l *liste
 	}
 	items := make([]guard.Item, len(all.entries))
 	for i, e := range all.entries {
-		items[i] = l.item(e)
+		items[i] = l.item(ctx, listing.Caller(), e)
 	}
 	visible, ack, err := listing.Filter(ctx, items)
 	if err != nil {
@@ -60,7 +61,7 @@ func filtered[T any](ctx context.Context, a *Adapter, r *guard.Request, l *liste
 	var names []string
 	for i, e := range all.entries {
 		if visible[i] {
-			shown, names = append(shown, e), append(names, items[i].Capability.Name)
+			shown, names = append(shown, e), append(names, l.name(e))
 		}
 	}
 	first, last, next, ok := cut(names, l.cursor, all.size)
@@ -113,171 +114,4 @@ func decodeCursor(cursor string) (name string, ok bool) {
 		return "", false
 	}
 	return strings.CutPrefix(string(raw), cursorMark)
-}
-
-// A lister reads one of the server's lists.
-type lister[T any] struct {
-	cursor string // that the client sent
-	fetch  func(ctx context.Context, cursor string) (*page[T], error)
-	item   func(T) guard.Item
-}
-
-// A page is a part of a list, or all of it.
-type page[T any] struct {
-	entries []T
-	next    string                                    // the server's cursor
-	size    int                                       // of the server's pages; 0 when there is but one
-	fill    func(entries []T, next string) mcp.Result // makes a result like that of the page
-}
-
-// all puts the pages of the server together.
-func (l *lister[T]) all(ctx context.Context) (*page[T], error) {
-	whole, err := l.fetch(ctx, "")
-	if err != nil {
-		return nil, err
-	}
-	if whole.next != "" {
-		whole.size = len(whole.entries)
-	}
-	fetched := 1 // pages, which a server could leave empty
-	for next := whole.next; next != ""; fetched++ {
-		p, err := l.fetch(ctx, next)
-		switch {
-		case err != nil:
-			return nil, err
-		case p.next == next:
-			return nil, errors.New("mcpguard: the server's list does not end")
-		case len(whole.entries)+len(p.entries)+fetched > maxListed:
-			return nil, errTooLong
-		}
-		whole.entries = append(whole.entries, p.entries...)
-		next = p.next
-	}
-	return whole, nil
-}
-
-// fetch asks the server behind the guard for a list. Whatever other middleware made of the answer, it must
-// still be one that can be filtered.
-func fetch[R any, P mcp.Params](ctx context.Context, x *exchange, method string, params P) (*R, error) {
-	session, ok := x.req.GetSession().(*mcp.ServerSession)
-	if !ok {
-		return nil, errors.New("mcpguard: a request outside a server session")
-	}
-	res, err := x.next(ctx, method, &mcp.ServerRequest[P]{Session: session, Params: params, Extra: x.req.GetExtra()})
-	if err != nil {
-		return nil, err
-	}
-	list, ok := any(res).(*R)
-	if !ok || list == nil {
-		return nil, fmt.Errorf("mcpguard: answer of type %T to %q", res, method)
-	}
-	out := *list
-	return &out, nil
-}
-
-// paramsOf returns a copy of the parameters of an exchange, or new ones if it has none of this type.
-func paramsOf[P any](x *exchange) *P {
-	out := new(P)
-	if p, ok := any(x.req.GetParams()).(*P); ok && p != nil {
-		*out = *p
-	}
-	return out
-}
-
-func (x *exchange) tools() *lister[*mcp.Tool] {
-	params := paramsOf[mcp.ListToolsParams](x)
-	return &lister[*mcp.Tool]{
-		cursor: params.Cursor,
-		fetch: func(ctx context.Context, cursor string) (*page[*mcp.Tool], error) {
-			p := *params
-			p.Cursor = cursor
-			res, err := fetch[mcp.ListToolsResult](ctx, x, methodListTools, &p)
-			if err != nil {
-				return nil, err
-			}
-			fill := func(entries []*mcp.Tool, next string) mcp.Result {
-				res.Tools, res.NextCursor, res.CacheScope = entries, next, cachePrivate
-				return res
-			}
-			return &page[*mcp.Tool]{entries: present(res.Tools), next: res.NextCursor, fill: fill}, nil
-		},
-		item: func(t *mcp.Tool) guard.Item {
-			return guard.Item{
-				Capability: guard.Capability{Kind: guard.KindTool, Name: t.Name},
-				Require:    Annotation(t.Meta), RequireIsRule: true,
-			}
-		},
-	}
-}
-
-func (x *exchange) prompts() *lister[*mcp.Prompt] {
-	params := paramsOf[mcp.ListPromptsParams](x)
-	return &lister[*mcp.Prompt]{
-		cursor: params.Cursor,
-		fetch: func(ctx context.Context, cursor string) (*page[*mcp.Prompt], error) {
-			p := *params
-			p.Cursor = cursor
-			res, err := fetch[mcp.ListPromptsResult](ctx, x, "prompts/list", &p)
-			if err != nil {
-				return nil, err
-			}
-			fill := func(entries []*mcp.Prompt, next string) mcp.Result {
-				res.Prompts, res.NextCursor, res.CacheScope = entries, next, cachePrivate
-				return res
-			}
-			return &page[*mcp.Prompt]{entries: present(res.Prompts), next: res.NextCursor, fill: fill}, nil
-		},
-		item: func(p *mcp.Prompt) guard.Item { return named(guard.KindPrompt, p.Name) },
-	}
-}
-
-func (x *exchange) resources() *lister[*mcp.Resource] {
-	params := paramsOf[mcp.ListResourcesParams](x)
-	return &lister[*mcp.Resource]{
-		cursor: params.Cursor,
-		fetch: func(ctx context.Context, cursor string) (*page[*mcp.Resource], error) {
-			p := *params
-			p.Cursor = cursor
-			res, err := fetch[mcp.ListResourcesResult](ctx, x, "resources/list", &p)
-			if err != nil {
-				return nil, err
-			}
-			fill := func(entries []*mcp.Resource, next string) mcp.Result {
-				res.Resources, res.NextCursor, res.CacheScope = entries, next, cachePrivate
-				return res
-			}
-			return &page[*mcp.Resource]{entries: present(res.Resources), next: res.NextCursor, fill: fill}, nil
-		},
-		item: func(r *mcp.Resource) guard.Item { return named(guard.KindResource, r.URI) },
-	}
-}
-
-func (x *exchange) templates() *lister[*mcp.ResourceTemplate] {
-	params := paramsOf[mcp.ListResourceTemplatesParams](x)
-	return &lister[*mcp.ResourceTemplate]{
-		cursor: params.Cursor,
-		fetch: func(ctx context.Context, cursor string) (*page[*mcp.ResourceTemplate], error) {
-			p := *params
-			p.Cursor = cursor
-			res, err := fetch[mcp.ListResourceTemplatesResult](ctx, x, "resources/templates/list", &p)
-			if err != nil {
-				return nil, err
-			}
-			fill := func(entries []*mcp.ResourceTemplate, next string) mcp.Result {
-				res.ResourceTemplates, res.NextCursor, res.CacheScope = entries, next, cachePrivate
-				return res
-			}
-			return &page[*mcp.ResourceTemplate]{entries: present(res.ResourceTemplates), next: res.NextCursor, fill: fill}, nil
-		},
-		item: func(t *mcp.ResourceTemplate) guard.Item { return named(guard.KindTemplate, t.URITemplate) },
-	}
-}
-
-// present returns a copy without what is nil.
-func present[T any](entries []*T) []*T {
-	return slices.DeleteFunc(slices.Clone(entries), func(e *T) bool { return e == nil })
-}
-
-func named(kind guard.Kind, name string) guard.Item {
-	return guard.Item{Capability: guard.Capability{Kind: kind, Name: name}}
 }

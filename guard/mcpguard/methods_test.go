@@ -173,35 +173,8 @@ func TestListen(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := guardtest.New(t)
 			s := newFullServer(t)
-			a := mcpguard.Protect(s, w.Guard(func(c *guard.Config) { c.Policy = openTo }))
-			ours, theirs := mcp.NewInMemoryTransports()
-			if _, err := s.Connect(t.Context(), ours, nil); err != nil {
-				t.Fatal(err)
-			}
-			_ = a
-			conn, err := theirs.Connect(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			id, err := jsonrpc.MakeID("l")
-			if err != nil {
-				t.Fatal(err)
-			}
-			body, _ := modern("subscriptions/listen", "", `"notifications":`+c.n)
-			var m struct {
-				Params json.RawMessage `json:"params"`
-			}
-			if err := json.Unmarshal([]byte(body), &m); err != nil {
-				t.Fatal(err)
-			}
-			if err := conn.Write(t.Context(), &jsonrpc.Request{ID: id, Method: "subscriptions/listen", Params: m.Params}); err != nil {
-				t.Fatal(err)
-			}
-			msg, err := conn.Read(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
+			mcpguard.Protect(s, w.Guard(func(c *guard.Config) { c.Policy = openTo }))
+			msg := listen(t, s, strings.Trim(c.n, "{}"), "")
 			resp, refused := msg.(*jsonrpc.Response)
 			if refused == c.ok {
 				t.Errorf("got %+v", msg)

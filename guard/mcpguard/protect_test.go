@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -302,12 +303,17 @@ func TestAnnotation(t *testing.T) {
 func TestExtension(t *testing.T) {
 	w := guardtest.New(t)
 	for _, c := range []struct {
-		proof string
-		g     *guard.Guard
+		proof, rest string
+		g           *guard.Guard
 	}{
-		{"required", w.Guard()},
-		{"optional", w.Guard(func(c *guard.Config) { c.AllowBearerUnsafe = true })},
-		{"none", w.Guard(func(c *guard.Config) { c.Badges, c.Proofs, c.Policy = nil, nil, guard.UnsafeAllowAll{} })},
+		{"required", "true filtered [max_result_bytes max_runtime_sec]", w.Guard()},
+		{"optional", "true filtered [max_result_bytes max_runtime_sec]", w.Guard(func(c *guard.Config) { c.AllowBearerUnsafe = true })},
+		{"required", "false whole [max_result_bytes max_runtime_sec network_allowlist]", w.Guard(func(c *guard.Config) {
+			c.UnsafeShadow, c.Enforces = true, []string{guard.ConstraintNetwork}
+		})},
+		{"none", "true filtered [max_result_bytes max_runtime_sec]", w.Guard(func(c *guard.Config) {
+			c.Badges, c.Proofs, c.Policy = nil, nil, guard.UnsafeAllowAll{}
+		})},
 	} {
 		for _, version := range []string{withSessions, withoutSessions} {
 			s := newServer(&mcp.ServerOptions{Capabilities: &mcp.ServerCapabilities{Extensions: map[string]any{"example/other": map[string]any{}}}})
@@ -317,6 +323,9 @@ func TestExtension(t *testing.T) {
 			e, ok := caps.Extensions[mcpwire.ExtensionGuard].(map[string]any)
 			if !ok || e["callProof"] != c.proof || e["badges"] != (c.proof != "none") || e["server"] != w.Server.String() {
 				t.Errorf("%s: extensions %v", version, caps.Extensions)
+			}
+			if rest := fmt.Sprint(e["enforcing"], " ", e["discovery"], " ", e["constraints"]); rest != c.rest {
+				t.Errorf("%s: extension %s, want %s", version, rest, c.rest)
 			}
 			if _, ok := caps.Extensions["example/other"]; !ok {
 				t.Errorf("%s: another extension is gone", version)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -55,6 +56,7 @@ func denial(refusal guard.Refusal) error {
 	}
 	data, err := json.Marshal(mcpwire.Denial{
 		ReasonCode: string(refusal.Code), Cause: refusal.Cause, DecisionID: refusal.EvidenceID,
+		RetryAfterMS: retryAfter(refusal.RetryAfter),
 	})
 	if err != nil {
 		return errInternal
@@ -76,5 +78,13 @@ func notFound(r *guard.Request) error {
 	case methodReadResource:
 		return mcp.ResourceNotFoundError(r.Capability.Name)
 	}
+	if guard.MethodNamed(r.Method).Kind == guard.KindTask {
+		return errNoTask
+	}
 	return nil
+}
+
+// retryAfter is a time in milliseconds, rounded up; 0 for none.
+func retryAfter(d time.Duration) int64 {
+	return max(0, (d + time.Millisecond - 1).Milliseconds())
 }

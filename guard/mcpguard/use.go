@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync/atomic"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -22,46 +23,71 @@ const (
 
 // use guards what invokes something.
 func (a *Adapter) use(ctx context.Context, x *exchange, r *guard.Request) (mcp.Result, error) {
-	if x.method == methodCallTool {
-		tool, err := findTool(ctx, x, r.Capability.Name)
-		if err != nil {
-			return nil, a.refuse(ctx, r, err)
-		}
-		if r.Missing = tool == nil; tool != nil {
-			r.Require, r.RequireIsRule = Annotation(tool.Meta), true
-		}
+	if err := a.look(ctx, x, r); err != nil {
+		return nil, a.refuse(ctx, r, err)
 	}
 	grant, err := a.guard.Check(ctx, r)
 	if err != nil {
 		return nil, a.wireError(r, err)
 	}
-	return a.run(ctx, x, grant)
+	return a.run(ctx, x, r, grant)
+}
+
+// A reply is what a handler returned.
+type reply struct {
+	res mcp.Result
+	err error
 }
 
 // run runs what was granted, and records how it ended, whichever way that is.
-func (a *Adapter) run(ctx context.Context, x *exchange, grant *guard.Grant) (res mcp.Result, err error) {
+func (a *Adapter) run(ctx context.Context, x *exchange, r *guard.Request, grant *guard.Grant) (res mcp.Result, err error) {
+	var got atomic.Pointer[reply] // a handler that ignores its deadline may return at any time
 	o := guard.Outcome{ErrorClass: guard.ClassExit}
 	defer func() {
-		if p := recover(); p != nil {
-			a.log.Error("mcpguard: panic", "method", x.method, "value", fmt.Sprint(p), "stack", string(debug.Stack()))
-			res, err, o = nil, errInternal, guard.Outcome{ErrorClass: guard.ClassPanic}
-		}
-		if lost := grant.Finish(ctx, o); lost != nil {
-			res, err = nil, a.wireError(nil, lost)
+		lost := grant.Finish(ctx, o)
+		switch p := got.Load(); {
+		case lost != nil:
+			res, err = nil, a.wireError(r, lost)
+		case o.ErrorClass == guard.ClassPanic || p == nil:
+			res, err = nil, errInternal
+		default:
+			res, err = p.res, p.err
+			a.remember(r, grant, res, o.Result)
 		}
 	}()
-	res, err = x.run(ctx)
-	if isNilResult(res) {
-		res = nil
+	o = grant.Run(ctx, func(ctx context.Context) (o guard.Outcome) {
+		defer func() {
+			if p := recover(); p != nil {
+				a.log.Error("mcpguard: panic", "method", x.method, "value", fmt.Sprint(p), "stack", string(debug.Stack()))
+				o = guard.Outcome{ErrorClass: guard.ClassPanic}
+			}
+		}()
+		res, err := x.run(ctx)
+		if isNilResult(res) {
+			res = nil
+		}
+		if res != nil && err == nil {
+			res = settle(x, detach(res))
+		}
+		o = outcome(ctx, res, err)
+		if res != nil && err == nil {
+			attach(res, grant.Evidence())
+		}
+		got.Store(&reply{res, err})
+		return o
+	})
+	return nil, nil // see above
+}
+
+// remember notes whose a task is that a result announces.
+func (a *Adapter) remember(r *guard.Request, grant *guard.Grant, res mcp.Result, octets []byte) {
+	if r.Owned != nil || res == nil {
+		return
 	}
-	if res != nil && err == nil {
-		res = settle(x, detach(res))
+	id, ttl, ok := taskIn(res, octets)
+	if ok && !a.tasks.add(id, grant.Caller().Key(), r.Capability, ttl) {
+		a.log.Error("mcpguard: a task that nobody can use: there is no place for it, or its id is another's", "method", r.Method)
 	}
-	o = outcome(ctx, res, err)
-	if res != nil && err == nil {
-		attach(res, grant.Evidence())
-	}
-	return res, err
 }
 
 func outcome(ctx context.Context, res mcp.Result, err error) guard.Outcome {
@@ -109,28 +135,4 @@ func octets(res mcp.Result) []byte {
 		return canonical
 	}
 	return text
-}
-
-// findTool returns the definition of a tool as the server lists it now, and nil if it lists none of that
-// name.
-func findTool(ctx context.Context, x *exchange, name string) (*mcp.Tool, error) {
-	list, seen := x.tools(), 0
-	for cursor := ""; ; {
-		p, err := list.fetch(ctx, cursor)
-		if err != nil {
-			return nil, err
-		}
-		for _, t := range p.entries {
-			if t.Name == name {
-				return t, nil
-			}
-		}
-		if seen += len(p.entries) + 1; seen > maxListed {
-			return nil, errTooLong
-		}
-		if p.next == "" || p.next == cursor {
-			return nil, nil
-		}
-		cursor = p.next
-	}
 }

@@ -22,6 +22,7 @@ var moduleNames = map[string]string{
 	"prometheus": "github.com/prometheus",
 	"protobuf":   "google.golang.org/protobuf",
 	"sqlite":     "modernc.org/sqlite",
+	"template":   "github.com/yosida95/uritemplate/v3",
 	"tessera":    "github.com/transparency-dev/tessera",
 	"testscript": "github.com/rogpeppe/go-internal",
 	"uuid":       "github.com/google/uuid",
@@ -143,7 +144,7 @@ var rules = map[string]rule{
 		forTests: true,
 	},
 	"guard/policy":          {ours: guarded, modules: []string{"json", "yaml"}},
-	"guard/mcpguard":        {ours: append([]string{"serververify/workload"}, guarded...), modules: []string{"go-sdk", "json", "uritemplate"}},
+	"guard/mcpguard":        {ours: append([]string{"serververify/workload"}, guarded...), modules: []string{"go-sdk", "json", "template"}},
 	"guard/telemetry":       {ours: guarded, modules: []string{"json", "otel", "prometheus"}},
 	"guard/telemetry/gates": {modules: []string{"prometheus"}},
 	"guard/gateway": {

@@ -13,6 +13,9 @@ type Denial struct {
 	ReasonCode string `json:"reason_code"`
 	Cause      string `json:"cause,omitempty"`
 	DecisionID string `json:"decision_id,omitempty"`
+
+	// RetryAfterMS is when it may be worth to try again, in milliseconds.
+	RetryAfterMS int64 `json:"retry_after_ms,omitempty"`
 }
 
 // Evidence is the value of MetaEvidence in the result of a guarded call.
