@@ -72,3 +72,50 @@ func TestLedgerTakesEveryDecision(t *testing.T) {
 		t.Errorf("with a closed ledger: %v, ran %v", err, ran)
 	}
 }
+
+// TestLedgerTakesConstraints: so is what constraints, rules in shadow, claims and observers add, and what outcomes they
+// have.
+func TestLedgerTakesConstraints(t *testing.T) {
+	w := guardtest.New(t)
+	ledger := openLedger(t)
+	defer ledger.Close(t.Context())
+	limits := &limiter{}
+	g := w.Guard(withLimiter(limits), withObserver(&observer{trace: traceID, span: spanID}), func(c *guard.Config) {
+		c.Evidence, c.Enforces = ledger, []string{guard.ConstraintNetwork}
+		c.Policy = policyFunc(func(in *guard.Input) (guard.Decision, error) {
+			d := guard.Decision{
+				Kind: guard.AllowWithConstraints, Rule: "r", Anonymous: true, Actor: guard.ActorServiceAccount,
+				Shadow: &guard.Shadowed{Rule: "s", Kind: guard.RequireApproval, Anonymous: true},
+				Constraints: &guard.Constraints{
+					MaxRuntime: 1, MaxRetries: ptr(0), MaxResultBytes: 1, RatePerMinute: 1, MaxConcurrent: 1, NetworkAllowlist: []string{},
+				},
+			}
+			if in.Capability.Name == "ask" {
+				d.Kind, d.Shadow.Kind = guard.RequireApproval, guard.AllowWithConstraints
+			}
+			return d, nil
+		})
+	})
+	for _, class := range []string{guard.ClassAbandoned, guard.ClassTimeout, guard.ClassResultTooLarge, ""} {
+		r := guardtest.Call("x", "{}")
+		r.Claimed = guard.Claimed{Actor: "\xff", Policy: "\x00", Mode: "observe", Approval: "yes"}
+		grant, err := g.Check(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := grant.Finish(t.Context(), guard.Outcome{ErrorClass: class, Result: []byte("too large")}); guard.RefusalOf(err).Code != guard.CodeConstraintExceeded {
+			t.Errorf("%q: %v", class, err)
+		}
+	}
+	for code, answer := range map[guard.Code]func(guard.LimitKey) error{
+		guard.CodeConstraintExceeded: limitedBy(guard.CauseRate), guard.CodeConstraintIndeterminate: limitedBy(""),
+	} {
+		limits.answer = answer
+		if _, err := g.Check(t.Context(), guardtest.Call("x", "{}")); guard.RefusalOf(err).Code != code {
+			t.Errorf("got %v", err)
+		}
+	}
+	if _, err := g.Check(t.Context(), guardtest.Call("ask", "{}")); guard.RefusalOf(err).Code != guard.CodeApprovalRequired {
+		t.Errorf("got %v", err)
+	}
+}

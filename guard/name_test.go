@@ -52,4 +52,18 @@ func TestDecisionAgainst(t *testing.T) {
 			t.Errorf("%s: %s/%s, want cause %q", name, code, cause, c.cause)
 		}
 	}
+	bound := guard.Decision{Kind: guard.AllowWithConstraints, MinLevel: badge.LevelDomain, Constraints: &guard.Constraints{MaxRuntime: 1, RatePerMinute: 1}}
+	for _, c := range []struct {
+		enforces []string
+		level    badge.Level
+		cause    string
+	}{
+		{[]string{guard.ConstraintRuntime}, badge.LevelDomain, guard.CauseConstraintsUnsupported},
+		{[]string{guard.ConstraintRuntime, guard.ConstraintRate}, badge.LevelRegistered, guard.CauseLevelTooLow},
+		{guard.ConstraintNames(), badge.LevelDomain, ""},
+	} {
+		if _, cause := bound.Against(c.level, c.enforces...); cause != c.cause {
+			t.Errorf("enforcing %q: cause %q, want %q", c.enforces, cause, c.cause)
+		}
+	}
 }
