@@ -6,7 +6,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/touchmark-dev/touchmark/guard"
 	"github.com/touchmark-dev/touchmark/guard/policy"
 )
 
@@ -83,9 +82,14 @@ func inFile(name string, err error) error {
 	return err
 }
 
+type shadowJSON struct {
+	Rule string `json:"rule"`
+	Line int    `json:"line"`
+}
+
 type findingJSON struct {
 	Kind      string `json:"kind"`
-	Rule      string `json:"rule"`
+	Rule      string `json:"rule,omitempty"` // none for an entry of actors
 	Line      int    `json:"line"`
 	Other     string `json:"other,omitempty"`
 	OtherLine int    `json:"other_line,omitempty"`
@@ -105,13 +109,22 @@ func policyCheck(ctx *cli.Context) error {
 		Code     string        `json:"code,omitempty"`
 		Version  string        `json:"policy_version"`
 		Rules    int           `json:"rules"`
+		InShadow []shadowJSON  `json:"in_shadow,omitempty"`
 		Findings []findingJSON `json:"findings"`
 	}{Verdict: verdictAccepted, Version: p.Version(), Rules: p.Len(), Findings: []findingJSON{}}
 	var text strings.Builder
 	fmt.Fprintf(&text, "policy_version  %s\nrules           %d\n", p.Version(), p.Len())
+	for _, r := range p.InShadow() {
+		result.InShadow = append(result.InShadow, shadowJSON{r.ID, r.Line})
+		fmt.Fprintf(&text, "line %d: rule %q is in shadow\n", r.Line, r.ID)
+	}
 	for _, f := range p.Findings() {
 		result.Findings = append(result.Findings, findingJSON{string(f.Kind), f.Rule, f.Line, f.Other, f.At, f.Text})
-		fmt.Fprintf(&text, "line %d: rule %q is %s: %s\n", f.Line, f.Rule, f.Kind, f.Text)
+		what := fmt.Sprintf("rule %q", f.Rule)
+		if f.Rule == "" {
+			what = "the entry of actors"
+		}
+		fmt.Fprintf(&text, "line %d: %s is %s: %s\n", f.Line, what, f.Kind, f.Text)
 	}
 	refused := ctx.Bool("strict") && len(result.Findings) > 0
 	if refused {
@@ -121,95 +134,9 @@ func policyCheck(ctx *cli.Context) error {
 		return err
 	}
 	if refused {
-		return rejectedf("%s: %d rules are not what they seem to be", ctx.Args().First(), len(result.Findings))
+		return rejectedf("%s: in %d places it is not what it seems to be", ctx.Args().First(), len(result.Findings))
 	}
 	return nil
-}
-
-type ruleJSON struct {
-	ID       string   `json:"id"`
-	Line     int      `json:"line"`
-	Decision string   `json:"decision"`
-	Result   string   `json:"result"`
-	Why      []string `json:"why,omitempty"`
-}
-
-func policyExplain(ctx *cli.Context) error {
-	if err := wantArgs(ctx, "FILE"); err != nil {
-		return err
-	}
-	if err := required(ctx, "call"); err != nil {
-		return err
-	}
-	p, err := readRules(ctx, ctx.Args().First())
-	if err != nil {
-		return err
-	}
-	text, err := consoleOf(ctx).readInput(ctx.Path("call"))
-	if err != nil {
-		return err
-	}
-	call, err := policy.ParseCall(text)
-	if err != nil {
-		return inFile(ctx.Path("call"), err)
-	}
-	x := p.Explain(call)
-	if err := printExplanation(consoleOf(ctx), p, x); err != nil {
-		return err
-	}
-	if !allowed(x.Answer) {
-		return rejectedf("the call is not allowed: %s", reasonOf(x))
-	}
-	return nil
-}
-
-func allowed(answer string) bool {
-	return answer == policy.DecisionName(guard.Allow) || answer == policy.DecisionName(guard.AllowWithConstraints)
-}
-
-func reasonOf(x *policy.Explanation) string {
-	if x.Cause != "" {
-		return fmt.Sprintf("%s/%s", x.Code, x.Cause)
-	}
-	return string(x.Code)
-}
-
-func printExplanation(con *console, p *policy.Policy, x *policy.Explanation) error {
-	result := struct {
-		Verdict  string     `json:"verdict"`
-		Code     string     `json:"code,omitempty"`
-		Cause    string     `json:"cause,omitempty"`
-		Answer   string     `json:"answer"`
-		Rule     string     `json:"rule,omitempty"`
-		MinLevel string     `json:"min_level,omitempty"`
-		Version  string     `json:"policy_version"`
-		Rules    []ruleJSON `json:"rules"`
-	}{
-		Verdict: verdictRejected, Code: string(x.Code), Cause: x.Cause, Answer: x.Answer, Rule: x.Decision.Rule,
-		Version: p.Version(), Rules: []ruleJSON{},
-	}
-	if allowed(x.Answer) {
-		result.Verdict, result.Code, result.Cause = verdictAccepted, "", ""
-	}
-	if !x.Decision.NoRule && x.Decision.Kind != guard.Deny && !x.Decision.Anonymous {
-		result.MinLevel = x.Decision.MinLevel.String()
-	}
-	var text strings.Builder
-	fmt.Fprintf(&text, "answer          %s\n", x.Answer)
-	for _, line := range [][2]string{{"rule", result.Rule}, {"code", result.Code}, {"cause", result.Cause}, {"min_level", result.MinLevel}} {
-		if line[1] != "" {
-			fmt.Fprintf(&text, "%-16s%s\n", line[0], line[1])
-		}
-	}
-	fmt.Fprintf(&text, "policy_version  %s\n", p.Version())
-	for _, r := range x.Rules {
-		result.Rules = append(result.Rules, ruleJSON{r.ID, r.Line, r.Decision, string(r.Result), r.Why})
-		fmt.Fprintf(&text, "line %d: rule %q (%s) %s\n", r.Line, r.ID, r.Decision, r.Result)
-		for _, why := range r.Why {
-			fmt.Fprintf(&text, "  %s\n", why)
-		}
-	}
-	return con.result(result, text.String())
 }
 
 type failureJSON struct {

@@ -62,6 +62,7 @@ func BenchmarkDecide(b *testing.B) {
 	for _, c := range []struct{ rules, naming int }{{10, 10}, {100, 10}, {1000, 10}, {10000, 10}, {10000, 20}} {
 		b.Run(fmt.Sprintf("rules=%d/naming=%d", c.rules, c.naming), func(b *testing.B) { benchmarkDecide(b, rulesFor(c.rules, c.naming)) })
 	}
+	b.Run("rules=100/classes-and-shadow", func(b *testing.B) { benchmarkDecide(b, classesAndShadow) })
 	b.Run("rules=100/every-condition", func(b *testing.B) { benchmarkDecide(b, everyCondition) })
 }
 
@@ -117,9 +118,22 @@ rules:
 	return text.String()
 }()
 
+// classesAndShadow has everything that comes to a decision beside its rules.
+var classesAndShadow = func() string {
+	text := "version: 1\nfinal_levels: [4]\ncapabilities: [{tool: \"files_*\", labels: {action: read}}, {tool: \"*_read\", risk_tags: [pii]}]\nactors:\n"
+	for i := range 10 {
+		text += fmt.Sprintf("  - {caller: {did: \"did:web:%d.example\", issuer: \"https://*\", badge_actor: human}, actor: human}\n", i)
+	}
+	rules := strings.TrimPrefix(rulesFor(100, 10), "version: 1\n")
+	return text + strings.ReplaceAll(rules, "min_level: 3, decision: allow", "min_level: 3, decision: allow, shadow: true")
+}()
+
 // TestNoAllocation: a decision allocates nothing, whatever the rules look at.
 func TestNoAllocation(t *testing.T) {
-	for name, text := range map[string]string{"names": rulesFor(100, 10), "every condition": everyCondition} {
+	for name, text := range map[string]string{
+		"names": rulesFor(100, 10), "every condition": everyCondition, "classes and shadow": classesAndShadow,
+		"changed in shadow": strings.Replace(rulesFor(100, 10), "min_level: 3, decision: allow", "min_level: 0, decision: allow, shadow: true", 1),
+	} {
 		p := mustParse(t, text)
 		c := benchCall()
 		if d := p.decide(&question{call: *c}); d.NoRule {

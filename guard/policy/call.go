@@ -27,6 +27,7 @@ type Call struct {
 type Caller struct {
 	Level                  badge.Level
 	DID, Issuer, Assurance string // of the badge
+	BadgeActor             string // of the badge: the class that its issuer vouches for
 	SPIFFEID               string // of the channel
 	UID                    uint32 // of the channel; only with HasUID
 	HasUID                 bool
@@ -49,6 +50,7 @@ func (c *Call) fill(in *guard.Input) {
 	if b := in.Caller.Badge(); b != nil {
 		c.Caller.Level, c.Caller.Issuer = b.Level(), b.Issuer()
 		c.Caller.DID, c.Caller.Assurance = b.Subject().String(), string(b.Assurance())
+		c.Caller.BadgeActor = b.Actor()
 	}
 	if channel := in.Caller.Channel(); channel != nil {
 		c.Caller.fillChannel(channel.Scheme(), channel.Subject())

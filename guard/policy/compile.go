@@ -51,10 +51,14 @@ func (p *Policy) compile(canonical map[string]any) error {
 	for i := range p.rules {
 		r := &p.rules[i]
 		rules[i] = r.canonical
+		p.tries = p.tries || r.shadow
 		for _, kind := range r.kindsOf() {
 			names := r.patterns()
 			for j := range names {
 				of(kind).rules.add(i, &names[j])
+				if p.isFinal(r.minLevel) {
+					of(kind).finals.add(i, &names[j])
+				}
 			}
 		}
 	}

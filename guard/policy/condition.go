@@ -33,6 +33,7 @@ const (
 	aboutAnonymous
 	aboutLevel
 	aboutActor
+	aboutBadgeActor
 	aboutUID
 	aboutMethod
 	aboutServer
@@ -52,7 +53,9 @@ const (
 
 // A question is a call with what was found out about it while it was decided.
 type question struct {
-	call     Call // and not a pointer to one: the JSON parser's parameters escape, and would take it along
+	call     Call        // and not a pointer to one: the JSON parser's parameters escape, and would take it along
+	require  badge.Level // that the capability's annotation asks for
+	actor    guard.Actor // by all sources: ActorUnclear if they disagree
 	args     document
 	claims   document
 	labels   bitset
@@ -78,7 +81,10 @@ func (c *condition) evaluate(q *question) truth {
 	case aboutLevel:
 		return c.inSet(uint(caller.Level), caller.Level != badge.LevelNone)
 	case aboutActor:
-		i := actorIndex(q.call.Facts.Actor)
+		i := actorIndex(q.actor)
+		return c.inSet(i, i != 0)
+	case aboutBadgeActor:
+		i := actorIndex(guard.Actor(caller.BadgeActor))
 		return c.inSet(i, i != 0)
 	case aboutUID:
 		return c.isUID(caller)
@@ -243,6 +249,8 @@ type bitset [maxLabels / 64]uint64
 const maxLabels = 256
 
 func (b *bitset) add(i int) { b[i/64] |= 1 << (i % 64) }
+
+func (b *bitset) has(i int) bool { return b[i/64]&(1<<(i%64)) != 0 }
 
 func (b bitset) and(other bitset) bitset {
 	for i := range b {

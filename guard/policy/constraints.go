@@ -11,11 +11,22 @@ import (
 )
 
 var constraintNames = [...]string{
-	"max_concurrent", "max_result_bytes", "max_retries", "max_runtime_sec", "network_allowlist", "rate_per_minute",
+	guard.ConstraintConcurrency, guard.ConstraintResultSize, guard.ConstraintRetries, guard.ConstraintRuntime,
+	guard.ConstraintNetwork, guard.ConstraintRate,
 }
 
 // ConstraintNames are the constraints that a file can have, for [Config.Enforces].
 func ConstraintNames() []string { return slices.Clone(constraintNames[:]) }
+
+// Constraints implements [guard.Constrainer]: the names of those that rules have, in shadow too.
+func (p *Policy) Constraints() []string {
+	var all []string
+	for i := range p.rules {
+		all = append(all, p.rules[i].constraints.Names()...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
 
 // maxCount bounds the numbers of constraints.
 const maxCount = 1 << 31

@@ -20,6 +20,11 @@ type Explanation struct {
 	Code   guard.Code
 	Cause  string
 
+	// Actor is the class of the caller by all sources, guard.ActorUnclear if they disagree, and "" if none says. Actors
+	// are those of the file, in their order.
+	Actor  guard.Actor
+	Actors []ActorExplanation
+
 	Rules []RuleExplanation // in their order
 }
 
@@ -28,6 +33,7 @@ type RuleExplanation struct {
 	ID       string
 	Line     int
 	Decision string // of the rule
+	Shadow   bool
 	Result   Result
 	Why      []string
 }
@@ -41,6 +47,8 @@ const (
 	Overruled    Result = "overruled" // it matches, and another goes before it
 	MayMatch     Result = "may match" // it cannot be told, and it changed nothing
 	DoesNotMatch Result = "does not match"
+	WouldDecide  Result = "would decide" // it is in shadow
+	InShadow     Result = "is in shadow" // it matches, or may match, and would change nothing more than others do
 )
 
 // Explain decides about c, and says why.
@@ -48,7 +56,7 @@ func (p *Policy) Explain(c *Call) *Explanation {
 	q := &question{call: *c}
 	x := &Explanation{Decision: p.decide(q)}
 	x.Answer, x.Code, x.Cause = answer(x.Decision, c.Caller.Level)
-	q.args.text, q.claims.text, q.clock = q.call.Arguments, q.call.Facts.Claims, p.clock
+	x.Actor, x.Actors = q.actor, p.explainActors(q)
 	for i := range p.rules {
 		x.Rules = append(x.Rules, p.explainRule(&p.rules[i], q, x.Decision))
 	}
@@ -74,7 +82,7 @@ func answer(d guard.Decision, level badge.Level) (name string, code guard.Code, 
 }
 
 func (p *Policy) explainRule(r *rule, q *question, d guard.Decision) RuleExplanation {
-	x := RuleExplanation{ID: r.id, Line: r.line, Decision: DecisionName(r.decision), Result: DoesNotMatch}
+	x := RuleExplanation{ID: r.id, Line: r.line, Decision: DecisionName(r.decision), Shadow: r.shadow, Result: DoesNotMatch}
 	if why := p.aboutOther(r, &q.call); why != "" {
 		x.Why = []string{why}
 		return x
@@ -86,6 +94,12 @@ func (p *Policy) explainRule(r *rule, q *question, d guard.Decision) RuleExplana
 		}
 	}
 	switch {
+	case r.shadow && t != no:
+		x.Result = InShadow
+		if s := d.Shadow; s != nil && s.Rule == r.id {
+			x.Result = WouldDecide
+			x.Why = append(x.Why, fmt.Sprintf("with the rules in shadow it would be %s", asked(s)))
+		}
 	case r.id == d.Rule && d.Kind == r.decision && !d.NoRule:
 		x.Result = Decided
 	case t == yes:
@@ -95,6 +109,17 @@ func (p *Policy) explainRule(r *rule, q *question, d guard.Decision) RuleExplana
 		x.Result = MayMatch
 	}
 	return x
+}
+
+// asked is an answer with what it asks of the caller.
+func asked(s *guard.Shadowed) string {
+	switch {
+	case s.Kind == guard.Deny:
+		return DecisionName(s.Kind)
+	case s.Anonymous:
+		return DecisionName(s.Kind) + ", for anybody"
+	}
+	return fmt.Sprintf("%s, from level %v on", DecisionName(s.Kind), s.MinLevel)
 }
 
 // aboutOther says why a rule is about another method, kind or name, and "" if it is not.
@@ -159,7 +184,7 @@ func (c *condition) got(q *question) string {
 	call := &q.call
 	texts := map[attribute]string{
 		aboutMethod: call.Method, aboutServer: call.Facts.Server, aboutEnvironment: call.Facts.Environment,
-		aboutTenant: call.Facts.Tenant, aboutActor: string(call.Facts.Actor), aboutDID: call.Caller.DID,
+		aboutTenant: call.Facts.Tenant, aboutActor: string(q.actor), aboutBadgeActor: call.Caller.BadgeActor, aboutDID: call.Caller.DID,
 		aboutIssuer: call.Caller.Issuer, aboutAssurance: call.Caller.Assurance, aboutSPIFFE: call.Caller.SPIFFEID,
 	}
 	switch s := texts[c.what]; {

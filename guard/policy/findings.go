@@ -11,8 +11,8 @@ import (
 // A Finding is something about a policy that its author may not have meant. The policy holds all the same.
 type Finding struct {
 	Kind  FindingKind
-	Line  int // of the rule that it is about
-	Rule  string
+	Line  int    // of the rule that it is about
+	Rule  string // empty for an entry of actors
 	Other string // the other rule, if there is one, with its line
 	At    int
 	Text  string
@@ -32,13 +32,13 @@ const (
 func (p *Policy) Findings() []Finding {
 	forms := make([]map[string]bool, len(p.rules))
 	for i := range p.rules {
-		forms[i] = p.rules[i].conditionSet()
+		forms[i] = conditionSet(p.rules[i].conditions)
 	}
-	var all []Finding
+	all := p.actorFindings()
 	for i := range p.rules {
 		if f, found := p.never(i); found {
 			all = append(all, f)
-		} else if f, found := p.shadowed(i, forms); found {
+		} else if f, found := p.covered(i, forms); found {
 			all = append(all, f)
 		}
 	}
@@ -46,14 +46,14 @@ func (p *Policy) Findings() []Finding {
 }
 
 // conditionSet are the conditions, each as it stands in the compiled form.
-func (r *rule) conditionSet() map[string]bool {
-	set := make(map[string]bool, len(r.conditions))
-	for i := range r.conditions {
-		text, err := json.Marshal(r.conditions[i].value)
+func conditionSet(conditions []condition) map[string]bool {
+	set := make(map[string]bool, len(conditions))
+	for i := range conditions {
+		text, err := json.Marshal(conditions[i].value)
 		if err != nil {
-			continue // a rule with fewer conditions in its set covers nothing that it did not cover
+			continue // values of the compiled form always have one
 		}
-		set[r.conditions[i].name+" "+string(text)] = true
+		set[conditions[i].name+" "+string(text)] = true
 	}
 	return set
 }
@@ -62,6 +62,9 @@ func (r *rule) conditionSet() map[string]bool {
 func (p *Policy) never(i int) (Finding, bool) {
 	r := &p.rules[i]
 	f := Finding{Kind: Unreachable, Line: r.line, Rule: r.id}
+	if p.isFinal(r.minLevel) {
+		return f, false // it keeps what it is about from shadow
+	}
 	for j := range r.conditions {
 		c := &r.conditions[j]
 		switch {
@@ -81,8 +84,8 @@ func (p *Policy) never(i int) (Finding, bool) {
 	return Finding{}, false
 }
 
-// shadowed finds another rule that matches whatever rule i matches, and goes before it.
-func (p *Policy) shadowed(i int, forms []map[string]bool) (Finding, bool) {
+// covered finds another rule that matches whatever rule i matches, and goes before it.
+func (p *Policy) covered(i int, forms []map[string]bool) (Finding, bool) {
 	for _, j := range p.covering(i) {
 		a, b := &p.rules[i], &p.rules[j]
 		if !p.overrules(j, i) || !subset(forms[j], forms[i]) || !b.coversNames(a) {
@@ -91,6 +94,9 @@ func (p *Policy) shadowed(i int, forms []map[string]bool) (Finding, bool) {
 		same := len(forms[i]) == len(forms[j]) && a.coversNames(b)
 		if same && a.decision == b.decision && j > i || !same && b.spares(a) {
 			continue
+		}
+		if !same && p.isFinal(a.minLevel) && !p.isFinal(b.minLevel) {
+			continue // it keeps what it is about from shadow
 		}
 		f := Finding{Kind: Unreachable, Line: a.line, Rule: a.id, Other: b.id, At: b.line}
 		if a.decision == b.decision {
@@ -113,7 +119,9 @@ func (p *Policy) shadowed(i int, forms []map[string]bool) (Finding, bool) {
 func (p *Policy) overrules(j, i int) bool {
 	a, b := &p.rules[i], &p.rules[j]
 	switch {
-	case i == j || a.constraints != nil && b.decision != guard.Deny:
+	case i == j || b.shadow && !a.shadow:
+		return false
+	case a.constraints != nil && b.decision != guard.Deny:
 		return false // its constraints hold all the same
 	case a.decision == b.decision && a.decision == guard.RequireApproval && a.minLevel != b.minLevel:
 		return false // where neither is certain, the higher level counts

@@ -43,7 +43,8 @@ var callerTexts = map[string]attribute{
 
 func (m *matcher) readCaller(n *yaml.Node) (conditions []condition, value map[string]any, err error) {
 	sub := matcher{file: m.file, deny: m.deny, canonical: make(map[string]any)}
-	err = mapping(n, "caller", func(name string, _, value *yaml.Node) (known bool, err error) {
+	var vouched *yaml.Node
+	err = mapping(n, "caller", func(name string, key, value *yaml.Node) (known bool, err error) {
 		c := condition{name: "caller." + name, line: value.Line}
 		switch what, isText := callerTexts[name]; {
 		case isText:
@@ -55,6 +56,9 @@ func (m *matcher) readCaller(n *yaml.Node) (conditions []condition, value map[st
 			c.what, c.negated, c.value = aboutAnonymous, !want, want
 		case name == "level":
 			c.what, err = aboutLevel, c.readSet(value, levelNames)
+		case name == "badge_actor":
+			vouched = key
+			c.what, err = aboutBadgeActor, c.readSet(value, actorNames)
 		case name == "uid":
 			c.what, err = aboutUID, c.readUIDs(value)
 		case name == "claims":
@@ -66,8 +70,12 @@ func (m *matcher) readCaller(n *yaml.Node) (conditions []condition, value map[st
 		sub.canonical[name] = c.value
 		return true, err
 	})
-	if err == nil && len(sub.canonical) == 0 {
+	switch {
+	case err != nil:
+	case len(sub.canonical) == 0:
 		err = at(n, "caller names nothing")
+	case vouched != nil && sub.canonical["issuer"] == nil:
+		err = at(vouched, "caller has badge_actor and no issuer; write whose word is taken for it")
 	}
 	return sub.conditions, sub.canonical, err
 }

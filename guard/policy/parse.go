@@ -90,16 +90,22 @@ type file struct {
 	enforces  []string
 	canonical map[string]any
 	ids       map[string]int // of rules, with their lines
+	shadow    *yaml.Node     // that says that all rules are in shadow; nil if none does
 }
 
 func (f *file) read(root *yaml.Node) error {
 	sections := make(map[string]*yaml.Node)
 	err := mapping(root, "the file", func(name string, _, value *yaml.Node) (known bool, err error) {
 		switch name {
-		case "version", "capabilities", "_methods", "roles", "rules":
+		case "version", "capabilities", "_methods", "roles", "rules", "actors", "final_levels":
 			sections[name] = value
 		case "require_discovery_proof":
 			f.policy.discoveryProof, err = boolean(value, name)
+		case "shadow":
+			var all bool
+			if all, err = boolean(value, name); all {
+				f.shadow = value
+			}
 		default:
 			return false, nil
 		}
@@ -124,7 +130,10 @@ func (f *file) read(root *yaml.Node) error {
 	for _, section := range []struct {
 		name string
 		read func(*yaml.Node) error
-	}{{"_methods", f.readMethods}, {"capabilities", f.readCapabilities}, {"rules", f.readRules}, {"roles", f.readRoles}} {
+	}{
+		{"final_levels", f.readFinal}, {"_methods", f.readMethods}, {"capabilities", f.readCapabilities},
+		{"actors", f.readActors}, {"rules", f.readRules}, {"roles", f.readRoles},
+	} {
 		if n := sections[section.name]; n != nil {
 			if err := section.read(n); err != nil {
 				return err
@@ -134,7 +143,7 @@ func (f *file) read(root *yaml.Node) error {
 	if len(f.policy.rules) == 0 {
 		return at(root, "no role grants anything: a policy that decides nothing; to deny everything write a rule that does")
 	}
-	return nil
+	return f.checkShadow()
 }
 
 func (f *file) readRules(n *yaml.Node) error {
@@ -180,7 +189,7 @@ func (f *file) readRule(n *yaml.Node) (rule, error) {
 		switch name {
 		case "id":
 			r.id, err = identifier(value)
-		case "match", "constraints": // need the decision
+		case "match", "constraints", "shadow": // need the decision, or the id
 		default:
 			return r.readCommon(name, value)
 		}
@@ -234,6 +243,9 @@ func (f *file) complete(r *rule, n *yaml.Node, have map[string]*yaml.Node) (err 
 	} else if r.decision == guard.AllowWithConstraints {
 		return at(n, "rule %q allows with constraints and has none", r.id)
 	}
+	if err := f.readShadow(r, have["shadow"]); err != nil {
+		return err
+	}
 	return r.check(n, have)
 }
 
@@ -245,6 +257,9 @@ func (r *rule) finish() {
 	}
 	if r.anonymous {
 		r.canonical["anonymous"] = true
+	}
+	r.alone = &guard.Shadowed{
+		Rule: r.id, Kind: r.decision, MinLevel: r.minLevel, Anonymous: r.anonymous, Constraints: r.constraints,
 	}
 	slices.SortStableFunc(r.conditions, func(a, b condition) int { return int(a.what) - int(b.what) })
 }

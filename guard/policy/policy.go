@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/guard"
 )
@@ -16,7 +18,11 @@ const FormatVersion = 1
 type Policy struct {
 	rules          []rule
 	methods        map[string]bool // nil: all that the guard knows
+	actors         []actorEntry
+	final          uint64 // levels
+	tries          bool   // some rules are in shadow
 	capabilities   []declaration
+	descriptions   descriptions
 	labels         *labels
 	kinds          map[guard.Kind]*kindIndex
 	discoveryProof bool
@@ -31,11 +37,13 @@ var (
 	_ guard.Policy          = (*Policy)(nil)
 	_ guard.Versioned       = (*Policy)(nil)
 	_ guard.DiscoveryPolicy = (*Policy)(nil)
+	_ guard.Constrainer     = (*Policy)(nil)
 )
 
 // kindIndex finds the rules and the declarations for names of one kind.
 type kindIndex struct {
 	rules        index
+	finals       index // those of rules of final levels
 	declarations index
 }
 
@@ -49,6 +57,9 @@ type rule struct {
 	minLevel    badge.Level // LevelNone for deny, and for rules that are open to anonymous callers
 	anonymous   bool
 	constraints *guard.Constraints
+	shadow      bool
+	shadowAt    *yaml.Node // while the file is read
+	alone       *guard.Shadowed
 	canonical   map[string]any
 }
 
@@ -69,6 +80,7 @@ func (p *Policy) RequireDiscoveryProof() bool { return p.discoveryProof }
 func (p *Policy) Decide(_ context.Context, in *guard.Input) (guard.Decision, error) {
 	var q question
 	q.call.fill(in)
+	q.require = in.Require
 	return p.decide(&q), nil
 }
 
@@ -83,30 +95,59 @@ func (p *Policy) decide(q *question) guard.Decision {
 	if c.Facts.Environment == "" {
 		c.Facts.Environment = p.environment
 	}
-	if p.methods != nil && !p.methods[c.Method] {
-		return guard.Decision{Kind: guard.Deny, Rule: methodsRule, Version: p.version}
-	}
-	kind := p.kinds[c.Capability.Kind]
-	if kind == nil || !validName(c.Capability.Name) {
-		return guard.Decision{NoRule: true, Version: p.version}
-	}
 	q.args.text, q.claims.text, q.clock = c.Arguments, c.Facts.Claims, p.clock
+	p.findActor(q)
+	kind := p.kinds[c.Capability.Kind]
+	if kind != nil && !validName(c.Capability.Name) {
+		kind = nil
+	}
+	var d guard.Decision
 	p.describe(q, kind)
-	s := standing{deny: none, best: none, perhaps: none}
-	for w := kind.rules.walk(c.Capability.Name); w.next(); {
+	switch {
+	case p.methods != nil && !p.methods[c.Method]:
+		d = guard.Decision{Kind: guard.Deny, Rule: methodsRule}
+	case kind == nil:
+		d = guard.Decision{NoRule: true}
+	default:
+		p.judge(q, kind, &d)
+	}
+	d.Version, d.About, d.Final = p.version, p.about(q), p.finally(q, kind)
+	if p.actors != nil {
+		d.Actor = q.actor
+	}
+	return d
+}
+
+// judge asks the rules about a name that is UTF-8.
+func (p *Policy) judge(q *question, kind *kindIndex, d *guard.Decision) {
+	name := q.call.Capability.Name
+	s := standing{deny: none, best: none, perhaps: none, trial: none}
+	tried := s
+	for w := kind.rules.walk(name); w.next(); {
 		for _, e := range w.entries {
 			r := &p.rules[e.number]
-			if s.matters(p, e.number) && e.pattern.matchValid(c.Capability.Name) {
-				s.count(p, e.number, all(r.conditions, q))
+			counts := !r.shadow && s.matters(p, e.number)
+			if !counts && (!p.tries || !tried.matters(p, e.number)) || !e.pattern.matchValid(name) {
+				continue
+			}
+			t := all(r.conditions, q)
+			if counts {
+				s.count(p, e.number, t)
+			}
+			if p.tries && tried.matters(p, e.number) {
+				tried.count(p, e.number, t)
 			}
 		}
 	}
-	return s.decision(p)
+	*d = s.decision(p)
+	if p.tries {
+		d.Shadow = tried.instead(p, d)
+	}
 }
 
 // describe finds out what the file says about the capability.
 func (p *Policy) describe(q *question, kind *kindIndex) {
-	if p.labels == nil {
+	if p.labels == nil || kind == nil {
 		return
 	}
 	name := q.call.Capability.Name
@@ -125,6 +166,7 @@ type standing struct {
 	deny    int // the first that denies
 	best    int // that matches and does not deny, before all others
 	perhaps int // that may match, does not deny, and is stricter than others of this sort; the first of equals
+	trial   int // the first in shadow that matches or may match, and restricts
 	level   badge.Level
 	bound   *guard.Constraints
 }
@@ -152,6 +194,11 @@ func (s *standing) count(p *Policy, i int, t truth) {
 	case r.decision == guard.Deny:
 		s.deny = i
 		return
+	}
+	if r.shadow && r.decision != guard.Allow && (s.trial == none || i < s.trial) {
+		s.trial = i
+	}
+	switch {
 	case t == yes && (s.best == none || p.before(i, s.best)):
 		s.best = i
 	case t == unknown && r.decision != guard.Allow:
@@ -178,14 +225,13 @@ func (s *standing) countPerhaps(p *Policy, i int) {
 func (s *standing) decision(p *Policy) guard.Decision {
 	switch {
 	case s.deny != none:
-		return guard.Decision{Kind: guard.Deny, Rule: p.rules[s.deny].id, Version: p.version}
+		return guard.Decision{Kind: guard.Deny, Rule: p.rules[s.deny].id}
 	case s.best == none:
-		return guard.Decision{NoRule: true, Version: p.version}
+		return guard.Decision{NoRule: true}
 	}
 	r := &p.rules[s.best]
 	d := guard.Decision{
 		Kind: r.decision, Rule: r.id, MinLevel: r.minLevel, Anonymous: r.anonymous, Constraints: s.bound,
-		Version: p.version,
 	}
 	if s.perhaps != none && p.rules[s.perhaps].decision < r.decision {
 		stricter := &p.rules[s.perhaps]

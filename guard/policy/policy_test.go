@@ -325,6 +325,10 @@ func FuzzParse(f *testing.F) {
 // everyMember has every member of the format.
 const everyMember = `version: 1
 require_discovery_proof: true
+final_levels: [4, "3"]
+actors:
+  - {caller: [{issuer: "https://ca.example", badge_actor: [human]}], actor: human}
+  - {caller: [{uid: 0}, {did: "did:web:*"}], actor: service_account}
 _methods: {tools/call: evaluate, tools/list: filter, prompts/get: deny, _other: deny}
 capabilities:
   - {tool: [a, "b*"], labels: {x: y, z: w}, risk_tags: [p, q]}
@@ -367,7 +371,7 @@ roles:
     members: [{did: "did:web:*"}, {uid: 0}]
     grants:
       - {capability: "resource:x", actions: [read, subscribe], conditions: {environment: [a, b]}, min_level: 1, decision: require_approval}
-      - {capability: "prompt:*", anonymous: true, decision: allow}
+      - {capability: "prompt:*", anonymous: true, decision: allow, shadow: true}
   empty: {members: [], grants: [{capability: "tool:x", decision: deny}]}
 `
 

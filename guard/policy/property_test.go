@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,7 +25,7 @@ func TestReference(t *testing.T) {
 	if os.Getenv("TOUCHMARK_SOAK") != "" {
 		rounds = 50_000
 	}
-	counts := map[string]int{}
+	counts, refused := map[string]int{}, 0
 	for seed := range uint64(rounds) {
 		g := &generator{rand.New(rand.NewPCG(seed, 1))}
 		text, err := json.Marshal(g.file())
@@ -32,6 +33,10 @@ func TestReference(t *testing.T) {
 			t.Fatal(err)
 		}
 		p, err := (&Config{Enforces: ConstraintNames()}).Parse(text)
+		if err != nil && strings.Contains(err.Error(), "never in shadow") {
+			refused++
+			continue
+		}
 		if err != nil {
 			t.Fatalf("seed %d: %v\n%s", seed, err, text)
 		}
@@ -41,24 +46,36 @@ func TestReference(t *testing.T) {
 		}
 		for range callsEach {
 			c := g.call()
-			want := (&reference{tree}).decide(c)
+			require := pick(g, badge.LevelNone, badge.LevelNone, badge.LevelNone, badge.LevelOrganization, guard.LevelUnsatisfiable)
+			want := (&reference{tree}).decide(c, require)
 			want.Version = p.Version()
-			if diff := cmp.Diff(want, p.decide(&question{call: *c})); diff != "" {
+			if diff := cmp.Diff(want, p.decide(&question{call: *c, require: require})); diff != "" {
 				t.Fatalf("seed %d, want -, got +:\n%s\n%s\n%+v %s %s", seed, diff, text, c, c.Arguments, c.Facts.Claims)
 			}
 			if x := p.Explain(c); x.Decision.Rule != want.Rule || x.Decision.Kind != want.Kind {
 				t.Fatalf("seed %d: explained %+v, want %+v", seed, x.Decision, want)
 			}
 			counts[fmt.Sprint(want.Kind, want.NoRule)]++
+			for what, is := range map[string]bool{
+				"changed by a rule in shadow": want.Shadow != nil, "final": want.Final, "of a class": want.Actor.Known(),
+				"of an unclear class": want.Actor == guard.ActorUnclear, "described": want.About != nil,
+			} {
+				if is {
+					counts[what]++
+				}
+			}
 		}
+	}
+	if refused < rounds/50 || refused > rounds/4 {
+		t.Errorf("%d of %d policies refused for what is in shadow", refused, rounds)
 	}
 	for kind, n := range counts {
 		if n < rounds*callsEach/200 {
 			t.Errorf("only %d of %d decisions were %s: the generator is one-sided", n, rounds*callsEach, kind)
 		}
 	}
-	if len(counts) != 5 {
-		t.Errorf("decisions of %d sorts, want 5", len(counts))
+	if len(counts) != 10 {
+		t.Errorf("decisions of %d sorts, want 10", len(counts))
 	}
 }
 
@@ -103,6 +120,19 @@ func (g *generator) file() map[string]any {
 		}
 		f["capabilities"] = all
 	}
+	if g.some(0.4) {
+		var all []any
+		for range 1 + g.IntN(3) {
+			all = append(all, map[string]any{"caller": pick[any](g, g.caller(), []any{g.caller(), g.caller()}), "actor": pick(g, "human", "automation")})
+		}
+		f["actors"] = all
+	}
+	if g.some(0.3) {
+		f["final_levels"] = pick[any](g, 3, []any{"3", 4}, "4", []any{0, 1, 2, 3, 4})
+	}
+	if g.some(0.03) {
+		f["shadow"] = true
+	}
 	if g.some(0.1) {
 		f["_methods"] = map[string]any{"tools/call": "evaluate", "tools/list": "filter", "_other": "deny", "prompts/get": "deny"}
 	}
@@ -111,6 +141,9 @@ func (g *generator) file() map[string]any {
 
 func (g *generator) rule(id string) map[string]any {
 	r := map[string]any{"id": id, "match": g.match()}
+	if g.some(0.15) {
+		r["shadow"] = true
+	}
 	switch d := pick(g, "deny", "allow", "allow", "allow", "allow", "allow", "require_approval", "allow_with_constraints"); d {
 	case "deny":
 		r["decision"] = d
@@ -171,7 +204,7 @@ func (g *generator) match() map[string]any {
 func (g *generator) caller() map[string]any {
 	c := map[string]any{}
 	for len(c) == 0 || g.some(0.3) {
-		switch g.IntN(8) {
+		switch g.IntN(9) {
 		case 0:
 			c["anonymous"] = g.some(0.5)
 		case 1:
@@ -186,6 +219,8 @@ func (g *generator) caller() map[string]any {
 			c["spiffe_id"] = "spiffe://a.example/*"
 		case 6:
 			c["uid"] = pick[any](g, 1000, []any{0, 1000})
+		case 7:
+			c["badge_actor"], c["issuer"] = pick[any](g, "human", []any{"human", "automation"}), "https://*"
 		default:
 			c["claims"] = g.tests()
 		}
@@ -251,6 +286,7 @@ func (g *generator) call() *Call {
 		c.Caller.Level = badge.LevelSelfSigned + badge.Level(g.IntN(5))
 		c.Caller.DID = pick(g, "did:web:a.example", "did:web:b.example", "did:key:z6Mk")
 		c.Caller.Issuer, c.Caller.Assurance = "https://ca.example", pick(g, "0", "1")
+		c.Caller.BadgeActor = pick(g, "", "human", "automation", "service_account")
 	}
 	if g.some(0.4) {
 		c.Caller.SPIFFEID = pick(g, "spiffe://a.example/x", "spiffe://b.example/x")
@@ -261,7 +297,7 @@ func (g *generator) call() *Call {
 	if g.some(0.5) {
 		c.Facts = guard.Facts{
 			Server: pick(g, "github", "jira", "other"), Environment: pick(g, "prod", "dev", "test"), Tenant: pick(g, "acme", "b"),
-			Actor: pick(g, guard.ActorHuman, guard.ActorAutomation, guard.ActorServiceAccount),
+			Actor: pick(g, "", guard.ActorHuman, guard.ActorAutomation, guard.ActorServiceAccount, guard.ActorUnclear, "robot"),
 		}
 	}
 	if g.some(0.4) {

@@ -121,7 +121,7 @@ func readTime(n *yaml.Node) (time.Time, error) {
 
 // readCaller reads who calls. One without a level is anonymous, and has nothing that only badges have.
 func (c *Call) readCaller(n *yaml.Node) error {
-	var ofBadge *yaml.Node
+	var ofBadge, vouched *yaml.Node
 	err := mapping(n, "caller", func(name string, key, value *yaml.Node) (known bool, err error) {
 		switch name {
 		case "level":
@@ -136,6 +136,10 @@ func (c *Call) readCaller(n *yaml.Node) error {
 		case "assurance":
 			c.Caller.Assurance, err = plainText(value, name)
 			ofBadge = key
+		case "badge_actor":
+			var class guard.Actor
+			class, err = readActor(value)
+			c.Caller.BadgeActor, vouched, ofBadge = string(class), key, key
 		case "spiffe_id":
 			c.Caller.SPIFFEID, err = plainText(value, name)
 		case "uid":
@@ -150,7 +154,11 @@ func (c *Call) readCaller(n *yaml.Node) error {
 		}
 		return true, err
 	})
-	if err == nil && ofBadge != nil && c.Caller.Level == badge.LevelNone {
+	switch {
+	case err != nil:
+	case vouched != nil && c.Caller.Level == badge.LevelSelfSigned:
+		err = at(vouched, "the caller has badge_actor and level 0: a badge without an issuer has no class that anybody vouches for")
+	case ofBadge != nil && c.Caller.Level == badge.LevelNone:
 		err = at(ofBadge, "the caller has %s and no level: it has a badge with both, or is anonymous", ofBadge.Value)
 	}
 	return err

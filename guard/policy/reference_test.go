@@ -17,17 +17,17 @@ import (
 // nothing compiled. Trees are what encoding/json makes of a text.
 type reference struct{ file map[string]any }
 
-func (f *reference) decide(c *Call) guard.Decision {
+// decideBy returns the decision of some of the rules, and the rule that goes before all others that match.
+func (f *reference) decideBy(rules []map[string]any, c *Call) (d guard.Decision, best string) {
 	if table, ok := f.file["_methods"].(map[string]any); ok && !slices.Contains([]any{"evaluate", "filter"}, table[c.Method]) {
-		return guard.Decision{Kind: guard.Deny, Rule: "_methods"}
+		return guard.Decision{Kind: guard.Deny, Rule: "_methods"}, ""
 	}
 	type hit struct {
 		rule map[string]any
 		t    truth
 	}
 	var hits []hit
-	for _, r := range f.file["rules"].([]any) {
-		rule := r.(map[string]any)
+	for _, rule := range rules {
 		if t := f.match(rule, c); t != no {
 			hits = append(hits, hit{rule, t})
 		}
@@ -45,12 +45,13 @@ func (f *reference) decide(c *Call) guard.Decision {
 	}
 	for _, h := range hits {
 		if h.rule["decision"] == "deny" {
-			return guard.Decision{Kind: guard.Deny, Rule: h.rule["id"].(string)}
+			return guard.Decision{Kind: guard.Deny, Rule: h.rule["id"].(string)}, ""
 		}
 	}
 	if winner == nil {
-		return guard.Decision{NoRule: true}
+		return guard.Decision{NoRule: true}, ""
 	}
+	best = winner["id"].(string)
 	for _, decision := range strictness[1:3] { // those that may match, the strictest first
 		if slices.Index(strictness, decision) >= slices.Index(strictness, kind) {
 			break
@@ -64,7 +65,7 @@ func (f *reference) decide(c *Call) guard.Decision {
 			}
 		}
 	}
-	d := guard.Decision{Rule: winner["id"].(string), Anonymous: level == ""}
+	d = guard.Decision{Rule: winner["id"].(string), Anonymous: level == ""}
 	d.Kind = []guard.Answer{guard.Deny, guard.RequireApproval, guard.AllowWithConstraints, guard.Allow}[slices.Index(strictness, kind)]
 	d.MinLevel, _ = badge.ParseLevel(level)
 	for _, h := range hits {
@@ -75,7 +76,7 @@ func (f *reference) decide(c *Call) guard.Decision {
 			}
 		}
 	}
-	return d
+	return d, best
 }
 
 func asText(v any) string {
@@ -195,6 +196,11 @@ func (f *reference) caller(name string, v any, c *Call) truth {
 		return truthOf(slices.Contains(list(v), any(c.Caller.Level.String())))
 	case "did":
 		return known(c.Caller.DID, v)
+	case "badge_actor":
+		if c.Caller.BadgeActor == "" {
+			return unknown
+		}
+		return truthOf(slices.Contains(list(v), any(c.Caller.BadgeActor)))
 	case "issuer":
 		return known(c.Caller.Issuer, v)
 	case "assurance":

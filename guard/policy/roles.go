@@ -63,7 +63,7 @@ func (f *file) readGrant(id string, members, n *yaml.Node) (rule, error) {
 	err := mapping(n, "a grant", func(name string, _, value *yaml.Node) (known bool, err error) {
 		have[name] = value
 		switch name {
-		case "capability", "actions", "conditions", "constraints": // need the decision, or each other
+		case "capability", "actions", "conditions", "constraints", "shadow": // need the decision, or each other
 			return true, nil
 		}
 		return r.readCommon(name, value)

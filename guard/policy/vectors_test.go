@@ -46,7 +46,18 @@ func checkVector(t *testing.T, p *Policy, v *vectors.Vector) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if x := p.Explain(c); x.Answer != v.Expect.Answer || x.Decision.Rule != v.Expect.Rule {
+	x := p.Explain(c)
+	if x.Answer != v.Expect.Answer || x.Decision.Rule != v.Expect.Rule {
 		t.Errorf("got %s by %q, want %s by %q", x.Answer, x.Decision.Rule, v.Expect.Answer, v.Expect.Rule)
+	}
+	inShadow := ""
+	if s := x.Decision.Shadow; s != nil {
+		inShadow = DecisionName(s.Kind) + " by " + s.Rule
+	}
+	if inShadow != v.Expect.InShadow || x.Decision.Final != v.Expect.Final {
+		t.Errorf("in shadow %q, final %v, want %q, %v", inShadow, x.Decision.Final, v.Expect.InShadow, v.Expect.Final)
+	}
+	if strings.HasPrefix(v.Name, "actor-") && (string(x.Actor) != v.Expect.Actor || x.Decision.Actor != x.Actor) {
+		t.Errorf("of the class %q, decided for %q, want %q", x.Actor, x.Decision.Actor, v.Expect.Actor)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,6 +54,7 @@ var (
 	_ guard.Policy          = (*Watcher)(nil)
 	_ guard.Versioned       = (*Watcher)(nil)
 	_ guard.DiscoveryPolicy = (*Watcher)(nil)
+	_ guard.Constrainer     = (*Watcher)(nil)
 )
 
 // Watch reads the file for the first time, which must succeed. It follows the file only while [Watcher.Run] runs.
@@ -91,6 +93,9 @@ func (w *Watcher) Version() string { return w.current.Load().Version() }
 
 // RequireDiscoveryProof is that of the policy that is in force.
 func (w *Watcher) RequireDiscoveryProof() bool { return w.current.Load().RequireDiscoveryProof() }
+
+// Constraints implements [guard.Constrainer]: all that the file may come to ask for.
+func (w *Watcher) Constraints() []string { return slices.Sorted(slices.Values(w.cfg.Policy.Enforces)) }
 
 // Run looks at the file until ctx ends. A content takes effect when it was the same at two looks: a file that is
 // being written may be a policy already, with rules missing. A value from signals, which may be nil, is for a file

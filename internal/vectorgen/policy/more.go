@@ -87,6 +87,20 @@ func refusals() []Vector {
 		{"methods", "a table that allows the others", "version: 1\n_methods: {_other: evaluate}\nrules: []\n", 2, 20, "_other is not deny"},
 		{"open", "a table about an open method", "version: 1\n_methods: {ping: deny, _other: deny}\nrules: []\n", 2, 12, "open to everybody"},
 		{"members", "a role that does not say who has it", "version: 1\nroles:\n  r: {grants: []}\n", 3, 6, "has no members"},
+		{"actors", "classes of nobody", "version: 1\nactors: []\nrules: []\n", 2, 9, "not a list of 1 to 256 entries"},
+		{"actors-class", "an entry without a class", "version: 1\nactors: [{caller: {uid: 0}}]\nrules: []\n", 2, 10, "has no actor"},
+		{"actors-caller", "an entry without a caller", "version: 1\nactors: [{actor: human}]\nrules: []\n", 2, 10, "has no caller"},
+		{"actors-several", "an entry of two classes", "version: 1\nactors: [{caller: {uid: 0}, actor: [human, automation]}]\nrules: []\n", 2, 36, "not one class"},
+		{"actors-member", "an entry with a condition that is not on the caller", "version: 1\nactors: [{tool: a, actor: human}]\nrules: []\n", 2, 11, `has "tool"`},
+		{"badge-actor", "a class that any issuer may vouch for", rule("{caller: {badge_actor: human}}"), 4, 22, "badge_actor and no issuer"},
+		{"badge-actor-class", "a class that there is not, of a badge", rule("{caller: {issuer: a, badge_actor: robot}}"), 4, 46, "caller.badge_actor \"robot\" is not one of human"},
+		{"final-level", "a final level that there is not", "version: 1\nfinal_levels: [5]\nrules: []\n", 2, 16, "final_levels \"5\" is not one of 0"},
+		{"shadow-word", "a rule that is in shadow perhaps", strings.Replace(rule("{tool: a}"), "allow\n", "allow\n    shadow: yes\n", 1), 7, 13, "shadow is not true or false"},
+		{"shadow-final", "a rule of a final level in shadow", "final_levels: 1\n" + strings.Replace(rule("{tool: a}"), "allow\n", "allow\n    shadow: true\n", 1), 8, 13, "of the final level 1"},
+		{"shadow-file-final", "a file in shadow with a rule of a final level", "shadow: true\nfinal_levels: [1]\n" + rule("{tool: a}"), 1, 9, `rule "a" is of the final level 1`},
+		{"shadow-file-not", "a rule that is not in shadow, in a file that is", "shadow: true\n" + strings.Replace(rule("{tool: a}"), "allow\n", "allow\n    shadow: false\n", 1), 8, 13, "the whole file is"},
+		{"shadow-restricts", "a rule in shadow that restricts what a rule of a final level gives", "final_levels: 1\n" + rule(`{tool: "a*"}`) +
+			"  - {id: d, match: {tool: \"*b\"}, decision: deny, shadow: true}\n", 8, 58, `restricts what rule "a" in line 4`},
 		{"action", "an action that a tool does not have", "version: 1\nroles:\n  r: {members: [], grants: [{capability: \"tool:x\", actions: [read], decision: deny}]}\n", 3, 62, "no action on a tool"},
 	} {
 		all = append(all, Vector{

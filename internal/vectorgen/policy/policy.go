@@ -46,12 +46,15 @@ type Expect struct {
 	Version  string `json:"policy_version,omitempty"`
 	Answer   string `json:"answer,omitempty"`
 	Rule     string `json:"rule,omitempty"`
+	Actor    string `json:"actor,omitempty"`     // the class of the caller, "unclear" if sources disagree
+	InShadow string `json:"in_shadow,omitempty"` // what would be decided with the rules in shadow, and by which: "deny by x"
+	Final    bool   `json:"final,omitempty"`
 }
 
 // Generate returns the vectors by file name.
 func Generate() (map[string][]byte, error) {
 	files := make(vectorkit.Files)
-	for _, section := range [][]Vector{compiled(), decisions(), arguments(), refusals()} {
+	for _, section := range [][]Vector{compiled(), decisions(), classes(), shadows(), arguments(), refusals()} {
 		for _, v := range section {
 			if err := files.Add(v.Name, v); err != nil {
 				return nil, fmt.Errorf("%s: %w", v.Name, err)
@@ -81,6 +84,10 @@ func compiled() []Vector {
 			"rules: [{id: a, match: {time: {days: [fri, mon]}, arguments: [{pointer: /n, lt: 1.50e1}], caller: {level: [3, \"2\"]}}, anonymous: true, decision: allow}]",
 			`{"_methods":{"_other":"deny","tools/call":"evaluate"},"capabilities":[{"labels":{"x":"y"},"risk_tags":"p","tool":"a"}],"require_discovery_proof":true,` +
 				`"rules":[{"anonymous":true,"decision":"allow","id":"a","match":{"arguments":[{"lt":15,"pointer":"/n"}],"caller":{"level":["2","3"]},"time":{"days":["mon","fri"]}}}],"version":1}`},
+		{"compiled-plane", "classes of actors, final levels, and a file in shadow", "version: 1\nshadow: true\nfinal_levels: [4, \"3\"]\n" +
+			"actors: [{caller: [{uid: [0]}], actor: [human]}]\nrules: [{id: a, match: {tool: a, actor: [automation, human]}, min_level: 1, decision: allow}]",
+			`{"actors":[{"actor":"human","caller":{"uid":0}}],"final_levels":["3","4"],` +
+				`"rules":[{"decision":"allow","id":"a","match":{"actor":["human","automation"],"tool":"a"},"min_level":"1","shadow":true}],"version":1}`},
 	} {
 		all = append(all, Vector{Name: v.name, Description: v.description, Policy: v.policy, Expect: Expect{
 			Result: Accepted, Compiled: v.compiled, Version: version(v.compiled),
