@@ -24,6 +24,7 @@ import (
 	"github.com/touchmark-dev/touchmark/guard"
 	"github.com/touchmark-dev/touchmark/serververify"
 	"github.com/touchmark-dev/touchmark/translog"
+	"github.com/touchmark-dev/touchmark/translog/monitor"
 	"github.com/touchmark-dev/touchmark/translog/tlogclient"
 )
 
@@ -108,7 +109,7 @@ func isRejected(err error) bool {
 	return is[*badge.RejectedError](err) || is[*pop.RejectedError](err) || is[*did.DocumentError](err) ||
 		is[*did.ParseError](err) || is[*serververify.UntrustedError](err) || is[*levelError](err) || isRefusal(err, false) || is[*guard.DeniedError](err) ||
 		is[*evidence.RejectedError](err) || is[*evidence.ChainError](err) || is[*evidence.CorruptError](err) ||
-		is[*translog.RejectedError](err) || errors.Is(err, tlogclient.ErrNotFound) || isAuthority(err, true)
+		is[*translog.RejectedError](err) || is[*monitor.ProofError](err) || errors.Is(err, tlogclient.ErrNotFound) || isAuthority(err, true)
 }
 
 func isUndetermined(err error) bool {
@@ -191,6 +192,8 @@ func packageCode(err error) string {
 		return string(evidence.CodeOf(err))
 	case errors.Is(err, tlogclient.ErrNotFound):
 		return codeEntryNotFound
+	case is[*monitor.ProofError](err):
+		return string(monitor.CodeProofInvalid)
 	}
 	return string(translog.CodeOf(err))
 }

@@ -54,6 +54,8 @@ func logCommand() *cli.Command {
 				},
 				Action: logServe,
 			},
+			logWatchCommand(),
+			logFaultCommand(),
 			{Name: "checkpoint", Usage: "print the latest checkpoint, verified", Flags: logFlags(outFlag(), forceFlag()), Action: logCheckpoint},
 			{
 				Name: "prove", Usage: "write the proof that an entry is in the log",

@@ -53,8 +53,8 @@ func logMonitorCommand() *cli.Command {
 	}
 }
 
-// A monitor looks for a subject in an issuance log.
-type monitor struct {
+// A subjectMonitor looks for a subject in an issuance log.
+type subjectMonitor struct {
 	ctx     *cli.Context
 	con     *console
 	client  *tlogclient.Client
@@ -102,8 +102,8 @@ func logMonitor(ctx *cli.Context) error {
 	}
 }
 
-func newMonitor(ctx *cli.Context) (*monitor, error) {
-	m := &monitor{ctx: ctx, con: consoleOf(ctx), since: ctx.Uint64("since"), known: map[string]bool{}}
+func newMonitor(ctx *cli.Context) (*subjectMonitor, error) {
+	m := &subjectMonitor{ctx: ctx, con: consoleOf(ctx), since: ctx.Uint64("since"), known: map[string]bool{}}
 	var err error
 	if m.about, err = readSubjects(ctx); err != nil {
 		return nil, err
@@ -137,7 +137,7 @@ func newMonitor(ctx *cli.Context) (*monitor, error) {
 }
 
 // open makes the client of the log that the flags name.
-func (m *monitor) open() (*translog.Policy, error) {
+func (m *subjectMonitor) open() (*translog.Policy, error) {
 	client, policy, err := openLogClient(m.ctx)
 	if err != nil {
 		return nil, err
@@ -166,7 +166,7 @@ func (m *monitor) open() (*translog.Policy, error) {
 
 // look reads what was added to the log since the last time. It tells what it
 // found when all of it was verified, and not before.
-func (m *monitor) look(ctx context.Context) error {
+func (m *subjectMonitor) look(ctx context.Context) error {
 	cp, err := m.client.Checkpoint(ctx)
 	if err != nil {
 		return err
@@ -214,7 +214,7 @@ func (m *monitor) look(ctx context.Context) error {
 }
 
 // tell prints an entry, and writes its proof.
-func (m *monitor) tell(ctx context.Context, cp *translog.Checkpoint, f *match) error {
+func (m *subjectMonitor) tell(ctx context.Context, cp *translog.Checkpoint, f *match) error {
 	text := fmt.Sprintf("%d  %s  %s  %s", f.Index, f.Time, f.Type, f.ID)
 	if f.Type == authority.EntryBadgeIssued || f.Type == authority.EntryGrantIssued {
 		known := m.known[f.ID] || f.Key != "" && m.known[f.Key]
@@ -231,7 +231,7 @@ func (m *monitor) tell(ctx context.Context, cp *translog.Checkpoint, f *match) e
 	return m.con.result(f, text)
 }
 
-func (m *monitor) prove(ctx context.Context, cp *translog.Checkpoint, f *match, dir string) error {
+func (m *subjectMonitor) prove(ctx context.Context, cp *translog.Checkpoint, f *match, dir string) error {
 	proof, err := m.client.Prove(ctx, cp, f.Index, translog.LeafHash(f.text))
 	if err != nil {
 		return err

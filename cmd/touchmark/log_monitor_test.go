@@ -73,7 +73,7 @@ func issuedEntry(id, subject string) *authority.Entry {
 	return &authority.Entry{Version: 1, Type: authority.EntryBadgeIssued, ID: id, Issuer: "https://registry.example", Subject: subject, By: "k"}
 }
 
-func newTestMonitor(t *testing.T, l *issuanceLog, args ...string) (*monitor, *bytes.Buffer) {
+func newTestMonitor(t *testing.T, l *issuanceLog, args ...string) (*subjectMonitor, *bytes.Buffer) {
 	t.Helper()
 	out := &bytes.Buffer{}
 	con := newConsole(nil, out, io.Discard)
@@ -86,7 +86,7 @@ func newTestMonitor(t *testing.T, l *issuanceLog, args ...string) (*monitor, *by
 	if err := set.Parse(args); err != nil {
 		t.Fatal(err)
 	}
-	return &monitor{
+	return &subjectMonitor{
 		ctx: cli.NewContext(newApp(con), set, nil), con: con, about: oneSubject{did.MustParse("did:web:agent.example")},
 		client: tlogclient.New(tlogclient.Dir(l.dir), l.log.Policy()), known: map[string]bool{"known": true},
 	}, out

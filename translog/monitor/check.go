@@ -14,6 +14,9 @@ import (
 // MaxProofBytes is the size of the largest file of a proof that is read.
 const MaxProofBytes = 1 << 20
 
+// CodeProofInvalid is the code of a [ProofError].
+const CodeProofInvalid Code = "MONITOR_PROOF_INVALID"
+
 // A ProofError says that the files of a proof do not show the fault that they are said to show.
 type ProofError struct{ Reason string }
 

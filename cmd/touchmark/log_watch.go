@@ -1,0 +1,302 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/touchmark-dev/touchmark/internal/durable"
+	"github.com/touchmark-dev/touchmark/translog/monitor"
+	"github.com/touchmark-dev/touchmark/translog/tlogclient"
+)
+
+const (
+	watchInterval     = 10 * time.Second
+	maxPromiseFile    = 64 << 20
+	dirFaultsOfState  = "faults"
+	flagServerKeyFile = "did-document"
+)
+
+func logWatchCommand() *cli.Command {
+	return &cli.Command{
+		Name: "watch", Usage: "follow a log of records, and tell every fault in it",
+		Description: "Each look verifies the checkpoint, hashes what is new, and checks signature and chain of every record. A fault is\n" +
+			"told as one line, once, and its proof is kept below the state: see log fault. It ends with exit code 1 if\n" +
+			"any was found, with --once after one look.\n\nEXAMPLES\n" +
+			"  touchmark log watch --log https://log.example.com --policy log.policy --did-document server.did.json --state monitor\n" +
+			"  touchmark log watch --log log --policy log.policy --did-document server.did.json --state monitor \\\n" +
+			"      --evidence journal --view mirror=https://mirror.example.com/log --once --json",
+		Flags: logFlags(
+			&cli.StringSliceFlag{Name: flagServerKeyFile, Usage: "the DID document of a server whose records are in the log, from `FILE`"},
+			&cli.PathFlag{Name: "state", Usage: "keep what is known, and the proofs of faults, in `DIR`"},
+			&cli.StringSliceFlag{Name: "view", Usage: "compare with the checkpoints at another place, `NAME=DIR|URL`"},
+			&cli.PathFlag{Name: "evidence", Usage: "compare with the journal in `DIR`"},
+			&cli.PathFlag{Name: "promises", Usage: "check that the promises in `FILE`, one a line, are kept"},
+			&cli.DurationFlag{Name: "merge-delay", Usage: "how old a record of the journal may be that is not in the log", Value: monitor.DefaultMergeDelay},
+			&cli.Uint64Flag{Name: "reread", Usage: "read `N` earlier entries again at each look", Value: monitor.DefaultReread},
+			&cli.BoolFlag{Name: "once", Usage: "look once and end"},
+			&cli.DurationFlag{Name: "interval", Usage: "time between two looks", Value: watchInterval},
+			&cli.StringFlag{Name: "metrics", Usage: "serve metrics at http://`ADDR`/metrics, in the text format of Prometheus"},
+		),
+		Action: logWatch,
+	}
+}
+
+func logFaultCommand() *cli.Command {
+	return &cli.Command{
+		Name: "fault", Usage: "check the proof of a fault, with the keys alone", ArgsUsage: "DIR",
+		Description: "DIR is below the state of log watch, in faults, or a copy of it.\n\nEXAMPLE\n" +
+			"  touchmark log fault --policy log.policy --did-document server.did.json monitor/faults/LOG_FORKED-5b1d0a3c9e7f2846",
+		Flags: []cli.Flag{
+			&cli.PathFlag{Name: "log-policy", Aliases: []string{"policy"}, Usage: "whom to trust: the policy `FILE` with the key of the log"},
+			&cli.StringSliceFlag{Name: flagServerKeyFile, Usage: "the server's DID document, from `FILE`"},
+		},
+		Action: logFault,
+	}
+}
+
+// A watch is a monitor, and what was found since it began.
+type watch struct {
+	ctx    *cli.Context
+	con    *console
+	state  string
+	faults int
+	first  *monitor.Fault
+
+	mu      sync.Mutex // of m, and metrics
+	m       *monitor.Monitor
+	metrics string // as of the last look
+}
+
+func logWatch(ctx *cli.Context) (err error) {
+	if err := wantArgs(ctx); err != nil {
+		return err
+	}
+	w := &watch{ctx: ctx, con: consoleOf(ctx), state: ctx.Path("state")}
+	if err := w.open(); err != nil {
+		return err
+	}
+	defer func() {
+		if closed := w.m.Close(); err == nil {
+			err = closed
+		}
+	}()
+	if err := w.serveMetrics(); err != nil {
+		return err
+	}
+	for {
+		if err := w.look(); err != nil && (ctx.Bool("once") || !isUndetermined(err)) {
+			return err
+		} else if err != nil {
+			w.con.note("%v", err)
+		}
+		if ctx.Bool("once") {
+			return w.verdict()
+		}
+		select {
+		case <-ctx.Done():
+			return w.verdict()
+		case <-time.After(ctx.Duration("interval")):
+		}
+	}
+}
+
+func (w *watch) open() error {
+	ctx := w.ctx
+	if err := required(ctx, "state", flagServerKeyFile); err != nil {
+		return err
+	}
+	if ctx.Duration("interval") < 100*time.Millisecond {
+		return usagef("--interval %v is less than 100ms", ctx.Duration("interval"))
+	}
+	if ctx.Duration("merge-delay") < time.Second {
+		return usagef("--merge-delay %v is less than a second", ctx.Duration("merge-delay"))
+	}
+	_, policy, err := openLogClient(ctx)
+	if err != nil {
+		return err
+	}
+	keys, err := evidenceKeys(ctx)
+	if err != nil {
+		return err
+	}
+	cfg := &monitor.Config{
+		Policy: policy, Keys: keys, Dir: w.state, Journal: ctx.Path("evidence"),
+		MergeDelay: ctx.Duration("merge-delay"), Reread: ctx.Uint64("reread"),
+	}
+	if cfg.Log, err = sourceAt(ctx.String("log")); err != nil {
+		return err
+	}
+	for _, text := range ctx.StringSlice("view") {
+		name, where, ok := strings.Cut(text, "=")
+		if !ok || name == "" {
+			return usagef("--view %q: want NAME=DIR or NAME=URL", text)
+		}
+		source, err := sourceAt(where)
+		if err != nil {
+			return err
+		}
+		cfg.Views = append(cfg.Views, monitor.View{Name: name, Source: source})
+	}
+	if w.m, err = monitor.Open(cfg); err != nil {
+		switch {
+		case errors.Is(err, durable.ErrLocked):
+			return undeterminedf("%w: another monitor has it open", err)
+		case codeOf(err) == exitInternal:
+			return malformed(err)
+		}
+		return err
+	}
+	if err := w.addPromises(); err != nil {
+		_ = w.m.Close() // the error is why
+		return err
+	}
+	return nil
+}
+
+func sourceAt(where string) (tlogclient.Source, error) {
+	if !strings.Contains(where, "://") {
+		return tlogclient.Dir(where), nil
+	}
+	source, err := tlogclient.HTTP(&tlogclient.HTTPConfig{Prefix: where})
+	return source, malformed(err)
+}
+
+func (w *watch) addPromises() error {
+	name := w.ctx.Path("promises")
+	if name == "" {
+		return nil
+	}
+	info, err := os.Stat(name)
+	if err != nil {
+		return err
+	}
+	if info.Size() > maxPromiseFile {
+		return usagef("%q has %d bytes, the limit is %d", name, info.Size(), maxPromiseFile)
+	}
+	text, err := os.ReadFile(name) //nolint:gosec // named on the command line
+	if err != nil {
+		return err
+	}
+	for i, token := range strings.Fields(string(text)) {
+		if err := w.m.AddPromise(token); err != nil {
+			return fmt.Errorf("%q, promise %d: %w", name, i+1, err)
+		}
+	}
+	return nil
+}
+
+func (w *watch) look() error {
+	w.mu.Lock()
+	report, err := w.m.Look(w.ctx.Context)
+	var text strings.Builder
+	_ = w.m.WriteMetrics(&text) // a strings.Builder takes it
+	w.metrics = text.String()
+	w.mu.Unlock()
+	for _, f := range report.Faults {
+		w.faults++
+		if w.first == nil {
+			w.first = f
+		}
+		if err := w.tell(f); err != nil {
+			return err
+		}
+	}
+	if err == nil {
+		w.con.note("%d entries of %d streams, %d of them new; %d faults, %d told before",
+			report.Size, report.Streams, report.Read, len(report.Faults), report.Known)
+	}
+	return err
+}
+
+// A faultLine is a fault in a list.
+type faultLine struct {
+	*monitor.Fault
+	Proof string `json:"proof,omitempty"` // directory
+}
+
+func (w *watch) tell(f *monitor.Fault) error {
+	l := &faultLine{Fault: f}
+	if f.Dir != "" {
+		l.Proof = filepath.Join(w.state, f.Dir)
+	}
+	return w.con.result(l, fmt.Sprintf("%s  %s  %s  %s", f.Found.Format(time.RFC3339), f.Code, f.Reason, l.Proof))
+}
+
+func (w *watch) verdict() error {
+	if w.faults == 0 {
+		return nil
+	}
+	err := rejectedf("%d faults found, the first is %s: %s", w.faults, w.first.Code, w.first.Reason)
+	return hint(err, "each proof is in a directory of its own below %s: check it with touchmark log fault", filepath.Join(w.state, dirFaultsOfState))
+}
+
+// serveMetrics serves the metrics as of the last look where --metrics says.
+func (w *watch) serveMetrics() error {
+	addr := w.ctx.String("metrics")
+	if addr == "" {
+		return nil
+	}
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	w.con.note("metrics at http://%s/metrics", ln.Addr())
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /metrics", func(rw http.ResponseWriter, _ *http.Request) {
+		w.mu.Lock()
+		text := w.metrics
+		w.mu.Unlock()
+		rw.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		rw.Header().Set("Cache-Control", "no-store")
+		rw.Header().Set("X-Content-Type-Options", "nosniff")
+		_, _ = rw.Write([]byte(text)) // the reader may be gone
+	})
+	server := &http.Server{
+		Handler: mux, MaxHeaderBytes: maxHeaderBytes, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+	}
+	context.AfterFunc(w.ctx.Context, func() { _ = server.Close() })
+	go func() { _ = server.Serve(ln) }() // ends with the command
+	return nil
+}
+
+func logFault(ctx *cli.Context) error {
+	if err := wantArgs(ctx, "DIR"); err != nil {
+		return err
+	}
+	if err := required(ctx, flagServerKeyFile); err != nil {
+		return err
+	}
+	policy, err := readPolicy(ctx)
+	if err != nil {
+		return err
+	}
+	keys, err := evidenceKeys(ctx)
+	if err != nil {
+		return err
+	}
+	dir := ctx.Args().First()
+	if info, err := os.Stat(dir); err != nil {
+		return err
+	} else if !info.IsDir() {
+		return usagef("%q is no directory", dir)
+	}
+	fault, err := monitor.Check(os.DirFS(dir), policy, keys)
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("%s: %s", fault.Code, fault.Reason)
+	if fault.Word != "" {
+		text += "\nbeyond what the files show, the word of the monitor: " + fault.Word
+	}
+	return consoleOf(ctx).result(map[string]any{"verdict": "accepted", "fault": fault}, text)
+}
