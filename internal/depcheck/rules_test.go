@@ -58,7 +58,7 @@ var (
 	below   = []string{"did", "badge", "badge/pop"}
 	guarded = []string{"did", "badge", "badge/pop", "evidence", "translog", "guard"}
 	all     = append([]string{"badge/client", "serververify", "serververify/mcpverify", "guard/policy", "guard/mcpguard",
-		"guard/gateway", "guard/telemetry", "guard/telemetry/gates", "translog/tlogclient", "translog/tesseralog", "translog/witness", "translog/monitor", "serververify/pin", "serververify/registry"}, guarded...)
+		"guard/gateway", "guard/limit", "guard/limit/pglimit", "guard/telemetry", "guard/telemetry/gates", "translog/tlogclient", "translog/tesseralog", "translog/witness", "translog/monitor", "serververify/pin", "serververify/registry"}, guarded...)
 )
 
 // rules has one entry for each directory with Go files.
@@ -172,6 +172,7 @@ var rules = map[string]rule{
 	"internal/jcs":        {modules: []string{"json"}},
 	"internal/jwk":        {modules: []string{"json"}},
 	"internal/jws":        {modules: []string{"go-jose", "json"}},
+	"internal/limitkey":   {},
 	"internal/mcpwire":    {},
 	"internal/safehttp":   {},
 	"internal/sqlstore":   {modules: []string{"goose", "pgx", "sqlite", "x/sys"}},
