@@ -143,7 +143,12 @@ var rules = map[string]rule{
 		modules:  []string{"go-jose", "json", "uuid"},
 		forTests: true,
 	},
-	"guard/policy":          {ours: guarded, modules: []string{"json", "yaml"}},
+	"guard/policy": {ours: guarded, modules: []string{"json", "yaml"}},
+	"guard/limit":  {ours: []string{"guard"}, modules: []string{"x/time"}},
+	"guard/limit/pglimit": {
+		ours:    []string{"guard", "guard/limit"},
+		modules: []string{"goose", "pgx", "sqlite", "x/sys", "x/time"},
+	},
 	"guard/mcpguard":        {ours: append([]string{"serververify/workload"}, guarded...), modules: []string{"go-sdk", "json", "template"}},
 	"guard/telemetry":       {ours: guarded, modules: []string{"json", "otel", "prometheus"}},
 	"guard/telemetry/gates": {modules: []string{"prometheus"}},
