@@ -24,7 +24,8 @@ type Refusals struct {
 	From, To     time.Time // of the first and of the last attempt, by the clock of the guard
 	BearerUnsafe bool      // badges were accepted without a call proof
 
-	// Groups has each kind of refusal once. The ledger orders them.
+	// Groups are the kinds of refusal. The ledger orders them, and puts together what a record cannot tell apart: what
+	// is no code counts as [RefusalOther] or as none, what is no word as none.
 	Groups []RefusalGroup
 
 	Count uint64 // of all groups together; filled in by the ledger from the [Draft]
@@ -70,17 +71,36 @@ func parseGroup(text string) (g RefusalGroup, ok bool) {
 	return g, err == nil && g.String() == text
 }
 
-// refusals makes the texts of groups fit for a record, and puts the groups in order.
+// refusals makes the groups fit for a record, puts together those that became alike, and puts them in order.
 func (d *Draft) refusals() *Refusals {
 	out := *d.Refusals
-	out.Groups, out.Count = slices.Clone(out.Groups), 0
-	for i := range out.Groups {
-		g := &out.Groups[i]
-		g.Method = recordText(g.Method, maxText)
-		out.Count += min(g.Count, maxNumber) // of 16 groups there is no overflow
+	out.Groups, out.Count = nil, 0
+	for _, g := range d.Refusals.Groups {
+		g.fit()
+		same := func(o RefusalGroup) bool { return o.key() == g.key() }
+		if i := slices.IndexFunc(out.Groups, same); i >= 0 {
+			out.Groups[i].Count += g.Count
+		} else {
+			out.Groups = append(out.Groups, g)
+		}
+		out.Count += g.Count
 	}
 	slices.SortFunc(out.Groups, func(a, b RefusalGroup) int { return cmp.Compare(a.key(), b.key()) })
 	return &out
+}
+
+// fit replaces what no record can hold. One odd group must not keep all others out of the records.
+func (g *RefusalGroup) fit() {
+	g.Method = cmp.Or(recordText(g.Method, maxText), RefusalAnyMethod)
+	if !isCode(g.Reason) {
+		g.Reason = RefusalOther
+	}
+	if !isCode(g.Cause) {
+		g.Cause = ""
+	}
+	if !isToken(g.Capability) {
+		g.Capability = ""
+	}
 }
 
 func (r *Refusals) check() error {

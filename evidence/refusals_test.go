@@ -10,6 +10,8 @@ import (
 func TestRefusalsAreMadeFit(t *testing.T) {
 	d := &Draft{Refusals: &Refusals{From: time.Unix(1, 0), To: time.Unix(1, 0), Count: 99, Groups: []RefusalGroup{
 		{Count: 2, Auth: AuthBadge, Reason: "B", Method: "x"},
+		{Count: 1, Auth: AuthBadge, Reason: "not a code", Cause: "nor this", Capability: "a tool"},
+		{Count: 2, Auth: AuthBadge, Reason: RefusalOther, Method: RefusalAnyMethod},
 		{Count: 40, Auth: AuthAnonymous, Reason: "A", Method: "a\x00b"},
 	}}}
 	r, private, err := d.prepare(true)
@@ -17,7 +19,7 @@ func TestRefusalsAreMadeFit(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := r.Refusals.Groups
-	if r.Refusals.Count != 42 || g[0].Auth != AuthAnonymous || !strings.HasPrefix(g[0].Method, hashPrefix) || g[1].Method != "x" {
+	if r.Refusals.Count != 45 || len(g) != 3 || g[2].String() != "3 badge OTHER - - *" || g[0].Auth != AuthAnonymous || !strings.HasPrefix(g[0].Method, hashPrefix) || g[1].Method != "x" {
 		t.Errorf("made %+v", r.Refusals)
 	}
 	if d.Refusals.Count != 99 || d.Refusals.Groups[0].Auth != AuthBadge {
@@ -36,15 +38,10 @@ func TestRefusalsThatAreNone(t *testing.T) {
 	for name, change := range map[string]func(*Refusals){
 		"no group":       func(r *Refusals) { r.Groups = nil },
 		"too many":       func(r *Refusals) { r.Groups = append(r.Groups, RefusalGroup{1, AuthBadge, "Z", "", "", "z"}) },
-		"twice":          func(r *Refusals) { r.Groups[1] = r.Groups[0] },
 		"count of 0":     func(r *Refusals) { r.Groups[0].Count = 0 },
 		"count too high": func(r *Refusals) { r.Groups[0].Count = maxNumber + 1 },
 		"sum too high":   func(r *Refusals) { r.Groups[0].Count, r.Groups[1].Count = maxNumber, maxNumber },
 		"auth":           func(r *Refusals) { r.Groups[0].Auth = "apikey" },
-		"reason":         func(r *Refusals) { r.Groups[0].Reason = "" },
-		"cause":          func(r *Refusals) { r.Groups[0].Cause = "no" },
-		"capability":     func(r *Refusals) { r.Groups[0].Capability = "a tool" },
-		"method":         func(r *Refusals) { r.Groups[0].Method = "" },
 		"from":           func(r *Refusals) { r.From = time.Time{} },
 		"to":             func(r *Refusals) { r.To = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) },
 		"backwards":      func(r *Refusals) { r.From, r.To = r.To, r.From },

@@ -62,6 +62,9 @@ type Config struct {
 	// Facts knows more about requests than the adapter. Nil knows nothing.
 	Facts FactSource
 
+	// Refusals bounds what refused attempts cost. The zero Refusals are the defaults.
+	Refusals Refusals
+
 	// Observer is told of every request. Nil tells nobody.
 	Observer Observer
 
@@ -121,6 +124,10 @@ func New(cfg *Config) (*Guard, error) {
 	}
 	if g.now == nil {
 		g.now = time.Now
+	}
+	var err error
+	if g.refusals, err = newRefusals(g, cfg.Refusals); err != nil {
+		return nil, err
 	}
 	return g, nil
 }

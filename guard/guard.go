@@ -41,6 +41,7 @@ type Guard struct {
 
 	limiter      Limiter
 	enforced     constraintSet
+	refusals     *refusals
 	factSource   FactSource
 	observer     Observer
 	grace        time.Duration

@@ -41,11 +41,7 @@ func (g *Guard) record(ctx context.Context, e *entry, w *watch) (*evidence.Ack, 
 		judged = g.now()
 	}
 	e.shadow = g.spares(e.verdict)
-	d := g.draft(e)
-	if trace, span := w.span(); span != "" {
-		d.Decision.TraceID, d.Decision.SpanID = trace, span
-	}
-	ack, err := g.keep(ctx, d)
+	ack, err := g.write(ctx, e, w)
 	w.decided(e, ack, judged)
 	return ack, err
 }

@@ -64,6 +64,7 @@ func (r *Recorder) Record(_ context.Context, d *evidence.Draft) (*evidence.Ack, 
 			return nil, errors.New("guardtest: outcome of a decision that is not open")
 		}
 		delete(r.open, d.Outcome.DecisionSequence)
+	case d.Refusals != nil:
 	case d.Decision != nil:
 		if (d.Decision.Kind.Allows() || d.Decision.Shadow) && d.Decision.Shown == nil {
 			r.open[seq] = ack.ID
