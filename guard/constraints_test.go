@@ -152,13 +152,13 @@ func TestApprovalUnderConstraints(t *testing.T) {
 	}
 }
 
-// constrained is a policy that says what it may ask for.
-type constrained struct {
+// asking is a policy that says what it may ask for.
+type asking struct {
 	guard.Policy
 	names []string
 }
 
-func (c constrained) Constraints() []string { return c.names }
+func (c asking) Constraints() []string { return c.names }
 
 // TestConstraintsWhenLoaded: a policy that asks for what nobody enforces is refused before it decides anything.
 func TestConstraintsWhenLoaded(t *testing.T) {
@@ -179,7 +179,7 @@ func TestConstraintsWhenLoaded(t *testing.T) {
 		{enforces: []string{""}, refused: `""`},
 	} {
 		cfg := &guard.Config{
-			Evidence: w.Recorder, Policy: constrained{guard.UnsafeAllowAll{}, c.asks}, Limiter: c.limiter, Enforces: c.enforces,
+			Evidence: w.Recorder, Policy: asking{guard.UnsafeAllowAll{}, c.asks}, Limiter: c.limiter, Enforces: c.enforces,
 		}
 		_, err := guard.New(cfg)
 		if (err != nil) != (c.refused != "") || err != nil && !strings.Contains(err.Error(), c.refused) {

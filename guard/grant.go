@@ -56,7 +56,13 @@ type Outcome struct {
 	// Result is the octets of the answer, which the record commits to and does not hold. Nil means that
 	// there was none.
 	Result []byte
+
+	// Size is how large the answer is where Result is not the whole of it, for MaxResultBytes. What is less than the
+	// length of Result means that.
+	Size int64
 }
+
+func (o *Outcome) size() int64 { return max(o.Size, int64(len(o.Result))) }
 
 // Finish records the outcome of what was granted. It must be called once, also when the attempt failed or
 // its context ended. An error means that the outcome could not be recorded: the answer must then be withheld
@@ -102,7 +108,7 @@ func (gr *Grant) exceeded(o *Outcome, took time.Duration) (cause string) {
 		}
 		o.InputRequired, o.Result = false, nil
 		return CauseRuntime
-	case c.MaxResultBytes > 0 && int64(len(o.Result)) > c.MaxResultBytes:
+	case c.MaxResultBytes > 0 && o.size() > c.MaxResultBytes:
 		o.InputRequired, o.ErrorClass = false, ClassResultTooLarge
 		return CauseResultSize
 	}
