@@ -91,8 +91,12 @@ var rules = map[string]rule{
 		ours:    []string{"translog"},
 		modules: []string{"formats", "json", "merkle", "tessera", "x/mod"},
 	},
-	"translog/tesseralog": {
+	"translog/internal/signing": {
 		ours:    []string{"translog", "translog/tlogclient"},
+		modules: []string{"formats", "json", "merkle", "x/mod", "x/sys"},
+	},
+	"translog/tesseralog": {
+		ours:    []string{"translog", "translog/internal/signing", "translog/tlogclient"},
 		modules: []string{"formats", "json", "klog", "merkle", "tessera", "x/mod", "x/sys"},
 	},
 	"translog/monitor": {

@@ -32,7 +32,7 @@ func (l *Log) Append(ctx context.Context, entries [][]byte) (uint64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	if err := l.guard.verdictSoFar(); err != nil {
+	if err := l.guard.Verdict(); err != nil {
 		return 0, err
 	}
 	// Hash here, where every caller has a processor, and not in the writer.

@@ -9,6 +9,7 @@ import (
 	"github.com/transparency-dev/tessera"
 
 	"github.com/touchmark-dev/touchmark/translog"
+	"github.com/touchmark-dev/touchmark/translog/translogtest"
 )
 
 // A scriptedEngine answers each Add with the next result.
@@ -187,8 +188,10 @@ func TestCloseFinishesThePending(t *testing.T) {
 // TestPitfallAwaiterDiesOfOneReadError: Tessera's awaiter hands one failed read
 // of the checkpoint to everybody who waits.
 func TestPitfallAwaiterDiesOfOneReadError(t *testing.T) {
-	signer, policy := testKey(t)
-	cp := checkpointOf(t, signer, policy)
+	cp, err := translogtest.NewLog("log.example/await").Checkpoint(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	reads := 0
 	w := newWatcher(func(context.Context) (*translog.Checkpoint, error) {
 		if reads++; reads < 4 {

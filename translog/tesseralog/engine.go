@@ -42,11 +42,12 @@ func (l *Log) start(ctx context.Context, c *Config) (err error) {
 	if err != nil {
 		return fmt.Errorf("tesseralog: %w", err)
 	}
-	if l.guard.trusted.Size() == 0 {
+	if l.guard.Trusted().Size() == 0 {
 		// A new directory gets its first checkpoint within NewAppender. Any other
 		// is judged first: its tree would become the trusted one.
-		_, err := l.client.Checkpoint(ctx)
-		l.guard.open = errors.Is(err, fs.ErrNotExist)
+		if _, err := l.client.Checkpoint(ctx); errors.Is(err, fs.ErrNotExist) {
+			l.guard.AllowFirst()
+		}
 	}
 	engine, shutdown, reader, err := tessera.NewAppender(background, driver, tessera.NewAppendOptions().
 		WithCheckpointSigner(l.guard).
@@ -59,10 +60,10 @@ func (l *Log) start(ctx context.Context, c *Config) (err error) {
 	l.reader, l.shutdown, l.stop = reader, shutdown, stop
 	size, err := l.admit(ctx)
 	if err != nil {
-		l.guard.dismiss()
+		l.guard.Dismiss()
 		return err
 	}
-	l.watch = newWatcher(l.client.Checkpoint, l.guard.verdictSoFar, c.CheckpointInterval)
+	l.watch = newWatcher(l.client.Checkpoint, l.guard.Verdict, c.CheckpointInterval)
 	l.appender = newAppender(engine, l.integratedSize, size)
 	go l.watch.run(background)
 	go l.appender.run()
@@ -75,14 +76,14 @@ func (l *Log) admit(ctx context.Context) (size uint64, err error) {
 	if size, err = l.integratedSize(ctx); err != nil {
 		return 0, err
 	}
-	trusted := l.guard.trusted
+	trusted := l.guard.Trusted()
 	tree := translog.Tree{Size: size}
 	if size >= trusted.Size() { // else the roll-back is plain, and tiles may be missing
 		if tree.Root, err = l.client.Root(ctx, size); err != nil {
 			return 0, err
 		}
 	}
-	if err := l.guard.admit(tree); err != nil {
+	if err := l.guard.Admit(tree); err != nil {
 		return 0, err
 	}
 	published, err := l.client.Checkpoint(ctx)
@@ -123,7 +124,7 @@ func (l *Log) continues(ctx context.Context, published *translog.Checkpoint, tre
 	err = translog.CheckConsistency(published.Tree(), tree, hashes)
 	var rejected *translog.RejectedError
 	if errors.As(err, &rejected) {
-		rejected.Older, rejected.Checkpoint = published.Note(), l.guard.trusted.Note()
+		rejected.Older, rejected.Checkpoint = published.Note(), l.guard.Trusted().Note()
 	}
 	return err
 }

@@ -24,7 +24,7 @@ func (l *Log) Entry(ctx context.Context, index uint64) ([]byte, error) {
 }
 
 // Origin returns the log's name.
-func (l *Log) Origin() string { return l.guard.signer.Name() }
+func (l *Log) Origin() string { return l.guard.Name() }
 
 // Policy returns the policy that trusts this log's key and asks for no witness.
 func (l *Log) Policy() *translog.Policy { return l.policy }
@@ -74,7 +74,7 @@ func (l *Log) Close(ctx context.Context) error {
 func (l *Log) close(ctx context.Context) error {
 	l.appender.close()
 	err := l.awaitLast(ctx)
-	last := l.guard.dismiss()
+	last := l.guard.Dismiss()
 	l.settle(last)
 	l.stop()
 	l.unlock()
@@ -98,7 +98,7 @@ func (l *Log) awaitLast(ctx context.Context) error {
 			}
 			return nil
 		case <-tick.C:
-			if err := l.guard.verdictSoFar(); err != nil {
+			if err := l.guard.Verdict(); err != nil {
 				return err
 			}
 		}
@@ -114,7 +114,7 @@ const settleTime = 2 * time.Second
 func (l *Log) settle(last *translog.Checkpoint) {
 	ctx, cancel := context.WithTimeout(context.Background(), settleTime)
 	defer cancel()
-	for ctx.Err() == nil && l.guard.verdictSoFar() == nil {
+	for ctx.Err() == nil && l.guard.Verdict() == nil {
 		published, err := l.client.Checkpoint(ctx)
 		if err == nil && published.Tree() == last.Tree() {
 			return

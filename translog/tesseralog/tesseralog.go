@@ -42,6 +42,7 @@ import (
 
 	"github.com/touchmark-dev/touchmark/internal/durable"
 	"github.com/touchmark-dev/touchmark/translog"
+	"github.com/touchmark-dev/touchmark/translog/internal/signing"
 	"github.com/touchmark-dev/touchmark/translog/tlogclient"
 )
 
@@ -81,7 +82,7 @@ var ErrClosed = errors.New("tesseralog: the log is closed")
 type Log struct {
 	dir      string
 	policy   *translog.Policy
-	guard    *guard
+	guard    *signing.Guard
 	client   *tlogclient.Client
 	reader   tessera.LogReader
 	appender *appender
@@ -171,7 +172,7 @@ func Open(ctx context.Context, cfg *Config) (*Log, error) {
 	if _, err := os.Stat(c.StatePath); err != nil {
 		return nil, fmt.Errorf("tesseralog: no trusted checkpoint (Create begins a log): %w", err)
 	}
-	policy, err := ownPolicy(c)
+	policy, err := signing.Policy(c.Signer)
 	if err != nil {
 		return nil, err
 	}
@@ -181,18 +182,9 @@ func Open(ctx context.Context, cfg *Config) (*Log, error) {
 	return openLocked(ctx, c, resume)
 }
 
-// ownPolicy trusts the log's key alone.
-func ownPolicy(c *Config) (*translog.Policy, error) {
-	policy, err := translog.ParsePolicy(fmt.Appendf(nil, "log %s\nquorum none\n", c.Signer.VerifierKey()))
-	if err != nil {
-		return nil, fmt.Errorf("tesseralog: %w", err)
-	}
-	return policy, nil
-}
-
 // openLocked takes the locks, finds the trusted checkpoint and starts the engine.
 func openLocked(ctx context.Context, c *Config, first func(*Config, *translog.Policy) (*translog.Checkpoint, error)) (_ *Log, err error) {
-	policy, err := ownPolicy(c)
+	policy, err := signing.Policy(c.Signer)
 	if err != nil {
 		return nil, err
 	}
@@ -210,7 +202,10 @@ func openLocked(ctx context.Context, c *Config, first func(*Config, *translog.Po
 		return nil, err
 	}
 	client := tlogclient.New(tlogclient.Dir(c.Dir), policy)
-	g := &guard{signer: c.Signer, policy: policy, state: c.StatePath, client: client, trusted: trusted}
+	g, err := signing.New(c.Signer, c.StatePath, client, trusted)
+	if err != nil {
+		return nil, err
+	}
 	l := &Log{dir: c.Dir, policy: policy, guard: g, client: client, unlock: unlock}
 	if err := l.start(ctx, c); err != nil {
 		return nil, err

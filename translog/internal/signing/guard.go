@@ -1,4 +1,5 @@
-package tesseralog
+// Package signing is the only way to the key of a log: what it signs continues what it signed last.
+package signing
 
 import (
 	"context"
@@ -14,10 +15,10 @@ import (
 	"github.com/touchmark-dev/touchmark/translog/tlogclient"
 )
 
-// A guard is the only way to the log's key. Tessera signs whatever tree it
-// finds in its directory; the guard signs one only when it continues the tree
-// that was signed last, as the tiles on the disk prove.
-type guard struct {
+// A Guard is the only way to a log's key. Engines sign whatever tree they find;
+// the Guard signs one only when it continues the tree that was signed last, as
+// the tiles on the disk prove. Make it with [New].
+type Guard struct {
 	signer *translog.Signer
 	policy *translog.Policy
 	state  string // path
@@ -29,19 +30,53 @@ type guard struct {
 	refused error                // the verdict that ended all signing
 }
 
-var _ note.Signer = (*guard)(nil)
+// New returns a Guard that signs nothing before [Guard.Admit]. trusted is what the file at state holds, which
+// [ReadState] reads; client reads the tiles of the engine.
+func New(signer *translog.Signer, state string, client *tlogclient.Client, trusted *translog.Checkpoint) (*Guard, error) {
+	policy, err := Policy(signer)
+	if err != nil {
+		return nil, err
+	}
+	return &Guard{signer: signer, policy: policy, state: state, client: client, trusted: trusted}, nil
+}
 
-var errNotOpen = errors.New("tesseralog: the log is not open for signing")
+// Policy trusts a log's key alone, and asks for no witness.
+func Policy(signer *translog.Signer) (*translog.Policy, error) {
+	policy, err := translog.ParsePolicy(fmt.Appendf(nil, "log %s\nquorum none\n", signer.VerifierKey()))
+	if err != nil {
+		return nil, fmt.Errorf("translog: %w", err)
+	}
+	return policy, nil
+}
+
+// Trusted returns what was signed last.
+func (g *Guard) Trusted() *translog.Checkpoint {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.trusted
+}
+
+// AllowFirst lets the Guard sign before [Guard.Admit]: the first checkpoint of a log that has none. It does nothing
+// if anything but the empty tree was signed.
+func (g *Guard) AllowFirst() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.open = g.open || g.trusted.Size() == 0
+}
+
+var _ note.Signer = (*Guard)(nil)
+
+var errNotOpen = errors.New("translog: the log is not open for signing")
 
 // Name returns the log's origin.
-func (g *guard) Name() string { return g.signer.Name() }
+func (g *Guard) Name() string { return g.signer.Name() }
 
 // KeyHash returns the identifier of the log's key.
-func (g *guard) KeyHash() uint32 { return g.signer.KeyHash() }
+func (g *Guard) KeyHash() uint32 { return g.signer.KeyHash() }
 
 // Sign signs the text of a checkpoint. Nobody sees the signature before the
 // state file holds the checkpoint.
-func (g *guard) Sign(text []byte) ([]byte, error) {
+func (g *Guard) Sign(text []byte) ([]byte, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.refused != nil {
@@ -59,7 +94,7 @@ func (g *guard) Sign(text []byte) ([]byte, error) {
 	}
 	sig, err := g.signer.Sign(text)
 	if err != nil {
-		return nil, fmt.Errorf("tesseralog: sign: %w", err)
+		return nil, fmt.Errorf("translog: sign: %w", err)
 	}
 	cp, err := g.verify(text, sig)
 	if err != nil {
@@ -76,9 +111,19 @@ func (g *guard) Sign(text []byte) ([]byte, error) {
 	return sig, nil
 }
 
+// SignTree signs a tree as a checkpoint, and returns it.
+func (g *Guard) SignTree(tree translog.Tree) (*translog.Checkpoint, error) {
+	text := log.Checkpoint{Origin: g.Name(), Size: tree.Size, Hash: tree.Root[:]}.Marshal()
+	sig, err := g.Sign(text)
+	if err != nil {
+		return nil, err
+	}
+	return g.verify(text, sig)
+}
+
 // verdict keeps a refusal for good, with its evidence. An error that is no
 // verdict, such as a tile that could not be read, is tried again.
-func (g *guard) verdict(err error, text []byte) error {
+func (g *Guard) verdict(err error, text []byte) error {
 	var rejected *translog.RejectedError
 	if errors.As(err, &rejected) {
 		rejected.Older, rejected.Checkpoint = g.trusted.Note(), text
@@ -89,7 +134,7 @@ func (g *guard) verdict(err error, text []byte) error {
 }
 
 // check asks the tiles whether tree continues the trusted one.
-func (g *guard) check(tree translog.Tree) error {
+func (g *Guard) check(tree translog.Tree) error {
 	ctx := context.Background() // note.Signer has none; the tiles are on the disk
 	trusted := g.trusted.Tree()
 	if trusted.Size > 0 {
@@ -119,15 +164,15 @@ func (g *guard) check(tree translog.Tree) error {
 }
 
 // verify makes the checkpoint of text and sig, which checks what the key did.
-func (g *guard) verify(text, sig []byte) (*translog.Checkpoint, error) {
+func (g *Guard) verify(text, sig []byte) (*translog.Checkpoint, error) {
 	raw, err := note.Sign(&note.Note{Text: string(text)}, &signed{g.signer, sig})
 	if err != nil {
-		return nil, fmt.Errorf("tesseralog: sign: %w", err)
+		return nil, fmt.Errorf("translog: sign: %w", err)
 	}
 	cp, err := g.policy.VerifyCheckpoint(raw)
 	if err != nil {
 		//nolint:errorlint // the fault is the signer's: this is no verdict on a log
-		return nil, fmt.Errorf("tesseralog: the signer does not sign for its own key: %v", err)
+		return nil, fmt.Errorf("translog: the signer does not sign for its own key: %v", err)
 	}
 	return cp, nil
 }
@@ -145,17 +190,17 @@ func (s *signed) Sign([]byte) ([]byte, error) { return s.sig, nil }
 func parseTree(text []byte, origin string) (translog.Tree, error) {
 	var c log.Checkpoint
 	if _, err := c.Unmarshal(text); err != nil {
-		return translog.Tree{}, fmt.Errorf("tesseralog: %w", err)
+		return translog.Tree{}, fmt.Errorf("translog: %w", err)
 	}
 	if string(c.Marshal()) != string(text) || c.Origin != origin || len(c.Hash) != rfc6962.DefaultHasher.Size() {
-		return translog.Tree{}, fmt.Errorf("tesseralog: asked to sign %q, which is no checkpoint of %q", text, origin)
+		return translog.Tree{}, fmt.Errorf("translog: asked to sign %q, which is no checkpoint of %q", text, origin)
 	}
 	return translog.Tree{Size: c.Size, Root: [32]byte(c.Hash)}, nil
 }
 
-// admit lets the guard sign from now on, after the tree that the engine holds
+// Admit lets the Guard sign from now on, after the tree that the engine holds
 // has been judged: a wrong one must be known at Open and not at the next tick.
-func (g *guard) admit(tree translog.Tree) error {
+func (g *Guard) Admit(tree translog.Tree) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if err := g.check(tree); err != nil {
@@ -166,16 +211,16 @@ func (g *guard) admit(tree translog.Tree) error {
 	return nil
 }
 
-// dismiss ends all signing and returns what was signed last.
-func (g *guard) dismiss() *translog.Checkpoint {
+// Dismiss ends all signing and returns what was signed last.
+func (g *Guard) Dismiss() *translog.Checkpoint {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.open = false
 	return g.trusted
 }
 
-// verdictSoFar returns why the guard will never sign again, or nil.
-func (g *guard) verdictSoFar() error {
+// Verdict returns why the Guard will never sign again, or nil.
+func (g *Guard) Verdict() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.refused

@@ -1,4 +1,4 @@
-package tesseralog
+package signing
 
 import (
 	"crypto"
@@ -50,7 +50,7 @@ func checkpointOf(t *testing.T, signer *translog.Signer, policy *translog.Policy
 }
 
 // newGuard guards a log of one entry that was never signed beyond the empty tree.
-func newGuard(t *testing.T) (g *guard, one translog.Tree) {
+func newGuard(t *testing.T) (g *Guard, one translog.Tree) {
 	t.Helper()
 	signer, policy := testKey(t)
 	dir := t.TempDir()
@@ -66,17 +66,17 @@ func newGuard(t *testing.T) (g *guard, one translog.Tree) {
 	if err := os.WriteFile(state, empty.Note(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return &guard{
+	return &Guard{
 		signer: signer, policy: policy, state: state, open: true, trusted: empty,
 		client: tlogclient.New(tlogclient.Dir(dir), policy),
 	}, translog.Tree{Size: 1, Root: leaf}
 }
 
-func (g *guard) text(tree translog.Tree) []byte {
+func (g *Guard) text(tree translog.Tree) []byte {
 	return log.Checkpoint{Origin: g.Name(), Size: tree.Size, Hash: tree.Root[:]}.Marshal()
 }
 
-func (g *guard) stored(t *testing.T) string {
+func (g *Guard) stored(t *testing.T) string {
 	t.Helper()
 	raw, err := os.ReadFile(g.state)
 	if err != nil {
@@ -104,54 +104,54 @@ func TestGuardSigns(t *testing.T) {
 
 func TestGuardRefuses(t *testing.T) {
 	for name, test := range map[string]struct {
-		prepare func(g *guard)
-		text    func(g *guard, one translog.Tree) []byte
+		prepare func(g *Guard)
+		text    func(g *Guard, one translog.Tree) []byte
 		code    translog.Code
 		forGood bool
 	}{
 		"another root than the tiles have": {
-			text: func(g *guard, one translog.Tree) []byte { return g.text(translog.Tree{Size: 1, Root: [32]byte{1}}) },
+			text: func(g *Guard, one translog.Tree) []byte { return g.text(translog.Tree{Size: 1, Root: [32]byte{1}}) },
 			code: translog.CodeConsistencyInvalid, forGood: true,
 		},
 		"tiles that are not there": {
-			text: func(g *guard, one translog.Tree) []byte { return g.text(translog.Tree{Size: 300}) },
+			text: func(g *Guard, one translog.Tree) []byte { return g.text(translog.Tree{Size: 300}) },
 		},
 		"another origin": {
-			text: func(g *guard, one translog.Tree) []byte { return emptyText("log.example/other") },
+			text: func(g *Guard, one translog.Tree) []byte { return emptyText("log.example/other") },
 		},
 		"an extension line": {
-			text: func(g *guard, one translog.Tree) []byte { return append(g.text(one), "more\n"...) },
+			text: func(g *Guard, one translog.Tree) []byte { return append(g.text(one), "more\n"...) },
 		},
 		"no checkpoint": {
-			text: func(g *guard, one translog.Tree) []byte { return []byte("anything\n") },
+			text: func(g *Guard, one translog.Tree) []byte { return []byte("anything\n") },
 		},
 		"before it is open": {
-			prepare: func(g *guard) { g.open = false },
-			text:    (*guard).textOf,
+			prepare: func(g *Guard) { g.open = false },
+			text:    (*Guard).textOf,
 		},
 		"after it is dismissed": {
-			prepare: func(g *guard) { g.dismiss() },
-			text:    (*guard).textOf,
+			prepare: func(g *Guard) { g.Dismiss() },
+			text:    (*Guard).textOf,
 		},
 		"a state that somebody else changed": {
-			prepare: func(g *guard) { _ = os.WriteFile(g.state, []byte("else"), 0o600) },
-			text:    (*guard).textOf, forGood: true,
+			prepare: func(g *Guard) { _ = os.WriteFile(g.state, []byte("else"), 0o600) },
+			text:    (*Guard).textOf, forGood: true,
 		},
 		"a state that cannot be read": {
-			prepare: func(g *guard) { _ = os.Remove(g.state) },
-			text:    (*guard).textOf, forGood: true,
+			prepare: func(g *Guard) { _ = os.Remove(g.state) },
+			text:    (*Guard).textOf, forGood: true,
 		},
 		"a state that cannot be written": {
-			prepare: func(g *guard) { _ = os.MkdirAll(g.state+".tmp/full", 0o700) },
-			text:    (*guard).textOf, forGood: true,
+			prepare: func(g *Guard) { _ = os.MkdirAll(g.state+".tmp/full", 0o700) },
+			text:    (*Guard).textOf, forGood: true,
 		},
 		"a key that fails": {
-			prepare: func(g *guard) { g.signer = badSigner(g.signer, nil) },
-			text:    (*guard).textOf,
+			prepare: func(g *Guard) { g.signer = badSigner(g.signer, nil) },
+			text:    (*Guard).textOf,
 		},
 		"a key that signs something else": {
-			prepare: func(g *guard) { g.signer = badSigner(g.signer, make([]byte, 64)) },
-			text:    (*guard).textOf,
+			prepare: func(g *Guard) { g.signer = badSigner(g.signer, make([]byte, 64)) },
+			text:    (*Guard).textOf,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -174,8 +174,8 @@ func TestGuardRefuses(t *testing.T) {
 			if g.trusted != before {
 				t.Error("a refused tree is trusted")
 			}
-			if (g.verdictSoFar() != nil) != test.forGood {
-				t.Errorf("refused for good: %v, want %t", g.verdictSoFar(), test.forGood)
+			if (g.Verdict() != nil) != test.forGood {
+				t.Errorf("refused for good: %v, want %t", g.Verdict(), test.forGood)
 			}
 			if test.forGood {
 				if _, err := g.Sign(g.text(before.Tree())); err == nil {
@@ -186,7 +186,7 @@ func TestGuardRefuses(t *testing.T) {
 	}
 }
 
-func (g *guard) textOf(tree translog.Tree) []byte { return g.text(tree) }
+func (g *Guard) textOf(tree translog.Tree) []byte { return g.text(tree) }
 
 // A brokenKey fails, or returns a signature of its own.
 type brokenKey struct {
