@@ -3,7 +3,10 @@ package guard
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
+	"sync/atomic"
 
 	"github.com/touchmark-dev/touchmark/badge"
 )
@@ -17,32 +20,58 @@ func (e *PanicError) Error() string {
 	return fmt.Sprintf("guard: panic in guarded function: %v", e.Value)
 }
 
-// Do runs fn if the guard allows the request, and records how it ended. The result is committed to in its
-// JSON form; a result that has none is recorded without one. A panic in fn, or in making that form, is recorded
-// and returned as a *[PanicError].
+var errExit = errors.New("guard: the guarded function ended its goroutine")
+
+// Do runs fn if the guard allows the request, under the constraints of the decision ([Grant.Run]), and records how it
+// ended. The result is committed to in its JSON form; a result that has none is recorded without one, and withheld where
+// its size is limited. A panic in fn, or in making that form, is recorded and returned as a *[PanicError]. An
+// *[ExceededError] says that fn ran and that its result is withheld.
 func Do[T any](ctx context.Context, g *Guard, r *Request, fn func(context.Context) (T, error)) (result T, err error) {
 	grant, err := g.Check(ctx, r)
 	if err != nil {
 		return result, err
 	}
+	var got atomic.Pointer[returned[T]] // fn may still run when Run returns
 	o := Outcome{ErrorClass: ClassExit}
 	defer func() {
-		if p := recover(); p != nil {
-			var none T
-			result, err, o = none, &PanicError{p}, Outcome{ErrorClass: ClassPanic}
-		}
 		if lost := grant.Finish(ctx, o); lost != nil {
 			var none T
 			result, err = none, lost
 		}
 	}()
-	result, err = fn(ctx)
-	ended := Outcome{ErrorClass: ClassOf(ctx, err)}
-	if err == nil {
-		ended.Result, _ = json.Marshal(result) //nolint:errcheck // without a JSON form there is nothing to commit to
+	o = grant.Run(ctx, func(ctx context.Context) (o Outcome) {
+		defer func() {
+			if p := recover(); p != nil {
+				o = Outcome{ErrorClass: ClassPanic}
+				got.Store(&returned[T]{err: &PanicError{p}})
+			}
+		}()
+		result, err := fn(ctx)
+		o = resultOf(ctx, result, err)
+		got.Store(&returned[T]{result, err})
+		return o
+	})
+	if all := got.Load(); all != nil {
+		return all.result, all.err
 	}
-	o = ended
-	return result, err
+	return result, errExit
+}
+
+// returned is what a function returned.
+type returned[T any] struct {
+	result T
+	err    error
+}
+
+func resultOf(ctx context.Context, result any, err error) Outcome {
+	if err != nil {
+		return Outcome{ErrorClass: ClassOf(ctx, err)}
+	}
+	text, err := json.Marshal(result)
+	if err != nil { // there is nothing to commit to, nor to measure
+		return Outcome{Size: math.MaxInt64}
+	}
+	return Outcome{Result: text}
 }
 
 // A Function names a plain Go function as a capability.

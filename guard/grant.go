@@ -57,12 +57,17 @@ type Outcome struct {
 	// there was none.
 	Result []byte
 
-	// Size is how large the answer is where Result is not the whole of it, for MaxResultBytes. What is less than the
-	// length of Result means that.
+	// Size is how large the answer is, for MaxResultBytes, where Result is not the answer but stands for it: an adapter
+	// that passes an answer on while it is made has only its hash in the end. 0 means the length of Result.
 	Size int64
 }
 
-func (o *Outcome) size() int64 { return max(o.Size, int64(len(o.Result))) }
+func (o *Outcome) size() int64 {
+	if o.Size != 0 {
+		return o.Size
+	}
+	return int64(len(o.Result))
+}
 
 // Finish records the outcome of what was granted. It must be called once, also when the attempt failed or
 // its context ended. An error means that the outcome could not be recorded: the answer must then be withheld
