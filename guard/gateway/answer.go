@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -82,11 +83,16 @@ func (g *Gateway) answerUpstreamError(m *message, err error) {
 
 // refusalData is the data member of the error by which a refusal is told.
 func refusalData(r guard.Refusal) json.RawMessage {
-	b, err := json.Marshal(mcpwire.Denial{ReasonCode: string(r.Code), Cause: r.Cause, DecisionID: r.EvidenceID})
+	b, err := json.Marshal(mcpwire.Denial{ReasonCode: string(r.Code), Cause: r.Cause, DecisionID: r.EvidenceID, RetryAfterMS: milliseconds(r.RetryAfter)})
 	if err != nil {
 		panic("gateway: internal error: " + err.Error())
 	}
 	return b
+}
+
+// milliseconds rounds up: who tries again earlier is refused again.
+func milliseconds(d time.Duration) int64 {
+	return int64((d + time.Millisecond - 1) / time.Millisecond)
 }
 
 func evidenceMeta(ack *evidence.Ack) json.RawMessage {

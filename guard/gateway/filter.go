@@ -54,6 +54,19 @@ func (o object) str(name string) (string, error) {
 
 func (o object) child(name string) (object, error) { return parseObject(o[name]) }
 
+// values returns the members as they decode; what does not is nil.
+func (o object) values() map[string]any {
+	out := make(map[string]any, len(o))
+	for name, raw := range o {
+		var v any
+		if err := strictjson.Unmarshal(raw, &v); err != nil {
+			v = nil // there, and no string
+		}
+		out[name] = v
+	}
+	return out
+}
+
 // only returns the members of o that have one of these names.
 func (o object) only(names ...string) object {
 	out := make(object, len(names)+2)

@@ -37,6 +37,15 @@ type Config struct {
 	// Guard decides. Required.
 	Guard *guard.Guard
 
+	// Facts are what who runs the gateway knows of all that comes through it: what
+	// the rules call the server, where it runs, and whose it is; and of the client,
+	// if it is one whose class and claims somebody else has verified.
+	Facts guard.Facts
+
+	// Channel is what the client's stream authenticated, nil for nothing: one
+	// gateway serves one client.
+	Channel guard.ChannelIdentity
+
 	// Identity is disclosed to clients, and proven over standard input and
 	// output; what the upstream says of its own is dropped. Nil discloses
 	// nothing.
@@ -68,6 +77,8 @@ type Config struct {
 // it with [New].
 type Gateway struct {
 	guard    *guard.Guard
+	facts    guard.Facts
+	channel  guard.ChannelIdentity
 	identity *serververify.Identity
 	checker  ToolChecker // nil for none
 	registry Registry    // nil for none
@@ -96,7 +107,7 @@ func New(cfg *Config) (*Gateway, error) {
 		return nil, errors.New("gateway: negative MaxListAge")
 	}
 	g := &Gateway{
-		guard: cfg.Guard, identity: cfg.Identity, checker: cfg.Tools, registry: cfg.Registry, log: cfg.Logger,
+		guard: cfg.Guard, facts: cfg.Facts, channel: cfg.Channel, identity: cfg.Identity, checker: cfg.Tools, registry: cfg.Registry, log: cfg.Logger,
 		shelves: make(map[*listKind]*shelf, len(listKinds)), slots: make(chan struct{}, MaxInFlight), held: make(chan struct{}, maxHeld),
 		calls: map[string]context.CancelFunc{},
 	}
@@ -195,9 +206,7 @@ func (g *Gateway) readClient(ctx context.Context) error {
 // refuseMalformed records what cannot be read, and answers it. It may have been
 // a request, so it counts as an attempt.
 func (g *Gateway) refuseMalformed(ctx context.Context, err error) {
-	refusal := guard.RefusalOf(g.guard.Refuse(ctx, &guard.Request{
-		Verb: guard.Invoke, Method: "malformed", Transport: transportName,
-	}, guard.CodeRequestRejected, causeMalformed))
+	refusal := guard.RefusalOf(g.guard.Refuse(ctx, g.attempt("malformed"), guard.CodeRequestRejected, causeMalformed))
 	g.log.Warn("gateway: malformed message from the client", "error", err)
 	g.answerError(nil, &wireError{Code: codeInvalidRequest, Message: "malformed message", Data: refusalData(refusal)})
 }
@@ -281,9 +290,7 @@ func (g *Gateway) clientNotification(ctx context.Context, m *message) {
 	case "notifications/progress", "notifications/roots/list_changed":
 		g.log.Info("gateway: dropped a notification of the client", "method", m.Method)
 	default:
-		_ = g.guard.Refuse(ctx, &guard.Request{ // nobody waits for the answer
-			Verb: guard.Invoke, Method: m.Method, Transport: transportName,
-		}, guard.CodeMethodDenied, guard.CauseNoRule)
+		_ = g.guard.Refuse(ctx, g.attempt(m.Method), guard.CodeMethodDenied, guard.CauseNoRule) // nobody waits for the answer
 	}
 }
 

@@ -17,7 +17,7 @@ func (g *Gateway) handshake(ctx context.Context, m *message, params, meta object
 		g.refuseRequest(ctx, m, guard.CauseParamsMalformed)
 		return
 	}
-	if _, err := presentedIn(meta); err != nil {
+	if _, err := mcpwire.FromMeta(meta.values()); err != nil {
 		g.refuseRequest(ctx, m, guard.CauseParamsMalformed)
 		return
 	}
@@ -25,7 +25,7 @@ func (g *Gateway) handshake(ctx context.Context, m *message, params, meta object
 		g.refuseHandshake(ctx, m, params, meta, err)
 		return
 	}
-	raw, err := g.upstream.call(ctx, m.Method, params.encode())
+	raw, err := g.upstream.call(ctx, m.Method, params.encode(), 0)
 	if err != nil {
 		g.answerUpstreamError(m, err)
 		return

@@ -70,7 +70,7 @@ func (g *Gateway) catalog(ctx context.Context, k *listKind, params object) (*cat
 		if err := narrowClient(ask); err != nil {
 			return nil, err
 		}
-		raw, err := g.upstream.call(ctx, k.method, ask.encode())
+		raw, err := g.upstream.call(ctx, k.method, ask.encode(), 0)
 		if err != nil {
 			return nil, err
 		}

@@ -74,9 +74,9 @@ func (g *Gateway) serveGuarded(ctx context.Context, m *message, params, meta obj
 
 // refuseRequest records and answers a request that is refused for its form.
 func (g *Gateway) refuseRequest(ctx context.Context, m *message, cause string) {
-	err := g.guard.Refuse(ctx, &guard.Request{
-		Verb: guard.Invoke, Method: m.Method, RequestID: requestID(m), Transport: transportName,
-	}, guard.CodeRequestRejected, cause)
+	r := g.attempt(m.Method)
+	r.RequestID = requestID(m)
+	err := g.guard.Refuse(ctx, r, guard.CodeRequestRejected, cause)
 	text := "the request's parameters are malformed"
 	if cause == causeCancelled {
 		text = "the request was cancelled"
@@ -91,15 +91,15 @@ func (g *Gateway) refuseCredentials(ctx context.Context, m *message, err error) 
 		g.refuseRequest(ctx, m, guard.CauseParamsMalformed)
 		return
 	}
-	err = g.guard.Refuse(ctx, &guard.Request{
-		Verb: guard.Invoke, Method: m.Method, RequestID: requestID(m), Transport: transportName,
-	}, guard.CodeRequestMalformed, malformed.Cause())
+	r := g.attempt(m.Method)
+	r.RequestID = requestID(m)
+	err = g.guard.Refuse(ctx, r, guard.CodeRequestMalformed, malformed.Cause())
 	g.answerRefusal(m, guard.RefusalOf(err), guard.Capability{})
 }
 
 // ping asks the upstream for a sign of life, and for nothing else.
 func (g *Gateway) ping(ctx context.Context, m *message) {
-	if _, err := g.upstream.call(ctx, m.Method, json.RawMessage(`{}`)); err != nil {
+	if _, err := g.upstream.call(ctx, m.Method, json.RawMessage(`{}`), 0); err != nil {
 		g.answerUpstreamError(m, err)
 		return
 	}
@@ -119,33 +119,28 @@ func (g *Gateway) unknownMethod(ctx context.Context, m *message, params, meta ob
 	})
 }
 
+// attempt is what is known of every request.
+func (g *Gateway) attempt(method string) *guard.Request {
+	return &guard.Request{
+		Verb: guard.Invoke, Method: method, Channel: g.channel, Facts: g.facts, Transport: transportName,
+	}
+}
+
 // request is what the guard is asked about m.
 func (g *Gateway) request(m *message, params, meta object) (*guard.Request, error) {
-	presented, err := presentedIn(meta)
+	values := meta.values()
+	presented, err := mcpwire.FromMeta(values)
 	if err != nil {
 		return nil, err
 	}
-	return &guard.Request{
-		Verb: guard.Invoke, Method: m.Method,
-		Capability: guard.Capability{Kind: guard.KindMethod, Name: m.Method},
-		Arguments:  params["arguments"], InputResponses: params["inputResponses"],
-		Badge: presented.Badge, Proof: presented.Hop, TxnID: presented.Txn,
-		RequestID: requestID(m), TraceID: traceID(meta), Transport: transportName,
-	}, nil
-}
-
-func presentedIn(meta object) (mcpwire.Presented, error) {
-	values := make(map[string]any, 4)
-	for _, name := range []string{mcpwire.MetaBadge, mcpwire.MetaHop, mcpwire.MetaTxn, mcpwire.MetaNonce} {
-		if _, ok := meta[name]; !ok {
-			continue
-		}
-		text, err := meta.str(name)
-		if values[name] = text; err != nil {
-			values[name] = nil // which is no string, and is told so
-		}
-	}
-	return mcpwire.FromMeta(values)
+	r := g.attempt(m.Method)
+	r.Capability = guard.Capability{Kind: guard.KindMethod, Name: m.Method}
+	r.Arguments, r.InputResponses = params["arguments"], params["inputResponses"]
+	r.Badge, r.Proof, r.TxnID = presented.Badge, presented.Hop, presented.Txn
+	r.RequestID, r.Claimed = requestID(m), guard.Claimed(mcpwire.ClaimsOf(values))
+	r.TraceParent, r.TraceState = mcpwire.Trace(func(string) string { return "" }, values)
+	r.TraceID = mcpwire.TraceID(r.TraceParent)
+	return r, nil
 }
 
 // requestID is the id of a request as a record has it: the text of a string or of a number.
@@ -155,12 +150,4 @@ func requestID(m *message) string {
 		return s
 	}
 	return string(m.ID)
-}
-
-func traceID(meta object) string {
-	parent, err := meta.str(mcpwire.MetaTraceparent)
-	if err != nil {
-		return ""
-	}
-	return mcpwire.TraceID(parent)
 }

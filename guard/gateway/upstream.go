@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/touchmark-dev/touchmark/internal/strictjson"
 )
@@ -37,8 +38,9 @@ func newUpstream(s *stream) *upstream {
 }
 
 // call sends a request and waits for its answer. When ctx ends first the upstream
-// is told that nobody waits any more.
-func (u *upstream) call(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error) {
+// is told that nobody waits any more, and is given patience to say that it has
+// stopped: its answer is then still dropped.
+func (u *upstream) call(ctx context.Context, method string, params json.RawMessage, patience time.Duration) (json.RawMessage, error) {
 	answer := make(chan *message, 1)
 	u.mu.Lock()
 	if u.gone {
@@ -72,6 +74,14 @@ func (u *upstream) call(ctx context.Context, method string, params json.RawMessa
 			return nil, errUpstreamGone
 		}
 		_ = u.cancel(id) // best effort: the answer is dropped either way
+		if patience > 0 {
+			timer := time.NewTimer(patience)
+			defer timer.Stop()
+			select {
+			case <-answer:
+			case <-timer.C:
+			}
+		}
 		return nil, ctx.Err()
 	}
 }

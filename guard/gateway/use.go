@@ -3,7 +3,9 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/guard"
@@ -60,28 +62,51 @@ func (g *Gateway) still(ctx context.Context, u *use, params object, decided *gua
 	return nil
 }
 
+// latePatience is how long a call that was cut short keeps what it holds, while the
+// upstream has not said that it has stopped: most never say so.
+const latePatience = 5 * time.Second
+
+// An ending is what came back from the upstream.
+type ending struct {
+	result object
+	err    error
+}
+
 // run lets what was granted go upstream, and answers when its outcome has its place in the records.
 func (g *Gateway) run(ctx context.Context, m *message, u *use, params object, grant *guard.Grant, still func() error) {
-	var raw json.RawMessage
-	var result object
-	err := still()
-	if err == nil {
-		raw, err = g.upstream.call(ctx, m.Method, params.encode())
+	var patience time.Duration
+	if c := grant.Constraints(); c != nil && (c.MaxRuntime > 0 || c.MaxConcurrent > 0) {
+		patience = latePatience
 	}
-	if err == nil {
-		result, err = readResult(raw, u.again)
-	}
-	outcome := outcomeOf(ctx, result, err)
-	if finishErr := grant.Finish(ctx, outcome); finishErr != nil {
-		g.answerRefusal(m, guard.RefusalOf(finishErr), guard.Capability{})
+	came := make(chan ending, 1)
+	outcome := grant.Run(ctx, func(ctx context.Context) guard.Outcome {
+		var raw json.RawMessage
+		var e ending
+		if e.err = still(); e.err == nil {
+			raw, e.err = g.upstream.call(ctx, m.Method, params.encode(), patience)
+		}
+		if e.err == nil {
+			e.result, e.err = readResult(raw, u.again)
+		}
+		came <- e
+		return outcomeOf(ctx, e.result, e.err)
+	})
+	if err := grant.Finish(ctx, outcome); err != nil {
+		g.answerRefusal(m, guard.RefusalOf(err), guard.Capability{})
 		return
 	}
-	if err != nil {
-		g.answerUpstreamError(m, err)
+	var e ending
+	select {
+	case e = <-came:
+	default: // it panicked
+		e.err = errors.New("no answer")
+	}
+	if e.err != nil {
+		g.answerUpstreamError(m, e.err)
 		return
 	}
 	ack := grant.Evidence()
-	result.private()
-	result.addEvidence(&ack)
-	g.answer(m, result.encode())
+	e.result.private()
+	e.result.addEvidence(&ack)
+	g.answer(m, e.result.encode())
 }
