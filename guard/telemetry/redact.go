@@ -26,7 +26,7 @@ var shapes = regexp.MustCompile(strings.Join([]string{
 var assignments = regexp.MustCompile(`(?i)((?:^|[^a-z0-9])["']?(?:` + strings.Join([]string{
 	`[a-z0-9_.-]*(?:password|passwd|passphrase|secret|credentials?|api[_-]?key|private[_-]?key|access[_-]?key|token)`,
 	`(?:proxy-)?authorization`, `(?:set-)?cookie`, `x-capiscio-(?:badge|hop)`, `pwd`, `capiscio_hop`,
-}, "|") + `)["']?\s*[:=]\s*(?:(?:bearer|basic|dpop|digest)\s+)?)("(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s"'&;,}\])]+)`)
+}, "|") + `)["']?\s*[:=]\s*\[*(?:(?:bearer|basic|dpop|digest)\s+)?)(\[redacted\]|"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s"'&;,}\])]+)`)
 
 // schemes are credentials that are known by the scheme of an Authorization header before them.
 var schemes = regexp.MustCompile(`(?i)(\b(?:bearer|basic|dpop)\s+)[A-Za-z0-9._~+/=-]{8,}`)

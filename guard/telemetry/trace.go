@@ -127,7 +127,7 @@ func requestAttributes(r *guard.Request, method string) []attribute.KeyValue {
 	if name, ok := nameAttribute(r.Capability); ok {
 		attrs = append(attrs, name)
 	}
-	if r.Method == guard.MethodCall {
+	if r.Method == "tools/call" {
 		attrs = append(attrs, attrOperation.String("execute_tool"))
 	}
 	switch r.Transport {
