@@ -3,9 +3,7 @@ package mcpwire
 import (
 	"encoding/base64"
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 )
 
@@ -115,19 +113,20 @@ func (r Rules) FromHeader(h http.Header) (Presented, error) {
 // that differ from the canonical form only in case count as the same field,
 // since a map filled by hand can hold both.
 func Single(h http.Header, name string) (value string, ok bool, err error) {
-	var all []string
-	for _, k := range slices.Sorted(maps.Keys(h)) {
-		if strings.EqualFold(k, name) {
-			all = append(all, h[k]...)
+	n := 0
+	for k, values := range h {
+		if len(values) > 0 && strings.EqualFold(k, name) {
+			n += len(values)
+			value = values[0]
 		}
 	}
-	switch len(all) {
+	switch n {
 	case 0:
 		return "", false, nil
 	case 1:
-		return all[0], true, nil
+		return value, true, nil
 	}
-	return "", false, &Error{name, fmt.Sprintf("is given %d times", len(all))}
+	return "", false, &Error{name, fmt.Sprintf("is given %d times", n)}
 }
 
 // bearerToken returns the token of Authorization: Bearer, or "" when there is
