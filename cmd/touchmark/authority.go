@@ -91,7 +91,7 @@ func newAuthorityHome(ctx *cli.Context, dir string) (*authorityHome, error) {
 	if h.database == "" {
 		h.database = "sqlite:" + h.file(authorityDatabase)
 	}
-	return h, checkDatabase(h.database)
+	return h, checkDatabase("database", h.database)
 }
 
 func checkIssuer(issuer string) error {
@@ -109,17 +109,17 @@ func checkIssuer(issuer string) error {
 }
 
 // checkDatabase refuses a password where everybody on the machine can read it.
-func checkDatabase(database string) error {
+func checkDatabase(flag, database string) error {
 	if strings.HasPrefix(database, "sqlite:") {
 		return nil
 	}
 	u, err := url.Parse(database)
 	if err != nil {
-		return usagef("--database is no URL") // the error would repeat it
+		return usagef("--%s is no URL", flag) // the error would repeat it
 	}
 	_, password := u.User.Password()
 	if password || u.Query().Has("password") {
-		return hint(usagef("--database has a password in it, which others could read"),
+		return hint(usagef("--%s has a password in it, which others could read", flag),
 			"leave it out, and keep the password in the file that PGPASSFILE names, or in PGPASSWORD")
 	}
 	return nil

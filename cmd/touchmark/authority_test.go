@@ -86,12 +86,12 @@ func TestServerTLSRefuses(t *testing.T) {
 
 func TestCheckDatabase(t *testing.T) {
 	for _, good := range []string{"sqlite:a.db", "postgres://u@h/db", "postgres://h/db?sslmode=verify-full"} {
-		if err := checkDatabase(good); err != nil {
+		if err := checkDatabase("database", good); err != nil {
 			t.Errorf("%q: %v", good, err)
 		}
 	}
 	for _, bad := range []string{"postgres://u:hunter2@h/db", "postgres://u:@h/db", "postgres://h/db?password=hunter2", "postgres://u:hunter2@h:x/db"} {
-		err := checkDatabase(bad)
+		err := checkDatabase("database", bad)
 		if codeOf(err) != exitUsage || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%q: %v", bad, err)
 		}

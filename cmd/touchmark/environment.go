@@ -26,7 +26,7 @@ func weakens(flag string) bool {
 		}
 	}
 	switch flag {
-	case "compat", "partial", "force", "binding", "trust-on-first-use", "yes", "no-identity":
+	case "compat", "partial", "force", "binding", "trust-on-first-use", "yes", "no-identity", "egress-enforced-by":
 		return true
 	}
 	return false

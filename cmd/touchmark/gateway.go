@@ -1,7 +1,7 @@
 package main
 
 import (
-	"fmt"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -12,7 +12,6 @@ import (
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/guarded"
 	"github.com/touchmark-dev/touchmark/did"
-	"github.com/touchmark-dev/touchmark/guard/policy"
 	"github.com/touchmark-dev/touchmark/serververify"
 )
 
@@ -23,13 +22,13 @@ func gatewayCommand() *cli.Command {
 			"--policy and recorded in --evidence before it runs. The rules are read anew when their file changes,\n" +
 			"and on SIGHUP; a file that is no policy changes nothing. With --pins the server's tools have to be\n" +
 			"those that were approved, with --registry it has to be in a signed list: the server of this command\n" +
-			"line, as whom the gateway is.\n\nEXAMPLE\n" +
+			"line, as whom the gateway is. Rules may set limits: on the time that a call takes, its result, how often and how\n" +
+			"often at once it is made; and on the hosts that the server reaches where --egress-enforced-by names what\n" +
+			"enforces that.\n\nEXAMPLE\n" +
 			"  touchmark gateway --policy policy.yaml --identity identity --evidence journal --log log \\\n" +
 			"      --issuer https://registry.example -- npx @modelcontextprotocol/server-filesystem /data",
-		Flags: append(append(trustFlags(), placeFlags()...),
+		Flags: append(append(append(trustFlags(), placeFlags()...), rulesFlags()...),
 			metricsFlag(),
-			&cli.PathFlag{Name: "policy", Usage: "the rules, in `FILE` (spec/policy.md)"},
-			&cli.StringFlag{Name: "server-name", Usage: "the rules know the server as `NAME`, and where it runs from --environment"},
 			&cli.PathFlag{Name: "identity", Usage: "the gateway's identity, a `DIR` with server.jwk and server.badge, made by: touchmark server identity"},
 			&cli.PathFlag{Name: "evidence", Usage: "keep the journal in `DIR`"},
 			&cli.PathFlag{Name: "log", Usage: "ship the records to the log in `DIR`, made by: touchmark log init"},
@@ -40,7 +39,7 @@ func gatewayCommand() *cli.Command {
 	}
 }
 
-func runGateway(ctx *cli.Context) error {
+func runGateway(ctx *cli.Context) (err error) {
 	if err := wantArgs(ctx); err != nil {
 		return err
 	}
@@ -60,17 +59,15 @@ func runGateway(ctx *cli.Context) error {
 		EvidenceDir: ctx.Path("evidence"), AllowBearerUnsafe: ctx.Bool("allow-bearer-unsafe"), Command: con.child,
 		In: con.in, Out: writeCloser(con.out), ServerStderr: con.err, Logger: newLogger(con),
 	}
-	text, err := con.readInput(ctx.Path("policy"))
+	limiter, closeLimiter, err := newLimiter(ctx, cfg.Logger)
 	if err != nil {
 		return err
 	}
-	facts := &policy.Config{Server: ctx.String("server-name"), Environment: ctx.String("environment")}
-	rules, err := facts.Parse(text)
+	defer func() { err = errors.Join(err, closeLimiter()) }()
+	cfg.Limiter = limiter
+	rules, err := gatewayRules(ctx, cfg)
 	if err != nil {
-		return usagef("%s: %v", ctx.Path("policy"), err)
-	}
-	if cfg.Policy = rules; ctx.Path("policy") != "-" {
-		cfg.Follow = followRules(con, ctx.Path("policy"), facts)
+		return err
 	}
 	if cfg.Identity, err = readIdentity(con, ctx.Path("identity")); err != nil {
 		return err
@@ -93,19 +90,11 @@ func runGateway(ctx *cli.Context) error {
 	if err := t.upstream(cfg); err != nil {
 		return err
 	}
-	cfg.StartedNotice = func() { con.note("guarding %s as %s, rules %s", con.child[0], cfg.Identity.DID, rules.Version()) }
-	return guarded.Run(ctx.Context, cfg)
-}
-
-// followRules follows the file of the rules while the gateway runs.
-func followRules(con *console, name string, facts *policy.Config) *policy.WatchConfig {
-	return &policy.WatchConfig{
-		Path: name, Policy: *facts,
-		Changed: func(_, to *policy.Policy) { con.note("%s has changed: rules %s", name, to.Version()) },
-		Rejected: func(err error) {
-			fmt.Fprintf(con.err, "touchmark: %s\n", remark(fmt.Sprintf("%s: %v; the rules are those from before", name, err)))
-		},
+	cfg.StartedNotice = func() {
+		con.note("guarding %s as %s, rules %s", con.child[0], cfg.Identity.DID, rules.Version())
+		noteShadow(con, cfg)
 	}
+	return guarded.Run(ctx.Context, cfg)
 }
 
 // upstream reads what the flags say of the server behind a gateway. It has no

@@ -66,8 +66,8 @@ A name that no command has is an error. json, quiet, verbose and home may stand 
 the top. A flag that may be given more than once takes a list.
 
 Flags that weaken a check (--unsafe-*, --insecure-*, --allow-*, --compat, --partial,
---force, --binding, --trust-on-first-use, --no-identity, --yes) are possible in a file
-that --config or --home names: there they are written out. A file that only
+--force, --binding, --trust-on-first-use, --no-identity, --egress-enforced-by, --yes) are
+possible in a file that --config or --home names: there they are written out. A file that only
 TOUCHMARK_CONFIG or TOUCHMARK_HOME names must not have them.
 `,
 	"environment": `A flag has an environment variable: TOUCHMARK_ and the flag's name in upper case
@@ -76,8 +76,8 @@ line goes before the environment, and that before --config. Of a flag that may b
 given more than once the environment gives one value.
 
 Flags that weaken a check have none: --unsafe-*, --insecure-*, --allow-*, --compat,
---partial, --force, --binding, --trust-on-first-use, --no-identity and --yes. An
-environment is inherited, and nobody may notice what it says. Such a variable is ignored,
+--partial, --force, --binding, --trust-on-first-use, --no-identity, --egress-enforced-by and
+--yes. An environment is inherited, and nobody may notice what it says. Such a variable is ignored,
 with a note; nor may a file that only TOUCHMARK_CONFIG or TOUCHMARK_HOME names have these
 flags.
 `,

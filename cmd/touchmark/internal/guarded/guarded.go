@@ -47,6 +47,14 @@ type Config struct {
 	Log         *tesseralog.Config // nil: the records stay in the journal
 
 	AllowBearerUnsafe bool
+	UnsafeShadow      bool // what is refused runs, but for what is final
+
+	Facts    guard.Facts
+	Limiter  guard.Limiter  // nil: no policy may ask that calls are counted
+	Observer guard.Observer // nil: nobody is told
+
+	// EgressEnforcedBy names what keeps the server to the hosts that the policy allows; empty: nothing does.
+	EgressEnforcedBy string
 
 	Tools    gateway.ToolChecker // judges the server's tools; nil accepts any
 	Registry gateway.Registry    // says whether the server may be used; nil: it may
@@ -84,6 +92,9 @@ func Run(ctx context.Context, cfg *Config) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := declare(ctx, cfg, rules, ledger); err != nil {
+		return err
+	}
 	cmd := exec.Command(cfg.Command[0], cfg.Command[1:]...) //nolint:gosec // the operator names the server
 	cmd.Stderr = cfg.ServerStderr
 	server, err := gateway.Start(cmd)
@@ -103,6 +114,38 @@ func Run(ctx context.Context, cfg *Config) (err error) {
 	}
 }
 
+// declare records what is unusual about the gateway before it serves.
+func declare(ctx context.Context, cfg *Config, rules guard.Policy, recorder guard.Recorder) error {
+	if !cfg.UnsafeShadow && cfg.EgressEnforcedBy == "" {
+		return nil
+	}
+	c := &evidence.Change{
+		Subject: evidence.ChangeConfiguration, PolicyVersion: "none",
+		Shadow: cfg.UnsafeShadow, BearerUnsafe: cfg.AllowBearerUnsafe, EgressEnforcedBy: cfg.EgressEnforcedBy,
+	}
+	if v, ok := rules.(guard.Versioned); ok {
+		c.PolicyVersion = v.Version()
+	}
+	_, err := recorder.Record(ctx, &evidence.Draft{Change: c})
+	return err
+}
+
+// Enforces returns the names of the constraints that the gateway enforces, or has
+// enforced.
+func (cfg *Config) Enforces() []string { return cfg.guard().EnforcedConstraints() }
+
+// guard is what the gateway's guard is made of, but for policy, evidence and badges.
+func (cfg *Config) guard() *guard.Config {
+	gc := &guard.Config{
+		AllowBearerUnsafe: cfg.AllowBearerUnsafe, UnsafeShadow: cfg.UnsafeShadow,
+		Limiter: cfg.Limiter, Observer: cfg.Observer, Logger: cfg.Logger,
+	}
+	if cfg.EgressEnforcedBy != "" {
+		gc.Enforces = []string{guard.ConstraintNetwork}
+	}
+	return gc
+}
+
 // A BrokenError says that a gateway ended because of the client or of the server
 // behind it: one of them is gone, or cannot be understood.
 type BrokenError struct{ err error }
@@ -117,7 +160,7 @@ func follow(ctx context.Context, cfg *Config, recorder guard.Recorder) (rules gu
 		return cfg.Policy, func() {}, nil
 	}
 	wc := *cfg.Follow
-	wc.Evidence, wc.BearerUnsafe = recorder, cfg.AllowBearerUnsafe
+	wc.Evidence, wc.BearerUnsafe, wc.Shadow = recorder, cfg.AllowBearerUnsafe, cfg.UnsafeShadow
 	w, err := policy.Watch(&wc)
 	if err != nil {
 		return nil, nil, err
@@ -138,9 +181,8 @@ func follow(ctx context.Context, cfg *Config, recorder guard.Recorder) (rules gu
 }
 
 func newGateway(cfg *Config, rules guard.Policy, recorder guard.Recorder) (*gateway.Gateway, error) {
-	gc := &guard.Config{
-		Policy: rules, Evidence: recorder, AllowBearerUnsafe: cfg.AllowBearerUnsafe, Logger: cfg.Logger,
-	}
+	gc := cfg.guard()
+	gc.Policy, gc.Evidence = rules, recorder
 	if cfg.Badges != nil {
 		proofs, err := pop.NewVerifier(&pop.Config{
 			Server: cfg.Identity.DID, Replay: pop.NewMemoryReplay(&pop.MemoryReplayConfig{}),
@@ -154,7 +196,7 @@ func newGateway(cfg *Config, rules guard.Policy, recorder guard.Recorder) (*gate
 	if err != nil {
 		return nil, err
 	}
-	out := &gateway.Config{Guard: g, Tools: cfg.Tools, Registry: cfg.Registry, Logger: cfg.Logger}
+	out := &gateway.Config{Guard: g, Facts: cfg.Facts, Tools: cfg.Tools, Registry: cfg.Registry, Logger: cfg.Logger}
 	if cfg.Identity.Badge != "" {
 		out.Identity, err = serververify.NewIdentity(&serververify.IdentityConfig{
 			DID: cfg.Identity.DID, Badge: serververify.StaticBadge(cfg.Identity.Badge), Signer: cfg.Identity.Key,
