@@ -186,6 +186,12 @@ func TestConstraintsWhenLoaded(t *testing.T) {
 			t.Errorf("asks for %q, enforces %q: %v", c.asks, c.enforces, err)
 		}
 	}
+	for _, cfg := range []*guard.Config{{Grace: -1}, {MaxAbandoned: -1}} {
+		cfg.Evidence, cfg.Policy = w.Recorder, guard.UnsafeAllowAll{}
+		if _, err := guard.New(cfg); err == nil {
+			t.Errorf("grace %v, %d abandoned: accepted", cfg.Grace, cfg.MaxAbandoned)
+		}
+	}
 	cfg := &guard.Config{Enforces: []string{guard.ConstraintNetwork, guard.ConstraintRuntime}}
 	if got := cfg.EnforcedConstraints(); strings.Join(got, " ") != "max_result_bytes max_runtime_sec network_allowlist" {
 		t.Errorf("enforces %q", got)

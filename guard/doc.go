@@ -8,12 +8,13 @@
 //	if err != nil {
 //		return refuse(err) // *DeniedError, or an error that means it could not be told; both refuse
 //	}
-//	result, err := run()
-//	err = grant.Finish(ctx, guard.Outcome{...})
+//	outcome := grant.Run(ctx, func(ctx context.Context) guard.Outcome { ... })
+//	err = grant.Finish(ctx, outcome) // an error withholds the result
 //
 // Check identifies the caller from what this one request brings, asks the policy, makes the record of the
 // decision durable and only then grants. The error is the verdict. Whatever cannot be decided or recorded is
-// refused: no record, no run.
+// refused: no record, no run. Constraints of the policy are enforced by Run, by Finish and by a [Limiter], or the request
+// is refused.
 //
 // The order of the checks, the codes and the defaults are in spec/guard.md; comments name its sections.
 package guard

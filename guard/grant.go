@@ -107,7 +107,7 @@ func (gr *Grant) exceeded(o *Outcome, took time.Duration) (cause string) {
 	switch {
 	case c == nil:
 		return ""
-	case gr.overran.Load(), c.MaxRuntime > 0 && !gr.timed.Load() && took > c.MaxRuntime+gr.guard.grace:
+	case gr.overran.Load(), c.MaxRuntime > 0 && !gr.timed.Load() && took > gr.patience():
 		if o.ErrorClass == "" {
 			o.ErrorClass = ClassTimeout
 		}

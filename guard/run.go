@@ -34,6 +34,12 @@ func (gr *Grant) maxRuntime() time.Duration {
 	return gr.constraints.MaxRuntime
 }
 
+// patience is how long a call with a maximum runtime may take until it is abandoned.
+func (gr *Grant) patience() time.Duration {
+	limit := gr.maxRuntime()
+	return max(limit, limit+gr.guard.grace) // a sum that is too large is less than either
+}
+
 // Run runs fn with the context of [Grant.Context] and returns its Outcome, for [Grant.Finish]. With a maximum runtime fn
 // runs in a goroutine of its own: if it does not end in time, its context ends, and its result is thrown away whatever it
 // is; [ClassTimeout] is then returned when fn returns within [Config.Grace], and otherwise [ClassAbandoned], with fn still
@@ -43,15 +49,14 @@ func (gr *Grant) maxRuntime() time.Duration {
 func (gr *Grant) Run(ctx context.Context, fn func(context.Context) Outcome) Outcome {
 	ctx, cancel := gr.Context(ctx)
 	defer cancel()
-	limit := gr.maxRuntime()
-	if limit == 0 {
+	if gr.maxRuntime() == 0 {
 		return gr.shielded(ctx, fn)
 	}
 	gr.timed.Store(true)
 	call := &timedCall{grant: gr, done: make(chan ended, 1), begun: gr.guard.now()}
 	gr.holds.Add(1)
 	go call.run(ctx, fn)
-	patience := time.NewTimer(limit + gr.guard.grace)
+	patience := time.NewTimer(gr.patience())
 	defer patience.Stop()
 	select {
 	case e := <-call.done:
