@@ -38,6 +38,10 @@ type Config struct {
 	// sampling is not believed.
 	SampleRatio float64
 
+	// LogAllowed exports a log of each decision that allowed something, too, for those who keep no traces. Logs of all
+	// others are exported in any case.
+	LogAllowed bool
+
 	// Tools are names of tools that decisions are counted by, at most [MaxTools]. All others are counted together. Nil
 	// counts by no name.
 	Tools []string
@@ -63,13 +67,13 @@ type Config struct {
 // Telemetry observes a guard. Make it with [New]; it is safe for concurrent use.
 type Telemetry struct {
 	metrics
-	tracer     trace.Tracer // nil: no spans
-	logger     log.Logger   // nil: no logs
-	continues  bool
-	risk       HighRisk
-	tools      map[string]string
-	toolsKnown bool
-	export     *export // nil: nothing of ours
+	tracer    trace.Tracer // nil: no spans
+	logger    log.Logger   // nil: no logs
+	continues bool
+	logsAll   bool
+	risk      HighRisk
+	tools     map[string]string
+	export    *export // nil: nothing of ours
 }
 
 var _ guard.Observer = (*Telemetry)(nil)
@@ -88,7 +92,7 @@ func New(ctx context.Context, cfg *Config) (*Telemetry, error) {
 	case len(cfg.Tools) > MaxTools:
 		return nil, fmt.Errorf("telemetry: %d Tools, of at most %d", len(cfg.Tools), MaxTools)
 	}
-	t := &Telemetry{continues: cfg.ContinueTraces, risk: DefaultHighRisk(), toolsKnown: cfg.Tools != nil}
+	t := &Telemetry{continues: cfg.ContinueTraces, logsAll: cfg.LogAllowed, risk: DefaultHighRisk()}
 	if cfg.HighRisk != nil {
 		t.risk = cfg.HighRisk.clone()
 	}

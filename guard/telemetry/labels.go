@@ -105,12 +105,16 @@ func refusedWord(c guard.Code) string {
 // maxTextBytes is the length of the longest text of a caller that is exported.
 const maxTextBytes = 256
 
-// bounded is what is exported of a text: valid, short, and without secrets.
+// bounded is what is exported of a text of a caller: valid, short, and without secrets.
 func bounded(s string) string {
 	if len(s) > maxTextBytes*4 { // what a secret is cut off from is no longer seen to be one
 		s = s[:maxTextBytes*4]
 	}
-	s = Redact(s)
+	return short(Redact(s))
+}
+
+// short is what is exported of a text of ours or of the operator: codes, ids, the names of rules.
+func short(s string) string {
 	if len(s) > maxTextBytes {
 		s = s[:maxTextBytes]
 	}

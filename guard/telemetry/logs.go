@@ -15,12 +15,15 @@ import (
 // decisionEvent is the name of the logs of decisions.
 const decisionEvent = "touchmark.decision"
 
-// logDecision exports a log of a decision: what the span says too, for those who keep no traces. A verdict that refuses
-// is a warning; that it could not be told is an error.
-func (t *Telemetry) logDecision(o *observation, d *guard.Decided, attrs []attribute.KeyValue) {
-	if t.logger == nil {
-		return
-	}
+// logs reports whether a decision is logged: if it did not allow, or would not by a rule in shadow, and all of them if
+// that is configured.
+func (t *Telemetry) logs(d *guard.Decided) bool {
+	return t.logger != nil && (!d.Allowed || d.Shadowed.Rule != "" || t.logsAll)
+}
+
+// logDecision exports a log of a decision with what the span says too. A verdict that refuses is a warning; that it
+// could not be told is an error.
+func (t *Telemetry) logDecision(o *observation, d *guard.Decided) {
 	var r log.Record
 	r.SetEventName(decisionEvent)
 	r.SetTimestamp(time.Now())
@@ -33,11 +36,7 @@ func (t *Telemetry) logDecision(o *observation, d *guard.Decided, attrs []attrib
 		r.SetSeverity(log.SeverityWarn)
 	}
 	r.SetBody(attribute.StringValue(o.method + " " + word(decisionWords, string(d.Kind))))
-	r.AddAttributes(attrMethod.String(o.method), attrCapability.String(word(capabilityWords, string(d.Capability.Kind))))
-	if name, ok := nameAttribute(d.Capability); ok {
-		r.AddAttributes(name)
-	}
-	r.AddAttributes(attrs...)
+	r.AddAttributes(o.attrs...)
 	ctx := context.Background()
 	if o.span != nil {
 		ctx = trace.ContextWithSpan(ctx, o.span)

@@ -23,13 +23,13 @@ type metrics struct {
 	registry   *prometheus.Registry
 	decisions  *prometheus.CounterVec
 	byTool     *prometheus.CounterVec // nil: not counted
-	decided    *prometheus.HistogramVec
 	recorded   prometheus.Observer
-	checked    *prometheus.HistogramVec
+	decided    map[string]prometheus.Observer // by answer
+	checked    map[string]prometheus.Observer // by answer
 	shadowed   *prometheus.CounterVec
 	unapproved prometheus.Counter
 	outcomes   *prometheus.CounterVec
-	calls      *prometheus.HistogramVec
+	calls      map[string]prometheus.Observer // by outcome
 	operations *prometheus.HistogramVec
 	running    prometheus.Gauge
 	items      *prometheus.CounterVec
@@ -45,15 +45,15 @@ func (m *metrics) register(cfg *Config) {
 	if cfg.Tools != nil {
 		m.byTool = m.counter("touchmark_guard_tool_decisions_total", "Decisions about tools, by the names that are configured.", "tool", "decision")
 	}
-	m.decided = m.histogram("touchmark_guard_decision_duration_seconds", "Time to identify the caller and decide, without the record.", decisionBounds, "answer")
+	m.decided = each(m.histogram("touchmark_guard_decision_duration_seconds", "Time to identify the caller and decide, without the record.", decisionBounds, "answer"), answerAllowed, answerRefused)
 	m.recorded = m.histogram("touchmark_guard_record_duration_seconds", "Time until the record of a decision was durable.", decisionBounds).WithLabelValues()
-	m.checked = m.histogram("touchmark_guard_check_duration_seconds", "Time from a request to its answer or its permission to run, with the record.", decisionBounds, "answer")
+	m.checked = each(m.histogram("touchmark_guard_check_duration_seconds", "Time from a request to its answer or its permission to run, with the record.", decisionBounds, "answer"), answerAllowed, answerRefused)
 	m.shadowed = m.counter("touchmark_guard_shadow_decisions_total", "Decisions that were written down and not enforced, by what they would have been.", "scope", "would")
 	m.unapproved = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "touchmark_guard_unapproved_high_risk_writes_total", Help: "High-risk writes that ran and that nobody had approved.",
 	})
 	m.outcomes = m.counter("touchmark_guard_outcomes_total", "Granted requests that ended, by how.", "outcome", "class")
-	m.calls = m.histogram("touchmark_guard_call_duration_seconds", "Time from a granted request to its end.", callBounds, "outcome")
+	m.calls = each(m.histogram("touchmark_guard_call_duration_seconds", "Time from a granted request to its end.", callBounds, "outcome"), outcomeOK, outcomeError, outcomeInput)
 	m.operations = m.histogram("mcp_server_operation_duration_seconds", "Duration of requests of MCP, by the semantic conventions of OpenTelemetry.",
 		operationBounds, "mcp_method_name", "error_type")
 	m.running = prometheus.NewGauge(prometheus.GaugeOpts{Name: "touchmark_guard_calls_running", Help: "Granted requests that have not ended."})
@@ -64,10 +64,6 @@ func (m *metrics) register(cfg *Config) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "touchmark_evidence_backlog_records", Help: "Records that are durable here and not yet in the log.",
 		}, func() float64 { return float64(cfg.Backlog()) }))
-	}
-	for _, answer := range []string{answerAllowed, answerRefused} { // what gates measure is there from the start
-		m.decided.WithLabelValues(answer)
-		m.checked.WithLabelValues(answer)
 	}
 	m.approvals = sync.OnceValue(m.registerApprovals)
 	m.scans = sync.OnceValue(m.registerScans)
@@ -83,6 +79,15 @@ func (m *metrics) histogram(name, help string, bounds []float64, labels ...strin
 	v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: bounds}, labels)
 	m.registry.MustRegister(v)
 	return v
+}
+
+// each makes the series of a histogram, so that they are there from the start.
+func each(v *prometheus.HistogramVec, values ...string) map[string]prometheus.Observer {
+	series := make(map[string]prometheus.Observer, len(values))
+	for _, value := range values {
+		series[value] = v.WithLabelValues(value)
+	}
+	return series
 }
 
 func (m *metrics) registerApprovals() prometheus.Observer {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/touchmark-dev/touchmark/evidence"
@@ -26,8 +27,10 @@ type observation struct {
 	verb       string
 	method     string
 	capability guard.Capability
-	span       trace.Span // nil for none
 	running    bool
+
+	span  trace.Span           // nil for none
+	attrs []attribute.KeyValue // nil if there is no span; set at once in the end, which is cheaper
 }
 
 var _ guard.Observation = (*observation)(nil)
@@ -35,9 +38,13 @@ var _ guard.Observation = (*observation)(nil)
 // Begin implements [guard.Observer].
 func (t *Telemetry) Begin(ctx context.Context, r *guard.Request) guard.Observation {
 	method := methodWord(r.Method)
-	return &observation{
+	o := &observation{
 		t: t, verb: verbWord(r.Verb), method: method, capability: r.Capability, span: t.startSpan(ctx, r, method),
 	}
+	if o.span != nil && o.span.IsRecording() || t.logger != nil && t.logsAll {
+		o.attrs = requestAttributes(r, method)
+	}
+	return o
 }
 
 // Context implements [guard.Observation].
@@ -66,9 +73,9 @@ func (o *observation) Decided(d *guard.Decided) {
 	}
 	kind, code := word(decisionWords, string(d.Kind)), codeWord(d.Code)
 	m.decisions.WithLabelValues(o.verb, word(capabilityWords, string(d.Capability.Kind)), kind, code).Inc()
-	m.decided.WithLabelValues(answer).Observe(d.DecisionTook.Seconds())
+	m.decided[answer].Observe(d.DecisionTook.Seconds())
 	m.recorded.Observe(d.RecordTook.Seconds())
-	m.checked.WithLabelValues(answer).Observe((d.DecisionTook + d.RecordTook).Seconds())
+	m.checked[answer].Observe((d.DecisionTook + d.RecordTook).Seconds())
 	if m.byTool != nil && d.Capability.Kind == guard.KindTool {
 		m.byTool.WithLabelValues(o.t.toolWord(d.Capability.Name), kind).Inc()
 	}
@@ -94,29 +101,36 @@ func (o *observation) Decided(d *guard.Decided) {
 	} else {
 		o.operation(errorType(d), d.DecisionTook+d.RecordTook)
 	}
-	if o.span != nil || o.t.logger != nil {
-		attrs := decisionAttributes(d)
-		o.t.logDecision(o, d, attrs)
-		o.traceDecision(d, attrs)
+	logged := o.t.logs(d)
+	if o.attrs == nil && logged {
+		o.attrs = requestAttributes(&guard.Request{Capability: d.Capability}, o.method)
 	}
-}
-
-func (o *observation) traceDecision(d *guard.Decided, attrs []attribute.KeyValue) {
+	if o.attrs != nil {
+		o.attrs = decisionAttributes(o.attrs, d)
+	}
+	if logged {
+		o.t.logDecision(o, d)
+	}
 	if o.span == nil {
 		return
 	}
-	if o.span.IsRecording() {
-		o.span.SetAttributes(attrs...)
-		if d.Allowed && o.named() { // a name that is nobody's would make as many spans as there are names
-			o.span.SetName(o.method + " " + bounded(o.capability.Name))
-		}
-	}
-	if !d.Runs() {
-		failSpan(o.span)
+	if d.Allowed && o.named() { // a name that is nobody's would make as many spans as there are names
+		o.span.SetName(o.method + " " + bounded(o.capability.Name))
 	}
 	if !o.running {
-		o.span.End()
+		o.end(!runs)
 	}
+}
+
+// end ends the span.
+func (o *observation) end(failed bool) {
+	if o.span.IsRecording() {
+		o.span.SetAttributes(o.attrs...)
+		if failed {
+			o.span.SetStatus(codes.Error, "") // a description is text for people: there is none
+		}
+	}
+	o.span.End()
 }
 
 // named reports whether the name of the capability belongs to the name of the span.
@@ -139,19 +153,18 @@ func (o *observation) Finished(out *guard.Outcome, class string, took time.Durat
 	}
 	m.running.Dec()
 	m.outcomes.WithLabelValues(outcome, w).Inc()
-	m.calls.WithLabelValues(outcome).Observe(took.Seconds())
+	m.calls[outcome].Observe(took.Seconds())
 	o.operation(w, took)
 	if o.span == nil {
 		return
 	}
-	if o.span.IsRecording() {
-		o.span.SetAttributes(attrOutcome.String(outcome))
+	if o.attrs != nil {
+		o.attrs = append(o.attrs, attrOutcome.String(outcome))
 		if class != "" {
-			o.span.SetAttributes(attrErrorType.String(w))
-			failSpan(o.span)
+			o.attrs = append(o.attrs, attrErrorType.String(w))
 		}
 	}
-	o.span.End()
+	o.end(class != "")
 }
 
 func (o *observation) operation(errorType string, took time.Duration) {

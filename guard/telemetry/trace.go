@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/touchmark-dev/touchmark/guard"
@@ -98,8 +97,7 @@ func (t *Telemetry) startSpan(ctx context.Context, r *guard.Request, method stri
 	if t.tracer == nil {
 		return nil
 	}
-	opts := [3]trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(requestAttributes(r, method)...)}
-	used := 2
+	opts, used := [2]trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}, 1
 	if remote, ok := parseParent(r.TraceParent, r.TraceState); ok {
 		link := remote
 		if t.continues {
@@ -117,9 +115,13 @@ func (t *Telemetry) startSpan(ctx context.Context, r *guard.Request, method stri
 	return span
 }
 
-// requestAttributes are what is known of a request before it was decided. All of it was claimed by the caller.
+// maxAttributes is how many attributes a span has at most.
+const maxAttributes = 20
+
+// requestAttributes are what is known of a request before it was decided, with room for what comes. All of it was
+// claimed by the caller.
 func requestAttributes(r *guard.Request, method string) []attribute.KeyValue {
-	attrs := make([]attribute.KeyValue, 0, 8)
+	attrs := make([]attribute.KeyValue, 0, maxAttributes)
 	attrs = append(attrs, attrMethod.String(method), attrCapability.String(word(capabilityWords, string(r.Capability.Kind))))
 	if r.RequestID != "" {
 		attrs = append(attrs, attrRequestID.String(bounded(r.RequestID)))
@@ -141,12 +143,11 @@ func requestAttributes(r *guard.Request, method string) []attribute.KeyValue {
 	return attrs
 }
 
-// decisionAttributes are what came of the checks.
-func decisionAttributes(d *guard.Decided) []attribute.KeyValue {
-	attrs := make([]attribute.KeyValue, 0, 10)
+// decisionAttributes adds what came of the checks.
+func decisionAttributes(attrs []attribute.KeyValue, d *guard.Decided) []attribute.KeyValue {
 	attrs = append(attrs, attrDecision.String(word(decisionWords, string(d.Kind))))
 	if d.EvidenceID != "" {
-		attrs = append(attrs, attrEvidence.String(bounded(d.EvidenceID)))
+		attrs = append(attrs, attrEvidence.String(short(d.EvidenceID)))
 	}
 	for _, a := range [...]struct {
 		key   attribute.Key
@@ -155,7 +156,7 @@ func decisionAttributes(d *guard.Decided) []attribute.KeyValue {
 		{attrCode, string(d.Code)}, {attrCause, d.Cause}, {attrRule, d.Rule}, {attrPolicy, d.PolicyVersion}, {attrActor, string(d.Actor)},
 	} {
 		if a.value != "" {
-			attrs = append(attrs, a.key.String(bounded(a.value)))
+			attrs = append(attrs, a.key.String(short(a.value)))
 		}
 	}
 	if !d.Anonymous {
@@ -169,6 +170,3 @@ func decisionAttributes(d *guard.Decided) []attribute.KeyValue {
 	}
 	return attrs
 }
-
-// failSpan says that a request ended with an error. The description of a status is text for people: there is none.
-func failSpan(span trace.Span) { span.SetStatus(codes.Error, "") }
