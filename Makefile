@@ -8,7 +8,7 @@ BENCH    ?= .
 COUNT    ?= 5
 SOAK     ?= .
 
-.PHONY: all build test vet fmt staticcheck race vectors vectors-check lint fuzz bench soak npm vuln tidy
+.PHONY: all build test vet fmt staticcheck race vectors vectors-check lint fuzz bench soak npm opa vuln tidy
 
 all: build lint test
 
@@ -66,6 +66,15 @@ soak: npm
 npm:
 	cd internal/npm && npm ci
 
+# The Open Policy Agent, for the tests of guard/policy/authzen. It is built once, which takes some minutes.
+OPA := .cache/opa-$(shell sed -n 's|.*open-policy-agent/opa \(v[0-9.]*\).*|\1|p' internal/tools/opa/go.mod)
+
+opa: $(OPA)
+
+$(OPA): internal/tools/opa/go.mod internal/tools/opa/go.sum
+	$(GO) -C internal/tools/opa build -trimpath -tags opa_no_oci -ldflags '-s -w' -o $(CURDIR)/$@ github.com/open-policy-agent/opa
+	@touch $@
+
 # Exits 3 when a vulnerable function is reachable. Needs the vulnerability database.
 vuln:
 	$(TOOL) govulncheck ./...
@@ -73,3 +82,4 @@ vuln:
 tidy:
 	$(GO) mod tidy -diff
 	cd internal/tools && $(GO) mod tidy -diff
+	cd internal/tools/opa && $(GO) mod tidy -diff

@@ -3,6 +3,7 @@ package depcheck
 // Modules, by the names that the rules use.
 var moduleNames = map[string]string{
 	"age":        "filippo.io/age",
+	"cedar":      "github.com/cedar-policy/cedar-go",
 	"cmp":        "github.com/google/go-cmp",
 	"cli":        "github.com/urfave/cli/v2",
 	"formats":    "github.com/transparency-dev/formats",
@@ -148,7 +149,12 @@ var rules = map[string]rule{
 		forTests: true,
 	},
 	"guard/policy": {ours: guarded, modules: []string{"json", "yaml"}},
-	"guard/limit":  {ours: []string{"guard"}, modules: []string{"x/time"}},
+	"guard/policy/cedar": {
+		ours:    append([]string{"guard/policy"}, guarded...),
+		modules: []string{"cedar", "json"},
+	},
+	"guard/policy/authzen": {ours: append([]string{"guard/policy"}, guarded...), modules: []string{"json"}},
+	"guard/limit":          {ours: []string{"guard"}, modules: []string{"x/time"}},
 	"guard/limit/pglimit": {
 		ours:    []string{"guard", "guard/limit"},
 		modules: []string{"goose", "pgx", "sqlite", "x/sys", "x/time"},

@@ -1,5 +1,5 @@
-// Package peers finds the npm packages that tests talk to. `make npm` installs
-// them; see internal/npm/README.md.
+// Package peers finds the programs that tests talk to: npm packages, which `make npm` installs (see
+// internal/npm/README.md), and the Open Policy Agent, which `make opa` builds.
 //
 // Every function here skips the test that asks for something that is not
 // installed, or fails it when TOUCHMARK_REQUIRE_PEERS is set, as CI does.
@@ -34,7 +34,7 @@ func Package(t testing.TB, name string) string {
 	t.Helper()
 	dir := filepath.Join(Dir(t), "node_modules", filepath.FromSlash(name))
 	if _, err := os.Stat(filepath.Join(dir, "package.json")); err != nil {
-		missing(t, "npm package "+name)
+		missing(t, "npm package "+name, "make npm")
 	}
 	return dir
 }
@@ -62,17 +62,17 @@ func Node(t testing.TB) string {
 	}
 	node, err := exec.LookPath("node")
 	if err != nil {
-		missing(t, "node")
+		missing(t, "node", "make npm")
 	}
 	return node
 }
 
-func missing(t testing.TB, what string) {
+func missing(t testing.TB, what, command string) {
 	t.Helper()
 	if os.Getenv("TOUCHMARK_REQUIRE_PEERS") != "" {
-		t.Fatalf("%s is not installed; run: make npm", what)
+		t.Fatalf("%s is not installed; run: %s", what, command)
 	}
-	t.Skipf("%s is not installed; run: make npm", what)
+	t.Skipf("%s is not installed; run: %s", what, command)
 }
 
 // command reads what a package.json says about commands. "bin" is a path, or
