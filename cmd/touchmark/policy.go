@@ -11,7 +11,7 @@ import (
 
 func policyCommand() *cli.Command {
 	return &cli.Command{
-		Name: "policy", Usage: "check, explain, test and import policy files",
+		Name: "policy", Usage: "check, explain, test, replay and import policy files",
 		Subcommands: []*cli.Command{
 			{
 				Name: "check", Usage: "read a policy file as a server would, and report rules that do nothing", ArgsUsage: "FILE",
@@ -44,6 +44,7 @@ func policyCommand() *cli.Command {
 				Flags:  []cli.Flag{enforcesFlag()},
 				Action: policyTest,
 			},
+			policyReplayCommand(),
 			policyImportCommand(),
 		},
 	}

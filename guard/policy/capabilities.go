@@ -172,3 +172,28 @@ func (m *matcher) readTags(c *condition, n *yaml.Node) (err error) {
 	}
 	return err
 }
+
+// A bitset holds numbers of labels and risk tags.
+type bitset [maxLabels / 64]uint64
+
+// maxLabels bounds the different labels and risk tags of a file.
+const maxLabels = 256
+
+func (b *bitset) add(i int) { b[i/64] |= 1 << (i % 64) }
+
+func (b *bitset) has(i int) bool { return b[i/64]&(1<<(i%64)) != 0 }
+
+func (b bitset) and(other bitset) bitset {
+	for i := range b {
+		b[i] &= other[i]
+	}
+	return b
+}
+
+func (b *bitset) merge(other *bitset) {
+	for i := range b {
+		b[i] |= other[i]
+	}
+}
+
+func (b bitset) empty() bool { return b == bitset{} }
