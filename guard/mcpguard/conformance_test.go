@@ -41,7 +41,7 @@ func TestConformance(t *testing.T) {
 		t.Run(c.version, func(t *testing.T) {
 			kept := t.TempDir()
 			run := func(server string) []string {
-				return summary(t, node, suite, startServer(t, server, kept, c.flags), c.version)
+				return summary(t, node, suite, startServer(t, server, kept, c.flags), c.version, t.TempDir(), false)
 			}
 			without, with := run(plain), run(guarded)
 			if n := decisions(t, kept); n < 20 {
@@ -123,7 +123,7 @@ func decisions(t *testing.T, dir string) (n int) {
 }
 
 // startServer runs a server until the test ends, and returns its URL. A guarded one keeps its evidence in dir.
-func startServer(t *testing.T, binary, dir string, flags []string) string {
+func startServer(t *testing.T, binary, dir string, flags []string, env ...string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -132,7 +132,7 @@ func startServer(t *testing.T, binary, dir string, flags []string) string {
 	addr := l.Addr().String()
 	l.Close()
 	cmd := exec.Command(binary, append([]string{"-http", addr}, flags...)...)
-	cmd.Env = append(os.Environ(), "CONFORMANCE_EVIDENCE="+dir)
+	cmd.Env = append(append(os.Environ(), "CONFORMANCE_EVIDENCE="+dir), env...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -154,12 +154,13 @@ func startServer(t *testing.T, binary, dir string, flags []string) string {
 var scenarioLine = regexp.MustCompile(`(?m)^(?:\S+ [a-z0-9-]+: \d+ passed, \d+ failed.*|Total: \d+ passed, \d+ failed)$`)
 
 // summary runs the suite, and returns what it says of each scenario, and its total last.
-func summary(t *testing.T, node, suite, url, version string) []string {
+// What it checked goes to dir. Fails says whether it finds the server wanting.
+func summary(t *testing.T, node, suite, url, version, dir string, fails bool) []string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, node, suite, "server", "--url", url, "--requirements", version, "--output-dir", t.TempDir()).CombinedOutput()
-	if err != nil {
+	out, err := exec.CommandContext(ctx, node, suite, "server", "--url", url, "--requirements", version, "--output-dir", dir).CombinedOutput()
+	if (err != nil) != fails {
 		t.Fatalf("conformance suite: %v\n%s", err, out)
 	}
 	_, text, ok := strings.Cut(string(out), "=== SUMMARY ===")

@@ -18,8 +18,23 @@ import (
 	"github.com/touchmark-dev/touchmark/guard/mcpguard"
 )
 
-// guarded puts a guard that allows everything, and records all of it, in front
-// of a server and its HTTP handler.
+// restrictive denies one tool, one prompt, one resource, one template and all completion, and allows the rest.
+type restrictive struct{ guard.UnsafeAllowAll }
+
+var denied = map[string]bool{
+	"test_simple_text": true, "test_simple_prompt": true, "test://static-text": true, "test://template/{id}/data": true,
+	"test://template/123/data": true,
+}
+
+func (p restrictive) Decide(ctx context.Context, in *guard.Input) (guard.Decision, error) {
+	if denied[in.Capability.Name] || in.Method == "completion/complete" {
+		return guard.Decision{Kind: guard.Deny, Rule: "denied"}, nil
+	}
+	return p.UnsafeAllowAll.Decide(ctx, in)
+}
+
+// guarded puts a guard that allows everything, or what is not restricted, and records all of it, in front of a server
+// and its HTTP handler.
 func guarded(server *mcp.Server, handler http.Handler) http.Handler {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -32,7 +47,11 @@ func guarded(server *mcp.Server, handler http.Handler) http.Handler {
 	if err != nil {
 		log.Fatal(err)
 	}
-	g, err := guard.New(&guard.Config{Policy: guard.UnsafeAllowAll{}, Evidence: ledger})
+	var policy guard.Policy = guard.UnsafeAllowAll{}
+	if os.Getenv("CONFORMANCE_RESTRICTIVE") != "" {
+		policy = restrictive{}
+	}
+	g, err := guard.New(&guard.Config{Policy: policy, Evidence: ledger})
 	if err != nil {
 		log.Fatal(err)
 	}
