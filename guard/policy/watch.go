@@ -21,7 +21,8 @@ type WatchConfig struct {
 	Path   string
 	Policy Config
 
-	// Evidence keeps a record of each change before it takes effect. Required: without a record nothing changes.
+	// Evidence keeps a record of the policy it begins with, and of each change before it takes effect. Required: without
+	// a record nothing changes.
 	Evidence guard.Recorder
 
 	// Shadow and BearerUnsafe are those of the guard, for the record.
@@ -57,7 +58,8 @@ var (
 	_ guard.Constrainer     = (*Watcher)(nil)
 )
 
-// Watch reads the file for the first time, which must succeed. It follows the file only while [Watcher.Run] runs.
+// Watch reads the file for the first time, which must succeed, and records with what it begins: a change without a policy
+// before. It follows the file only while [Watcher.Run] runs.
 func Watch(cfg *WatchConfig) (*Watcher, error) {
 	if cfg.Evidence == nil {
 		return nil, errors.New("policy: WatchConfig has no Evidence: no record, no change")
@@ -72,6 +74,9 @@ func Watch(cfg *WatchConfig) (*Watcher, error) {
 	}
 	p, err := w.cfg.Policy.Parse(text)
 	if err != nil {
+		return nil, err
+	}
+	if err := w.record(context.Background(), &evidence.Change{PolicyVersion: p.Version()}); err != nil {
 		return nil, err
 	}
 	w.current.Store(p)
@@ -156,20 +161,27 @@ func (w *Watcher) take(ctx context.Context, text []byte) error {
 	if next.Version() == last.Version() {
 		return nil
 	}
-	ack, err := w.cfg.Evidence.Record(context.WithoutCancel(ctx), &evidence.Draft{Change: &evidence.Change{
-		Subject: evidence.ChangePolicy, PolicyVersion: next.Version(), PreviousPolicyVersion: last.Version(),
-		Shadow: w.cfg.Shadow, BearerUnsafe: w.cfg.BearerUnsafe,
-	}})
-	switch {
-	case err != nil:
+	err = w.record(context.WithoutCancel(ctx), &evidence.Change{PolicyVersion: next.Version(), PreviousPolicyVersion: last.Version()})
+	if err != nil {
 		w.taken = [sha256.Size]byte{} // once evidence can be kept again, the file is looked at anew
-		return fmt.Errorf("policy: the change could not be recorded, and has no effect: %w", err)
-	case ack == nil || ack.ID == "":
-		return errors.New("policy: the change was not acknowledged, and has no effect")
+		return err
 	}
 	w.current.Store(next)
 	if w.cfg.Changed != nil {
 		w.cfg.Changed(last, next)
+	}
+	return nil
+}
+
+// record keeps that a policy is in force from here on.
+func (w *Watcher) record(ctx context.Context, c *evidence.Change) error {
+	c.Subject, c.Shadow, c.BearerUnsafe = evidence.ChangePolicy, w.cfg.Shadow, w.cfg.BearerUnsafe
+	ack, err := w.cfg.Evidence.Record(ctx, &evidence.Draft{Change: c})
+	switch {
+	case err != nil:
+		return fmt.Errorf("policy: the change could not be recorded, and has no effect: %w", err)
+	case ack == nil || ack.ID == "":
+		return errors.New("policy: the change was not acknowledged, and has no effect")
 	}
 	return nil
 }

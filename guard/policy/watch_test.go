@@ -57,6 +57,11 @@ func TestWatcher(t *testing.T) {
 		t.Error("accepted without Evidence")
 	}
 	write(file1("one"))
+	rec.err = errors.New("disk")
+	if _, err := Watch(cfg); err == nil || !errors.Is(err, rec.err) {
+		t.Errorf("begun without a record: %v", err)
+	}
+	rec.err = nil
 	w, err := Watch(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -87,13 +92,14 @@ func TestWatcher(t *testing.T) {
 		t.Errorf("%+v, %v", d, err)
 	}
 	want := evidence.Change{Subject: evidence.ChangePolicy, PolicyVersion: w.Version(), PreviousPolicyVersion: first, BearerUnsafe: true}
-	if len(rec.drafts) != 1 || *rec.drafts[0].Change != want {
+	begun := evidence.Change{Subject: evidence.ChangePolicy, PolicyVersion: first, BearerUnsafe: true}
+	if len(rec.drafts) != 2 || *rec.drafts[0].Change != begun || *rec.drafts[1].Change != want {
 		t.Errorf("recorded %+v", rec.drafts)
 	}
 
 	third := w.Version()
 	write("# the same\n" + file1("three"))
-	if err := w.Reload(t.Context()); err != nil || len(rec.drafts) != 1 || w.Version() != third {
+	if err := w.Reload(t.Context()); err != nil || len(rec.drafts) != 2 || w.Version() != third {
 		t.Errorf("a comment is a change: %v", err)
 	}
 	rec.err = errors.New("disk")
