@@ -17,6 +17,10 @@ type Facts struct {
 	Tenant      string
 	Actor       Actor
 
+	// Disputed says that sources disagree about Actor, which is then empty, or that one gave what is no class. Then a
+	// class that a policy finds by itself is one among others: none is known.
+	Disputed bool
+
 	// Claims is the JSON object of an access token's claims, verified.
 	Claims json.RawMessage
 }
@@ -73,7 +77,10 @@ func (g *Guard) facts(ctx context.Context, caller *Principal, r *Request) (f Fac
 		}
 		f = agreed(f, more)
 	}
-	if !f.Actor.Known() {
+	if f.Actor != "" && !f.Actor.Known() {
+		f.Disputed = true
+	}
+	if f.Disputed {
 		f.Actor = ""
 	}
 	return f, verdict{}
@@ -84,6 +91,7 @@ func agreed(a, b Facts) Facts {
 	f := Facts{
 		Server: either(a.Server, b.Server), Environment: either(a.Environment, b.Environment),
 		Tenant: either(a.Tenant, b.Tenant), Actor: either(a.Actor, b.Actor),
+		Disputed: a.Disputed || b.Disputed || a.Actor != "" && b.Actor != "" && a.Actor != b.Actor,
 	}
 	if len(a.Claims) == 0 || len(b.Claims) == 0 || bytes.Equal(a.Claims, b.Claims) {
 		f.Claims = a.Claims

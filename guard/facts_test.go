@@ -39,10 +39,12 @@ func TestFacts(t *testing.T) {
 		"agree":    {guard.Facts{Server: "a", Claims: claims(`1`)}, guard.Facts{Server: "a", Claims: claims(`1`)}, guard.Facts{Server: "a", Claims: claims(`1`)}},
 		"disagree": {
 			guard.Facts{Server: "a", Environment: "a", Tenant: "a", Actor: guard.ActorHuman, Claims: claims(`1`)},
-			guard.Facts{Server: "b", Environment: "b", Tenant: "b", Actor: guard.ActorAutomation, Claims: claims(`2`)}, guard.Facts{},
+			guard.Facts{Server: "b", Environment: "b", Tenant: "b", Actor: guard.ActorAutomation, Claims: claims(`2`)},
+			guard.Facts{Disputed: true},
 		},
-		"no class":             {guard.Facts{Actor: "robot"}, guard.Facts{}, guard.Facts{}},
-		"no class and a class": {guard.Facts{Actor: "robot"}, guard.Facts{Actor: guard.ActorHuman}, guard.Facts{}},
+		"no class":             {guard.Facts{Actor: "robot"}, guard.Facts{}, guard.Facts{Disputed: true}},
+		"disputed":             {guard.Facts{Disputed: true}, guard.Facts{Actor: guard.ActorHuman}, guard.Facts{Disputed: true}},
+		"no class and a class": {guard.Facts{Actor: "robot"}, guard.Facts{Actor: guard.ActorHuman}, guard.Facts{Disputed: true}},
 	} {
 		var seen []guard.Facts
 		g := w.Guard(withFacts(knows(c.source)), withPolicy(policyFunc(func(in *guard.Input) (guard.Decision, error) {

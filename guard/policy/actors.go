@@ -62,7 +62,7 @@ func (f *file) readActorEntry(n *yaml.Node) (value map[string]any, err error) {
 // findActor finds out of which class the caller is. Sources that disagree say nothing; an entry that cannot be told
 // says nothing either: each has to be enough by itself.
 func (p *Policy) findActor(q *question) {
-	if q.actor = q.call.Facts.Actor; q.actor != "" && !q.actor.Known() {
+	if q.actor = q.call.Facts.Actor; q.call.Facts.Disputed || q.actor != "" && !q.actor.Known() {
 		q.actor = guard.ActorUnclear
 		return
 	}

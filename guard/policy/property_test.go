@@ -300,6 +300,7 @@ func (g *generator) call() *Call {
 			Actor: pick(g, "", guard.ActorHuman, guard.ActorAutomation, guard.ActorServiceAccount, guard.ActorUnclear, "robot"),
 		}
 	}
+	c.Facts.Disputed = g.some(0.05)
 	if g.some(0.4) {
 		c.Facts.Claims = g.document()
 	}

@@ -70,6 +70,9 @@ func (f *reference) tried(all, enforced []map[string]any, first []string, c *Cal
 
 func (f *reference) actor(c *Call) guard.Actor {
 	said := map[guard.Actor]bool{}
+	if c.Facts.Disputed {
+		return guard.ActorUnclear
+	}
 	if c.Facts.Actor != "" {
 		if !slices.Contains(actors[:], c.Facts.Actor) {
 			return guard.ActorUnclear

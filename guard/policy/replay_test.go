@@ -29,7 +29,7 @@ func recordOf(t testing.TB, p *Policy, c *Call, d guard.Decision, sequence uint6
 	if p.actors != nil {
 		out.Actor = string(d.Actor)
 	}
-	if !guard.Actor(out.Actor).Known() {
+	if c.Facts.Disputed || !guard.Actor(out.Actor).Known() {
 		out.Actor = ""
 	}
 	if c.Caller.Level != badge.LevelNone {
