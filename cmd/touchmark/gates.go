@@ -18,8 +18,8 @@ func gatesCommand() *cli.Command {
 		Subcommands: []*cli.Command{
 			{
 				Name: "check", Usage: "hold the metrics of a running guard against the gates", ArgsUsage: "URL | FILE",
-				Description: "URL is what --metrics of a gateway or of connect serves: https, http at a loopback address, or\n" +
-					"unix:/absolute/socket. What is measured is everything since the guard started; with --window D,\n" +
+				Description: "URL is what --metrics of a gateway serves: https, http at a loopback address, or unix:/socket. What\n" +
+					"is measured is everything since the guard started; with --window D,\n" +
 					"what happens from now on for that long; with --before FILE, what happened since that file was saved.\n\n" +
 					"The exit code is 0 while no block condition is met, also if a target is missed, which is said on\n" +
 					"standard error; 1 if one is met; 3 if the metrics cannot be had, or are not those of a guard.\n\n" +

@@ -6,12 +6,14 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/guarded"
 	"github.com/touchmark-dev/touchmark/did"
+	"github.com/touchmark-dev/touchmark/guard/telemetry"
 	"github.com/touchmark-dev/touchmark/serververify"
 )
 
@@ -27,8 +29,7 @@ func gatewayCommand() *cli.Command {
 			"enforces that.\n\nEXAMPLE\n" +
 			"  touchmark gateway --policy policy.yaml --identity identity --evidence journal --log log \\\n" +
 			"      --issuer https://registry.example -- npx @modelcontextprotocol/server-filesystem /data",
-		Flags: append(append(append(trustFlags(), placeFlags()...), rulesFlags()...),
-			metricsFlag(),
+		Flags: append(slices.Concat(trustFlags(), placeFlags(), rulesFlags(), telemetryFlags()),
 			&cli.PathFlag{Name: "identity", Usage: "the gateway's identity, a `DIR` with server.jwk and server.badge, made by: touchmark server identity"},
 			&cli.PathFlag{Name: "evidence", Usage: "keep the journal in `DIR`"},
 			&cli.PathFlag{Name: "log", Usage: "ship the records to the log in `DIR`, made by: touchmark log init"},
@@ -55,9 +56,14 @@ func runGateway(ctx *cli.Context) (err error) {
 	if err != nil {
 		return malformed(err)
 	}
+	watch, err := startTelemetry(ctx)
+	if err != nil {
+		return err
+	}
+	defer watch.close(ctx.Context)
 	cfg := &guarded.Config{
 		EvidenceDir: ctx.Path("evidence"), AllowBearerUnsafe: ctx.Bool("allow-bearer-unsafe"), Command: con.child,
-		In: con.in, Out: writeCloser(con.out), ServerStderr: con.err, Logger: newLogger(con),
+		In: con.in, Out: writeCloser(con.out), ServerStderr: con.err, Logger: watch.logger(), Observer: watch.observer(),
 	}
 	limiter, closeLimiter, err := newLimiter(ctx, cfg.Logger)
 	if err != nil {
@@ -83,6 +89,7 @@ func runGateway(ctx *cli.Context) (err error) {
 		return err
 	}
 	defer t.close()
+	t.telemetry = watch.tel
 	t.audience = append(ctx.StringSlice("audience"), cfg.Identity.DID.String())
 	if cfg.Badges, err = gatewayBadges(ctx, t); err != nil {
 		return err
@@ -170,7 +177,7 @@ func newLogger(con *console) *slog.Logger {
 	if con.verbose {
 		level = slog.LevelInfo
 	}
-	return slog.New(slog.NewTextHandler(con.err, &slog.HandlerOptions{Level: level}))
+	return slog.New(telemetry.NewLogHandler(slog.NewTextHandler(con.err, &slog.HandlerOptions{Level: level})))
 }
 
 // writeCloser lets a gateway close what it writes to, which ends with the

@@ -4,33 +4,39 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/touchmark-dev/touchmark/guard/telemetry"
 	serverlist "github.com/touchmark-dev/touchmark/serververify/registry"
 )
 
 func metricsFlag() cli.Flag {
-	return &cli.StringFlag{Name: "metrics", Usage: "serve the counters of --registry at http://`ADDR`/metrics, in the text format of Prometheus"}
+	return &cli.StringFlag{Name: "metrics", Usage: "serve the counters of --registry at http://`ADDR`/metrics, or on the socket unix:/path, in the text format of Prometheus"}
 }
 
-// startMetrics serves what a registry counts where --metrics says, until the
-// command ends.
-func startMetrics(ctx *cli.Context, r *serverlist.Registry) error {
+// startMetrics serves what is counted where --metrics says, until the command
+// ends: by the guard that tel observes, and by a registry, of which one may be nil.
+func startMetrics(ctx *cli.Context, tel *telemetry.Telemetry, r *serverlist.Registry) error {
 	addr := ctx.String("metrics")
 	if addr == "" {
 		return nil
 	}
-	if r == nil {
+	if tel == nil && r == nil {
 		return usagef("--metrics counts what --registry refuses, and there is no --registry")
 	}
-	ln, err := net.Listen("tcp", addr)
+	ln, err := listenForMetrics(addr)
 	if err != nil {
 		return err
 	}
-	consoleOf(ctx).note("metrics at http://%s/metrics", ln.Addr())
+	if strings.HasPrefix(addr, unixPrefix) {
+		consoleOf(ctx).note("metrics at %s", addr)
+	} else {
+		consoleOf(ctx).note("metrics at http://%s%s", ln.Addr(), metricsPath)
+	}
 	server := &http.Server{
-		Handler: metricsHandler(r), MaxHeaderBytes: maxHeaderBytes,
+		Handler: metricsHandler(tel, r), MaxHeaderBytes: maxHeaderBytes,
 		ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 	}
 	context.AfterFunc(ctx.Context, func() { _ = server.Close() })
@@ -38,13 +44,27 @@ func startMetrics(ctx *cli.Context, r *serverlist.Registry) error {
 	return nil
 }
 
-func metricsHandler(r *serverlist.Registry) http.Handler {
+func listenForMetrics(addr string) (net.Listener, error) {
+	if path, ok := strings.CutPrefix(addr, unixPrefix); ok {
+		return net.Listen("unix", path)
+	}
+	return net.Listen("tcp", addr)
+}
+
+func metricsHandler(tel *telemetry.Telemetry, r *serverlist.Registry) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		_ = r.WriteMetrics(w) // the reader may be gone
-	})
+	switch {
+	case tel == nil:
+		mux.HandleFunc("GET "+metricsPath, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+			w.Header().Set("Cache-Control", "no-store")
+			w.Header().Set("X-Content-Type-Options", "nosniff")
+			_ = r.WriteMetrics(w) // the reader may be gone
+		})
+	case r == nil:
+		mux.Handle("GET "+metricsPath, tel.Handler())
+	default:
+		mux.Handle("GET "+metricsPath, tel.Handler(r.WriteMetrics))
+	}
 	return mux
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/badge/client"
 	"github.com/touchmark-dev/touchmark/did"
+	"github.com/touchmark-dev/touchmark/guard/telemetry"
 )
 
 // trustFlags say whose badges are accepted. The commands that judge badges
@@ -40,6 +41,8 @@ type trust struct {
 	roots    *x509.CertPool
 	resolver did.Resolver
 	client   *client.Client // nil: nothing is fetched from issuers
+
+	telemetry *telemetry.Telemetry // of the guard, nil if there is none or nobody looks
 }
 
 func newTrust(ctx *cli.Context) (*trust, error) {

@@ -138,7 +138,7 @@ func (t *trust) openServerList(p *place, target *agent.Target) error {
 func openServerList(t *trust) (*serverlist.Registry, error) {
 	from := t.ctx.String("registry")
 	if from == "" {
-		return nil, startMetrics(t.ctx, nil)
+		return nil, startMetrics(t.ctx, t.telemetry, nil)
 	}
 	keys, err := registryKeys(t.ctx)
 	if err != nil {
@@ -159,7 +159,7 @@ func openServerList(t *trust) (*serverlist.Registry, error) {
 	if err != nil {
 		return nil, registryError(err)
 	}
-	return r, startMetrics(t.ctx, r)
+	return r, startMetrics(t.ctx, t.telemetry, r)
 }
 
 // registryKeys reads the keys that may sign a list.

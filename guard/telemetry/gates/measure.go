@@ -90,7 +90,10 @@ func quantileOf(metric string, q float64) func(*span) (measure, error) {
 			m.Value, m.AtLeast = start, true
 			return measure{Measure: m}, nil
 		}
-		m.Value = start + (bounds[i]-start)*(rank-below)/(counts[i]-below)
+		m.Value = bounds[i]
+		if counts[i] > rank { // or the bound itself, exactly
+			m.Value = start + (bounds[i]-start)*(rank-below)/(counts[i]-below)
+		}
 		return measure{Measure: m}, nil
 	}
 }
