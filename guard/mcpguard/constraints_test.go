@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/touchmark-dev/touchmark/evidence"
@@ -35,6 +36,19 @@ func newSlowServer(stop <-chan struct{}) *mcp.Server {
 	add("obeys", func(ctx context.Context) string { <-ctx.Done(); return "secret" })
 	add("ignores", func(context.Context) string { <-stop; return "secret" })
 	add("long", func(context.Context) string { return strings.Repeat("secret", 100) })
+	long, _ := json.Marshal(strings.Repeat("secret", 100)) //nolint:errcheck // a string has a form
+	for name, answer := range map[string]func() (*mcp.CallToolResult, error){
+		"aside": func() (*mcp.CallToolResult, error) {
+			return &mcp.CallToolResult{Meta: mcp.Meta{"more": json.RawMessage(long)}}, nil
+		},
+		"fails": func() (*mcp.CallToolResult, error) {
+			return nil, &jsonrpc.Error{Code: -32000, Message: "no", Data: long}
+		},
+	} {
+		s.AddTool(&mcp.Tool{Name: name, InputSchema: json.RawMessage(`{"type":"object"}`)}, func(context.Context, *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			return answer()
+		})
+	}
 	return s
 }
 
@@ -76,7 +90,8 @@ func TestRuntime(t *testing.T) {
 	}
 }
 
-// TestResultSize: a result that is too large is withheld, and a smaller one is not.
+// TestResultSize: a result that is too large is withheld, and a smaller one is not. What stands in its _meta, or in an
+// error, is as large.
 func TestResultSize(t *testing.T) {
 	for _, r := range rigs {
 		t.Run(r.name+" "+r.version, func(t *testing.T) {
@@ -87,12 +102,14 @@ func TestResultSize(t *testing.T) {
 			if res, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "quick", Arguments: map[string]any{}}); err != nil || len(res.Content) != 1 {
 				t.Errorf("got %+v, %v", res, err)
 			}
-			_, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "long", Arguments: map[string]any{}})
-			if d := denialOf(t, err); d.ReasonCode != string(guard.CodeConstraintExceeded) || d.Cause != guard.CauseResultSize {
-				t.Errorf("got %+v", d)
-			}
-			if o := last(t, w.Recorder.Outcomes()); o.ErrorClass != guard.ClassResultTooLarge {
-				t.Errorf("recorded %+v", o)
+			for _, tool := range []string{"long", "aside", "fails"} {
+				_, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: tool, Arguments: map[string]any{}})
+				if d := denialOf(t, err); d.ReasonCode != string(guard.CodeConstraintExceeded) || d.Cause != guard.CauseResultSize {
+					t.Errorf("%s: got %+v", tool, d)
+				}
+				if o := last(t, w.Recorder.Outcomes()); o.ErrorClass != guard.ClassResultTooLarge {
+					t.Errorf("%s: recorded %+v", tool, o)
+				}
 			}
 		})
 	}

@@ -2,7 +2,6 @@ package mcpguard_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -19,6 +18,7 @@ import (
 	"github.com/touchmark-dev/touchmark/guard"
 	"github.com/touchmark-dev/touchmark/guard/guardtest"
 	"github.com/touchmark-dev/touchmark/guard/policy"
+	"github.com/touchmark-dev/touchmark/guard/policy/authzen"
 )
 
 // The nine conditions of the draft under which a server has to deny, or safely block, what is asked of it.
@@ -88,25 +88,14 @@ func TestDraftFailsClosed02PolicyNotEvaluated(t *testing.T) {
 	})
 }
 
-// remote asks another program. It believes what this says, and fails with it.
-type remote struct{ url string }
-
-func (r *remote) Decide(ctx context.Context, in *guard.Input) (d guard.Decision, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url, http.NoBody)
+// service is a policy that asks a decision service.
+func service(t *testing.T, url string) guard.Policy {
+	t.Helper()
+	c, err := authzen.New(&authzen.Config{Endpoint: url, Anonymous: true, Timeout: 100 * time.Millisecond})
 	if err != nil {
-		return d, err
+		t.Fatal(err)
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return d, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return d, fmt.Errorf("backend.internal: status %d about %s", resp.StatusCode, in.Method)
-	}
-	return d, json.NewDecoder(resp.Body).Decode(&d)
+	return c
 }
 
 // TestDraftFailsClosed03ExternalServiceUnavailable: a service that is gone, that fails, or that does not answer.
@@ -126,7 +115,7 @@ func TestDraftFailsClosed03ExternalServiceUnavailable(t *testing.T) {
 	defer close(end)
 	for name, url := range map[string]string{"gone": gone.URL, "failing": failing.URL, "hung": hung.URL} {
 		t.Run(name, func(t *testing.T) {
-			onDraft(t, &remote{url}, anonymous, func(d *draftRun) { d.refusedAll(nil, guard.CodePolicyIndeterminate) })
+			onDraft(t, service(t, url), anonymous, func(d *draftRun) { d.refusedAll(nil, guard.CodePolicyIndeterminate) })
 		})
 	}
 }
@@ -151,9 +140,17 @@ func TestDraftFailsClosed04MalformedDecision(t *testing.T) {
 			onDraft(t, p, anonymous, func(d *draftRun) { d.refusedAll(nil, guard.CodeAuthMissing) })
 		})
 	}
-	babble := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"Kind": "allow"`)) }))
-	defer babble.Close()
-	onDraft(t, &remote{babble.URL}, anonymous, func(d *draftRun) { d.refusedAll(nil, guard.CodePolicyIndeterminate) })
+	for _, answer := range []string{`{"decision": true`, `{"decision": "true"}`, `{"decision": true, "decision": true}`, `[]`, ``, `hunter2`} {
+		t.Run("service "+answer, func(t *testing.T) {
+			babble := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				w.Header().Set("X-Request-Id", r.Header.Get("X-Request-Id"))
+				_, _ = w.Write([]byte(answer))
+			}))
+			defer babble.Close()
+			onDraft(t, service(t, babble.URL), anonymous, func(d *draftRun) { d.refusedAll(nil, guard.CodePolicyIndeterminate) })
+		})
+	}
 }
 
 var claimsOfActor = mcp.Meta{

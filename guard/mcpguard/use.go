@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"runtime/debug"
 	"sync/atomic"
 
@@ -97,9 +98,10 @@ func outcome(ctx context.Context, res mcp.Result, err error) guard.Outcome {
 		if class == guard.ClassError && errors.As(err, &wire) {
 			class = classProtocolError
 		}
-		return guard.Outcome{ErrorClass: class}
+		return guard.Outcome{ErrorClass: class, Size: int64(len(err.Error()) + len(dataOf(err)))}
 	}
 	o := guard.Outcome{Result: octets(res)}
+	o.Size = int64(len(o.Result) + metaSize(res))
 	switch r := res.(type) {
 	case nil:
 		o.ErrorClass = guard.ClassError
@@ -114,6 +116,27 @@ func outcome(ctx context.Context, res mcp.Result, err error) guard.Outcome {
 		o.InputRequired = r.NeedsInput()
 	}
 	return o
+}
+
+// dataOf is what a JSON-RPC error says beside its message.
+func dataOf(err error) []byte {
+	var wire *jsonrpc.Error
+	if errors.As(err, &wire) {
+		return wire.Data
+	}
+	return nil
+}
+
+// metaSize is how large the _meta of a result is, which is answered and not committed to.
+func metaSize(res mcp.Result) int {
+	if res == nil || !hasMeta(res) || len(res.GetMeta()) == 0 {
+		return 0
+	}
+	text, err := json.Marshal(res.GetMeta())
+	if err != nil {
+		return math.MaxInt32 // there is no telling
+	}
+	return len(text)
 }
 
 // octets is what an outcome commits to: the RFC 8785 form of the result without its _meta, to which the guard
