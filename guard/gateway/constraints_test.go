@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -105,27 +106,35 @@ func TestRuntimeIsBounded(t *testing.T) {
 	}
 }
 
-// A result above the limit is withheld.
+// A result above the limit is withheld, and so is an error, and what comes in _meta.
 func TestResultIsBounded(t *testing.T) {
-	r := newLimitedRig(t, guard.Constraints{MaxResultBytes: 60}, nil, 0)
-	size := 10
-	r.server.answer = func(m *message) *message {
-		if m.Method != "tools/call" {
-			return answerAll(m)
+	for _, large := range []string{
+		`{"content":[{"type":"text","text":"%s"}]}`, `{"content":[],"_meta":{"more":"%s"}}`, `{"code":-32000,"message":"no","data":"%s"}`,
+	} {
+		r := newLimitedRig(t, guard.Constraints{MaxResultBytes: 60}, nil, 0)
+		size := 10
+		r.server.answer = func(m *message) *message {
+			if m.Method != "tools/call" {
+				return answerAll(m)
+			}
+			text := fmt.Sprintf(large, strings.Repeat("x", size))
+			if strings.Contains(text, "code") {
+				return &message{Error: json.RawMessage(text)}
+			}
+			return ok(text)
 		}
-		return ok(`{"content":[{"type":"text","text":"` + strings.Repeat("x", size) + `"}]}`)
-	}
-	if m := r.ask("tools/call", `{"name":"hello"}`); len(m.Error) > 0 {
-		t.Errorf("a small result: %s", m.Error)
-	}
-	size = 1000
-	m := r.ask("tools/call", `{"name":"hello"}`)
-	if d := denial(m); d.ReasonCode != string(guard.CodeConstraintExceeded) || d.Cause != guard.CauseResultSize || strings.Contains(string(m.Error), "xxx") {
-		t.Errorf("answered %s %s", m.Result, m.Error)
-	}
-	r.end()
-	if out := r.w.Recorder.Outcomes(); len(out) != 2 || out[0].ErrorClass != "" || out[1].ErrorClass != guard.ClassResultTooLarge {
-		t.Errorf("outcomes: %+v", out)
+		if m := r.ask("tools/call", `{"name":"hello"}`); strings.Contains(string(m.Error), string(guard.CodeConstraintExceeded)) {
+			t.Errorf("a small result: %s", m.Error)
+		}
+		size = 1000
+		m := r.ask("tools/call", `{"name":"hello"}`)
+		if d := denial(m); d.ReasonCode != string(guard.CodeConstraintExceeded) || d.Cause != guard.CauseResultSize || strings.Contains(string(m.Error), "xxx") {
+			t.Errorf("answered %s %s", m.Result, m.Error)
+		}
+		r.end()
+		if out := r.w.Recorder.Outcomes(); len(out) != 2 || out[1].ErrorClass != guard.ClassResultTooLarge {
+			t.Errorf("outcomes: %+v", out)
+		}
 	}
 }
 

@@ -99,7 +99,7 @@ func outcomeOf(ctx context.Context, result object, err error) guard.Outcome {
 	switch {
 	case err == nil:
 	case errors.As(err, &fromUpstream):
-		return guard.Outcome{ErrorClass: classUpstream}
+		return guard.Outcome{ErrorClass: classUpstream, Size: int64(len(fromUpstream.raw))}
 	case errors.As(err, &unfit):
 		return guard.Outcome{ErrorClass: classMalformedResult}
 	case errors.Is(err, errUpstreamGone):
@@ -108,6 +108,7 @@ func outcomeOf(ctx context.Context, result object, err error) guard.Outcome {
 		return guard.Outcome{ErrorClass: guard.ClassOf(ctx, err)}
 	}
 	o := guard.Outcome{Result: result.octets()}
+	o.Size = int64(len(o.Result) + len(result["_meta"]))
 	switch {
 	case string(result["resultType"]) == `"input_required"`:
 		o.InputRequired = true
