@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -120,12 +121,47 @@ func (g *Guard) ask(ctx context.Context, in *Input) (d Decision, v verdict) {
 			v.code = CodePolicyIndeterminate
 		}
 	}()
-	d, err := g.policy.Decide(ctx, in)
+	var err error
+	if in.answered != nil {
+		d, err = in.answered.Decision, in.answered.err
+	} else {
+		d, err = g.policy.Decide(ctx, in)
+	}
 	if err != nil {
 		g.log.Error("guard: policy", "error", err)
 		return d, verdict{code: CodePolicyIndeterminate, cause: CausePolicyError, err: fmt.Errorf("policy: %w", err)}
 	}
 	return d, verdict{}
+}
+
+// askAll puts the questions of a list to a policy that takes several. One that panics, or does not answer all, has
+// decided nothing.
+func (g *Guard) askAll(ctx context.Context, ins []*Input) {
+	p, ok := g.policy.(ListPolicy)
+	asked := make([]*Input, 0, len(ins))
+	for _, in := range ins {
+		if nameable(in.Capability.Name) {
+			asked = append(asked, in)
+		}
+	}
+	if !ok || len(asked) == 0 {
+		return
+	}
+	var decisions []Decision
+	var errs []error
+	defer func() {
+		failed := errors.New("guard: the policy did not answer about all entries of a list")
+		if p := recover(); p != nil {
+			failed = g.panicked(p).err
+			decisions = nil
+		}
+		for i, in := range asked {
+			if in.answered = (&answered{err: failed}); len(decisions) == len(asked) && len(errs) == len(asked) {
+				in.answered = &answered{decisions[i], errs[i]}
+			}
+		}
+	}()
+	decisions, errs = p.DecideAll(ctx, asked)
 }
 
 // raise returns the stronger of two minimums. What is no level at all is the strongest: it is reached by

@@ -49,9 +49,13 @@ func (l *Listing) Filter(ctx context.Context, items []Item) ([]bool, *evidence.A
 	ctx = l.watch.context(ctx)
 	visible := make([]bool, len(items))
 	var shown uint64
+	ins := l.inputs(items)
+	if l.verdict.allowed() {
+		l.guard.askAll(ctx, ins)
+	}
 	for i := range items {
 		var final bool
-		if visible[i], final = l.look(ctx, &items[i]); visible[i] {
+		if visible[i], final = l.look(ctx, &items[i], ins[i]); visible[i] {
 			shown++
 		}
 		visible[i] = visible[i] || l.guard.shadow && !final
@@ -66,12 +70,20 @@ func (l *Listing) Filter(ctx context.Context, items []Item) ([]bool, *evidence.A
 	return visible, ack, nil
 }
 
-// look says whether the caller may see an item, and whether that is final.
-func (l *Listing) look(ctx context.Context, it *Item) (visible, final bool) {
-	in := &Input{
-		Caller: l.caller, Verb: Discover, Method: l.request.Method, Capability: it.Capability, Require: it.Require,
-		Facts: l.facts,
+func (l *Listing) inputs(items []Item) []*Input {
+	ins := make([]*Input, len(items))
+	for i := range items {
+		it := &items[i]
+		ins[i] = &Input{
+			Caller: l.caller, Verb: Discover, Method: l.request.Method, Capability: it.Capability, Require: it.Require,
+			Facts: l.facts,
+		}
 	}
+	return ins
+}
+
+// look says whether the caller may see an item, and whether that is final.
+func (l *Listing) look(ctx context.Context, it *Item, in *Input) (visible, final bool) {
 	if !l.verdict.allowed() {
 		in.Facts = l.request.Facts
 		return false, l.guard.finalItem(ctx, in)

@@ -21,6 +21,13 @@ type Versioned interface {
 	Version() string
 }
 
+// A ListPolicy can answer about all entries of a list together, which saves one that asks somebody else a round for
+// each. What it answers, and the error at the same place, are as of Decide.
+type ListPolicy interface {
+	Policy
+	DecideAll(ctx context.Context, ins []*Input) ([]Decision, []error)
+}
+
 // A DiscoveryPolicy can ask for a call proof on discovery methods too, where a badge alone suffices by
 // default (spec/guard.md section 4).
 type DiscoveryPolicy interface {
@@ -41,6 +48,13 @@ type Input struct {
 	Arguments json.RawMessage // as the caller sent them: nobody has validated them
 
 	Facts Facts
+
+	answered *answered // by a ListPolicy, already
+}
+
+type answered struct {
+	Decision
+	err error
 }
 
 // An Answer is one of the four that a policy can give. The zero Answer denies.

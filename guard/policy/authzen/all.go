@@ -22,17 +22,12 @@ func All(local guard.Policy, further ...guard.Policy) guard.Policy {
 
 type combined struct{ policies []guard.Policy }
 
-// A lister decides about the entries of a list together.
-type lister interface {
-	DecideAll(ctx context.Context, ins []*guard.Input) ([]guard.Decision, []error)
-}
-
 var (
 	_ guard.Policy          = (*combined)(nil)
 	_ guard.Versioned       = (*combined)(nil)
 	_ guard.Constrainer     = (*combined)(nil)
 	_ guard.DiscoveryPolicy = (*combined)(nil)
-	_ lister                = (*combined)(nil)
+	_ guard.ListPolicy      = (*combined)(nil)
 )
 
 // Decide implements [guard.Policy].
@@ -84,7 +79,7 @@ func (c *combined) DecideAll(ctx context.Context, ins []*guard.Input) ([]guard.D
 }
 
 func decideAll(ctx context.Context, p guard.Policy, ins []*guard.Input) ([]guard.Decision, []error) {
-	if l, ok := p.(lister); ok && len(ins) > 0 {
+	if l, ok := p.(guard.ListPolicy); ok && len(ins) > 0 {
 		return l.DecideAll(ctx, ins)
 	}
 	decisions, errs := make([]guard.Decision, len(ins)), make([]error, len(ins))

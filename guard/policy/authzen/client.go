@@ -14,7 +14,7 @@ import (
 )
 
 // A Client asks one service. Make it with [New]; it is safe for concurrent use. It implements [guard.Policy],
-// [guard.Versioned] and [guard.Constrainer].
+// [guard.ListPolicy], [guard.Versioned] and [guard.Constrainer].
 type Client struct {
 	cfg       Config
 	one, many string // URLs
@@ -28,7 +28,7 @@ var (
 	_ guard.Policy      = (*Client)(nil)
 	_ guard.Versioned   = (*Client)(nil)
 	_ guard.Constrainer = (*Client)(nil)
-	_ lister            = (*Client)(nil)
+	_ guard.ListPolicy  = (*Client)(nil)
 )
 
 // Version names the service, and the version of its policies as far as the Config says one.

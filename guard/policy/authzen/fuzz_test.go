@@ -110,7 +110,7 @@ func TestRandomAnswers(t *testing.T) {
 		`"obligations":[]`, `{"decision":true}`, `"result":`, `"evaluations":`, `"request_id":"id"`, `"id":"1","type":"custom","properties":{}`,
 	}
 	yes := 0
-	for range 30_000 {
+	for range 10_000 {
 		var text string
 		if rng.IntN(2) == 0 {
 			var b strings.Builder
@@ -132,7 +132,7 @@ func TestRandomAnswers(t *testing.T) {
 			yes++
 		}
 	}
-	if yes < 100 {
+	if yes < 30 {
 		t.Errorf("only %d were yes: the cases say little", yes)
 	}
 }

@@ -169,6 +169,10 @@ func TestOPA(t *testing.T) {
 		})
 	}
 	o.signal(t, syscall.SIGSTOP)
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(o.process.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		t.Fatalf("%v, %v", status, err)
+	}
 	many("stopped", quick)
 	o.signal(t, syscall.SIGCONT)
 	allowed(t, g, agent.Call("read_file", `{}`))
