@@ -1,5 +1,5 @@
 // Package limit enforces the constraints of policies that count calls: rate_per_minute, max_concurrent and max_retries
-// (spec/guard.md section 5.4). Use [New] for a server of one process, as the Limiter of a guard.Config:
+// (spec/guard.md section 5.3). Use [New] for a server of one process, as the Limiter of a guard.Config:
 //
 //	guard.New(&guard.Config{Limiter: limit.New(nil), ...})
 //

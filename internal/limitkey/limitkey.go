@@ -1,4 +1,4 @@
-// Package limitkey names what limiters count, for all of them in the same way (spec/guard.md section 5.4). Use [Of].
+// Package limitkey names what limiters count, for all of them in the same way (spec/guard.md section 5.3). Use [Of].
 package limitkey
 
 import (

@@ -1,4 +1,4 @@
--- What calls are counted for (spec/guard.md section 5.4). Keys are hashes. Times are microseconds since 1970 by the clock of
+-- What calls are counted for (spec/guard.md section 5.3). Keys are hashes. Times are microseconds since 1970 by the clock of
 -- the database.
 CREATE TABLE counts (
 	key    {{bytes}} PRIMARY KEY,
