@@ -13,7 +13,7 @@ import (
 	"github.com/touchmark-dev/touchmark/internal/strictjson"
 )
 
-// arguments are what of a request a policy sees and a call proof covers, beside its method (spec/guard.md section 12.1).
+// arguments are what of a request a policy sees and a call proof covers, beside its method (spec/guard.md section 13.1).
 type arguments struct {
 	Path   string          `json:"path"`
 	Query  map[string]any  `json:"query,omitempty"`

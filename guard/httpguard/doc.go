@@ -11,5 +11,5 @@
 // behind it could read in another way.
 //
 // What of a request a policy sees, a call proof covers and a record commits to, and how refusals are answered, is in
-// spec/guard.md section 12. Header fields are not among it.
+// spec/guard.md section 13. Header fields are not among it.
 package httpguard

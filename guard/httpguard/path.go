@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// The causes of REQUEST_MALFORMED that this package adds (spec/guard.md section 12.2).
+// The causes of REQUEST_MALFORMED that this package adds (spec/guard.md section 13.2).
 const (
 	CauseMethod  = "HTTP_METHOD"
 	CauseTarget  = "HTTP_TARGET"

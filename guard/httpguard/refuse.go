@@ -12,7 +12,7 @@ import (
 	"github.com/touchmark-dev/touchmark/guard"
 )
 
-// A problem is the body of an answer by the guard (RFC 9457; spec/guard.md section 12.4).
+// A problem is the body of an answer by the guard (RFC 9457; spec/guard.md section 13.4).
 type problem struct {
 	Type       string `json:"type"`
 	Title      string `json:"title"`

@@ -12,7 +12,7 @@ import (
 	"github.com/touchmark-dev/touchmark/internal/jcs"
 )
 
-// headerEvidence says where the evidence of a granted request is (spec/guard.md section 12.3).
+// headerEvidence says where the evidence of a granted request is (spec/guard.md section 13.3).
 const headerEvidence = "Touchmark-Evidence"
 
 // The error classes that this package adds to those of package guard.
