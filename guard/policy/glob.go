@@ -92,7 +92,12 @@ func (g *glob) matchValid(name string) bool {
 // anyOf reports whether one of the patterns fits.
 func anyOf(globs []glob, name string) bool {
 	for i := range globs {
-		if globs[i].match(name) {
+		g := &globs[i]
+		if g.shape == shapeLiteral {
+			if name == g.text {
+				return true
+			}
+		} else if g.match(name) {
 			return true
 		}
 	}

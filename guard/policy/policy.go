@@ -120,29 +120,48 @@ func (p *Policy) decide(q *question) guard.Decision {
 
 // judge asks the rules about a name that is UTF-8.
 func (p *Policy) judge(q *question, kind *kindIndex, d *guard.Decision) {
+	if p.tries {
+		p.judgeTwice(q, kind, d)
+		return
+	}
+	name := q.call.Capability.Name
+	s := standing{deny: none, best: none, perhaps: none, trial: none}
+	for w := kind.rules.walk(name); w.next(); {
+		for i := range w.entries {
+			e := &w.entries[i]
+			if s.matters(p, e.number) && e.pattern.matchValid(name) {
+				if t := all(p.rules[e.number].conditions, q); t != no {
+					s.count(p, e.number, t)
+				}
+			}
+		}
+	}
+	s.decide(p, d)
+}
+
+// judgeTwice asks the rules that are in force, and all together.
+func (p *Policy) judgeTwice(q *question, kind *kindIndex, d *guard.Decision) {
 	name := q.call.Capability.Name
 	s := standing{deny: none, best: none, perhaps: none, trial: none}
 	tried := s
 	for w := kind.rules.walk(name); w.next(); {
 		for _, e := range w.entries {
 			r := &p.rules[e.number]
-			counts := !r.shadow && s.matters(p, e.number)
-			if !counts && (!p.tries || !tried.matters(p, e.number)) || !e.pattern.matchValid(name) {
+			counts, tries := !r.shadow && s.matters(p, e.number), tried.matters(p, e.number)
+			if !counts && !tries || !e.pattern.matchValid(name) {
 				continue
 			}
 			t := all(r.conditions, q)
 			if counts {
 				s.count(p, e.number, t)
 			}
-			if p.tries && tried.matters(p, e.number) {
+			if tries {
 				tried.count(p, e.number, t)
 			}
 		}
 	}
-	*d = s.decision(p)
-	if p.tries {
-		d.Shadow = tried.instead(p, d)
-	}
+	s.decide(p, d)
+	d.Shadow = tried.instead(p, d)
 }
 
 // describe finds out what the file says about the capability.

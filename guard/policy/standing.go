@@ -67,23 +67,28 @@ func (s *standing) countPerhaps(p *Policy, i int) {
 // decision is what the rules come to. A rule that may match can take away from what others give, and gives nothing
 // by itself.
 func (s *standing) decision(p *Policy) guard.Decision {
+	var d guard.Decision
+	s.decide(p, &d)
+	return d
+}
+
+func (s *standing) decide(p *Policy, d *guard.Decision) {
 	switch {
 	case s.deny != none:
-		return guard.Decision{Kind: guard.Deny, Rule: p.rules[s.deny].id}
+		d.Kind, d.Rule = guard.Deny, p.rules[s.deny].id
+		return
 	case s.best == none:
-		return guard.Decision{NoRule: true}
+		d.NoRule = true
+		return
 	}
 	r := &p.rules[s.best]
-	d := guard.Decision{
-		Kind: r.decision, Rule: r.id, MinLevel: r.minLevel, Anonymous: r.anonymous, Constraints: s.bound,
-	}
+	d.Kind, d.Rule, d.MinLevel, d.Anonymous, d.Constraints = r.decision, r.id, r.minLevel, r.anonymous, s.bound
 	if s.perhaps != none && p.rules[s.perhaps].decision < r.decision {
 		stricter := &p.rules[s.perhaps]
 		d.Kind, d.Rule = stricter.decision, stricter.id
 		d.MinLevel = higher(d.MinLevel, s.level)
 		d.Anonymous = d.MinLevel == badge.LevelNone
 	}
-	return d
 }
 
 // before reports whether rule i goes before rule j where both match and neither denies: the stricter decision, then
