@@ -8,7 +8,7 @@ BENCH    ?= .
 COUNT    ?= 5
 SOAK     ?= .
 
-.PHONY: all build test vet fmt staticcheck race vectors vectors-check lint fuzz bench soak npm opa vuln tidy
+.PHONY: all build test vet fmt staticcheck race vectors vectors-check lint fuzz bench soak npm opa trillian vuln tidy
 
 all: build lint test
 
@@ -75,6 +75,10 @@ $(OPA): internal/tools/opa/go.mod internal/tools/opa/go.sum
 	$(GO) -C internal/tools/opa build -trimpath -tags opa_no_oci -ldflags '-s -w' -o $(CURDIR)/$@ github.com/open-policy-agent/opa
 	@touch $@
 
+# The programs of Trillian, for the tests of translog/trillianlog: some minutes at first.
+trillian:
+	cd internal/trillian && $(GO) build -tags postgresql,mysql -o ../../bin/ tool
+
 # Exits 3 when a vulnerable function is reachable. Needs the vulnerability database.
 vuln:
 	$(TOOL) govulncheck ./...
@@ -82,4 +86,5 @@ vuln:
 tidy:
 	$(GO) mod tidy -diff
 	cd internal/tools && $(GO) mod tidy -diff
+	cd internal/trillian && $(GO) mod tidy -diff
 	cd internal/tools/opa && $(GO) mod tidy -diff

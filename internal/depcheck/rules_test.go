@@ -26,6 +26,7 @@ var moduleNames = map[string]string{
 	"template":   "github.com/yosida95/uritemplate/v3",
 	"tessera":    "github.com/transparency-dev/tessera",
 	"testscript": "github.com/rogpeppe/go-internal",
+	"trillian":   "github.com/google/trillian",
 	"uuid":       "github.com/google/uuid",
 	"x/mod":      "golang.org/x/mod",
 	"x/net":      "golang.org/x/net",
@@ -91,6 +92,19 @@ var rules = map[string]rule{
 	"translog/tlogclient": {
 		ours:    []string{"translog"},
 		modules: []string{"formats", "json", "merkle", "tessera", "x/mod"},
+	},
+	"translog/internal/tiles": {
+		ours:    []string{"translog", "translog/tlogclient"},
+		modules: []string{"merkle", "tessera", "x/sys"},
+	},
+	"translog/trillianlog": {
+		ours:    []string{"translog", "translog/internal/signing", "translog/internal/tiles", "translog/tlogclient"},
+		modules: []string{"formats", "grpc", "json", "merkle", "protobuf", "tessera", "trillian", "x/mod", "x/sys"},
+	},
+	"translog/trillianlog/trilliantest": {
+		ours:     []string{"translog/trillianlog"},
+		modules:  []string{"goose", "grpc", "pgx", "sqlite", "x/sys"},
+		forTests: true,
 	},
 	"translog/internal/signing": {
 		ours:    []string{"translog", "translog/tlogclient"},

@@ -1,0 +1,195 @@
+package trillianlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/touchmark-dev/touchmark/translog"
+	"github.com/touchmark-dev/touchmark/translog/tlogclient"
+)
+
+const firstAnalysis = 1000 // entries
+
+// publish signs what the database has, once an interval, until its context ends.
+func (l *Log) publish(ctx context.Context) {
+	defer close(l.done)
+	tick := time.NewTicker(l.cfg.CheckpointInterval)
+	defer tick.Stop()
+	analysis := uint64(firstAnalysis)
+	for ctx.Err() == nil {
+		for analysis <= l.writer.Size() {
+			l.analyze(ctx)
+			analysis *= 10
+		}
+		if err := l.publishOnce(ctx); err != nil && ctx.Err() == nil {
+			if translog.CodeOf(err) != "" {
+				l.fail(err)
+				return
+			}
+			l.cfg.Notice(err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (l *Log) analyze(ctx context.Context) {
+	if l.cfg.Analyze == nil {
+		return
+	}
+	if err := l.cfg.Analyze(ctx); err != nil {
+		l.cfg.Notice(fmt.Errorf("trillianlog: analyze: %w", err))
+	}
+}
+
+// publishOnce makes the tiles of what is new in the database, and signs and shows its tree.
+func (l *Log) publishOnce(ctx context.Context) error {
+	root, err := l.remote.root(ctx)
+	if err != nil {
+		return err
+	}
+	if root.Size < l.writer.Size() {
+		return l.verdict(translog.CodeRolledBack, root, "the database has %d entries, and had %d", root.Size, l.writer.Size())
+	}
+	from := l.writer.Size()
+	if err := l.extend(ctx, root); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	shown := l.published.Tree()
+	l.mu.Unlock()
+	if root == shown {
+		return nil
+	}
+	cp, err := l.guard.SignTree(root)
+	if err != nil {
+		return err
+	}
+	if err := l.show(cp); err != nil {
+		return err
+	}
+	for n := from / tlogclient.BundleWidth; (n+1)*tlogclient.BundleWidth <= root.Size; n++ {
+		if err := l.writer.Collect(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// extend makes the tiles of the entries up to a tree of the database, and holds the tree against them.
+func (l *Log) extend(ctx context.Context, root translog.Tree) error {
+	for l.writer.Size() < root.Size {
+		entries, err := l.read(ctx, l.writer.Size(), root.Size)
+		if err != nil {
+			return err
+		}
+		if err := translog.CheckEntries(entries); err != nil {
+			return l.verdict(translog.CodeEntryInvalid, root, "entries from %d on: %v", l.writer.Size(), err)
+		}
+		for _, entry := range entries {
+			if err := l.writer.Add(entry); err != nil {
+				return err
+			}
+		}
+	}
+	tree, err := l.writer.Tree()
+	if err != nil {
+		return err
+	}
+	if tree != root {
+		return l.verdict(translog.CodeConsistencyInvalid, root, "the entries of the database have the root %x", tree.Root)
+	}
+	return l.writer.Flush()
+}
+
+// read returns entries from an index on, of those before end: from memory if this Log appended them, else from the server.
+func (l *Log) read(ctx context.Context, from, end uint64) ([][]byte, error) {
+	l.mu.Lock()
+	var entries [][]byte
+	for index := from; index < end && len(entries) < batchLeaves; index++ {
+		entry := l.pending.get(index)
+		if entry == nil {
+			break
+		}
+		entries = append(entries, entry)
+	}
+	l.mu.Unlock()
+	if len(entries) > 0 {
+		return entries, nil
+	}
+	entries, err := l.remote.entries(ctx, from, min(end-from, readLeaves))
+	if err == nil && len(entries) == 0 {
+		err = fmt.Errorf("trillianlog: the server does not answer with entry %d, which is in its tree", from)
+	}
+	return entries, err
+}
+
+// fail ends signing and appending for good.
+func (l *Log) fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failed == nil {
+		l.failed = err
+	}
+	l.wakeWaiters()
+}
+
+// AwaitPublished waits until a published checkpoint covers the entry at index and returns that checkpoint. The error
+// is ctx's, or [ErrClosed], or the verdict that ended signing.
+func (l *Log) AwaitPublished(ctx context.Context, index uint64) (*translog.Checkpoint, error) {
+	if index >= translog.MaxTreeSize {
+		return nil, fmt.Errorf("trillianlog: no log can have an entry %d", index)
+	}
+	for {
+		l.mu.Lock()
+		cp, failed, closed, changed := l.published, l.failed, l.closed, l.changed
+		l.mu.Unlock()
+		switch {
+		case cp.Size() > index:
+			return cp, nil
+		case failed != nil:
+			return nil, failed
+		case closed:
+			return nil, ErrClosed
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("trillianlog: waiting for the checkpoint of %d entries: %w", index+1, ctx.Err())
+		}
+	}
+}
+
+// Close refuses further appends, waits until ctx ends for the checkpoint that covers what was appended, and releases
+// the directory. The error says that the checkpoint did not come, or why none could be signed; the entries are durable
+// all the same. Calls after the first return what it returned.
+func (l *Log) Close(ctx context.Context) error {
+	l.closeOnce.Do(func() { l.closeErr = l.close(ctx) })
+	return l.closeErr
+}
+
+func (l *Log) close(ctx context.Context) error {
+	size, err := l.Size(ctx)
+	if err == nil && size > 0 {
+		_, err = l.AwaitPublished(ctx, size-1)
+	}
+	l.mu.Lock()
+	l.closed = true
+	l.wakeWaiters()
+	l.mu.Unlock()
+	select { // an append that is under way
+	case l.turn <- struct{}{}:
+		l.end()
+	case <-ctx.Done():
+		err = errors.Join(err, ctx.Err())
+	}
+	l.stop()
+	<-l.done
+	l.guard.Dismiss()
+	l.release()
+	return err
+}

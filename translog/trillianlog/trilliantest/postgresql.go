@@ -1,0 +1,43 @@
+package trilliantest
+
+import (
+	"context"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/touchmark-dev/touchmark/internal/sqlstore/sqltest"
+)
+
+// PostgreSQL returns a new database on a server of the test's own, without fsync.
+func PostgreSQL(t testing.TB) *Database { return postgresql(t, sqltest.PostgreSQL(t)) }
+
+// DurablePostgreSQL is like PostgreSQL, with fsync, for measurements.
+func DurablePostgreSQL(t testing.TB) *Database { return postgresql(t, sqltest.DurablePostgreSQL(t)) }
+
+func postgresql(t testing.TB, location string) *Database {
+	t.Helper()
+	Program(t, serverProgram) // skips
+	u, err := url.Parse(location)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.RawQuery = url.Values{"host": {u.Query().Get("host")}}.Encode() // without what is for package sqlstore
+	location = u.String()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, location)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx) //nolint:errcheck // done with
+	if err := conn.PgConn().Exec(ctx, schema(t, "postgresql")).Close(); err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set("pool_max_conns", "20")
+	u.RawQuery = q.Encode()
+	return &Database{System: "postgresql", URI: location, args: []string{"--postgresql_uri=" + u.String()}}
+}
