@@ -39,8 +39,12 @@ func TestListPolicy(t *testing.T) {
 		"some": {func(ins []*guard.Input) ([]guard.Decision, []error) {
 			return []guard.Decision{open, {}, open}, []error{nil, nil, errors.New("x")}
 		}, []bool{true, false, false, false}},
-		"all":   {func([]*guard.Input) ([]guard.Decision, []error) { return []guard.Decision{open, open, open}, make([]error, 3) }, []bool{true, false, true, true}},
-		"fewer": {func([]*guard.Input) ([]guard.Decision, []error) { return []guard.Decision{open, open}, make([]error, 2) }, make([]bool, 4)},
+		"all": {func([]*guard.Input) ([]guard.Decision, []error) {
+			return []guard.Decision{open, open, open}, make([]error, 3)
+		}, []bool{true, false, true, true}},
+		"fewer": {func([]*guard.Input) ([]guard.Decision, []error) {
+			return []guard.Decision{open, open}, make([]error, 2)
+		}, make([]bool, 4)},
 		"no errors": {func([]*guard.Input) ([]guard.Decision, []error) {
 			return []guard.Decision{open, open, open}, nil
 		}, make([]bool, 4)},

@@ -41,7 +41,7 @@ func policyCommand() *cli.Command {
 				Name: "test", Usage: "try a file of cases, and report the rules that decide none", ArgsUsage: "FILE CASES",
 				Description: "EXAMPLE\n  touchmark policy test policy.yaml cases.yaml\n\nwith cases.yaml as in\n" +
 					"  version: 1\n  cases:\n    - name: a stranger may not read\n      call: {tool: read_file}\n      expect: deny",
-				Flags:  []cli.Flag{enforcesFlag()},
+				Flags:  append(engineFlags(), enforcesFlag()),
 				Action: policyTest,
 			},
 			policyReplayCommand(),
@@ -154,7 +154,7 @@ func policyTest(ctx *cli.Context) error {
 	if err := wantArgs(ctx, "FILE", "CASES"); err != nil {
 		return err
 	}
-	p, err := readRules(ctx, ctx.Args().First())
+	p, err := readTested(ctx, ctx.Args().First())
 	if err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func policyTest(ctx *cli.Context) error {
 		return inFile(ctx.Args().Get(1), err)
 	}
 	report := p.Test(cases)
-	if err := printReport(consoleOf(ctx), p, report); err != nil {
+	if err := printReport(consoleOf(ctx), p.Version(), report); err != nil {
 		return err
 	}
 	if n := len(report.Failures); n > 0 {
@@ -176,7 +176,7 @@ func policyTest(ctx *cli.Context) error {
 	return nil
 }
 
-func printReport(con *console, p *policy.Policy, report *policy.Report) error {
+func printReport(con *console, version string, report *policy.Report) error {
 	result := struct {
 		Verdict   string        `json:"verdict"`
 		Code      string        `json:"code,omitempty"`
@@ -186,7 +186,7 @@ func printReport(con *console, p *policy.Policy, report *policy.Report) error {
 		Rules     int           `json:"rules"`
 		Uncovered []string      `json:"uncovered"`
 	}{
-		Verdict: verdictAccepted, Version: p.Version(), Cases: report.Cases, Failures: []failureJSON{},
+		Verdict: verdictAccepted, Version: version, Cases: report.Cases, Failures: []failureJSON{},
 		Rules: report.Rules, Uncovered: append([]string{}, report.Uncovered...),
 	}
 	if len(report.Failures) > 0 {

@@ -185,7 +185,7 @@ var rules = map[string]rule{
 	// The program may use all that users may.
 	"cmd/touchmark": {
 		ours: append([]string{
-			"badge/authority", "cmd/touchmark/internal/agent", "cmd/touchmark/internal/guarded", "cmd/touchmark/internal/tour",
+			"badge/authority", "guard/policy/cedar", "cmd/touchmark/internal/agent", "cmd/touchmark/internal/guarded", "cmd/touchmark/internal/tour",
 		}, all...),
 		modules: []string{"cli", "go-jose", "go-sdk", "json", "uuid", "x/mod", "x/sys", "x/time", "yaml"},
 	},
