@@ -29,6 +29,9 @@ var (
 func MariaDB(t testing.TB) *Database {
 	t.Helper()
 	Program(t, serverProgram) // skips
+	if os.Getenv("TOUCHMARK_WITHOUT_MARIADB") != "" {
+		t.Skip("TOUCHMARK_WITHOUT_MARIADB is set; run: apt-get install mariadb-server")
+	}
 	for _, name := range []string{"mariadbd", "mariadb-install-db", "mariadb"} {
 		if mariaProgram(name) == "" {
 			missing(t, name, "apt-get install mariadb-server")
