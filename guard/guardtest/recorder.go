@@ -14,11 +14,12 @@ import (
 // A Recorder keeps drafts in memory. It holds callers to the rule of a ledger that an outcome belongs to a
 // decision that is open.
 type Recorder struct {
-	mu     sync.Mutex
-	drafts []*evidence.Draft
-	open   map[uint64]string
-	err    error
-	hook   func(*evidence.Draft) error
+	mu        sync.Mutex
+	drafts    []*evidence.Draft
+	forgotten uint64
+	open      map[uint64]string
+	err       error
+	hook      func(*evidence.Draft) error
 }
 
 // Promise is the promise in every acknowledgement of a [Recorder]. It promises nothing.
@@ -56,7 +57,7 @@ func (r *Recorder) Record(_ context.Context, d *evidence.Draft) (*evidence.Ack, 
 	if r.err != nil {
 		return nil, r.err
 	}
-	seq := uint64(len(r.drafts) + 1)
+	seq := r.forgotten + uint64(len(r.drafts)) + 1
 	ack := &evidence.Ack{ID: newID(), Sequence: seq, LeafHash: evidence.Hash{1}, Promise: Promise}
 	switch {
 	case d.Outcome != nil:
@@ -123,4 +124,12 @@ func newID() string {
 	rand.Read(b[:]) //nolint:errcheck // never fails, see crypto/rand
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// Forget drops what was recorded. Decisions that wait for their outcome still do.
+func (r *Recorder) Forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forgotten += uint64(len(r.drafts))
+	r.drafts = nil
 }
