@@ -73,8 +73,9 @@ const annotationRule = "annotation"
 
 // decide asks the policy, and holds its answer against the annotation, the caller and what is enforced here
 // (spec/guard.md section 5).
-func (g *Guard) decide(ctx context.Context, in *Input, know rights) verdict {
-	d, v := g.ask(ctx, in)
+func (g *Guard) decide(ctx context.Context, in *Input, know rights) (v verdict) {
+	var d Decision
+	g.ask(ctx, in, &d, &v)
 	v.final, v.known, v.actor = v.final || d.Final, d.About, d.actor(in.Facts.Actor)
 	if v.code != "" {
 		return v
@@ -86,24 +87,22 @@ func (g *Guard) decide(ctx context.Context, in *Input, know rights) verdict {
 		}
 	}
 	v.rule, v.version = d.Rule, d.Version
-	v.shadow = d.Shadow.answer(g, in, know)
-	v = g.weigh(&d, v, in, know)
-	if v.shadow.same(&v) {
-		v.shadow = ShadowAnswer{}
+	g.weigh(&d, &v, in, know)
+	if d.Shadow != nil {
+		v.shadow = d.Shadow.answer(g, &v, in, know)
 	}
 	return v
 }
 
 // weigh says what comes of an answer for this caller.
-func (g *Guard) weigh(d *Decision, v verdict, in *Input, know rights) verdict {
+func (g *Guard) weigh(d *Decision, v *verdict, in *Input, know rights) {
 	d.MinLevel = raise(d.MinLevel, in.Require)
 	v.minLevel = d.MinLevel
 	v.code, v.cause = d.against(in.Caller.Level(), g.enforced)
-	v = conceal(v, in, know)
+	conceal(v, in, know)
 	if v.code == "" || v.code == CodeApprovalRequired {
 		v.constraints = d.Constraints
 	}
-	return v
 }
 
 // nameable reports whether a policy could have a rule for a name at all. Where it could not, that it has none
@@ -111,27 +110,27 @@ func (g *Guard) weigh(d *Decision, v verdict, in *Input, know rights) verdict {
 func nameable(name string) bool { return len(name) <= MaxNameBytes && utf8.ValidString(name) }
 
 // ask puts the question to the policy. A policy that fails or panics has not decided.
-func (g *Guard) ask(ctx context.Context, in *Input) (d Decision, v verdict) {
+func (g *Guard) ask(ctx context.Context, in *Input, d *Decision, v *verdict) {
 	if g.policy == nil || !nameable(in.Capability.Name) {
-		return Decision{NoRule: true}, verdict{}
+		d.NoRule = true
+		return
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			v = g.panicked(p)
+			*v = g.panicked(p)
 			v.code = CodePolicyIndeterminate
 		}
 	}()
 	var err error
 	if in.answered != nil {
-		d, err = in.answered.Decision, in.answered.err
+		*d, err = in.answered.Decision, in.answered.err
 	} else {
-		d, err = g.policy.Decide(ctx, in)
+		*d, err = g.policy.Decide(ctx, in)
 	}
 	if err != nil {
 		g.log.Error("guard: policy", "error", err)
-		return d, verdict{code: CodePolicyIndeterminate, cause: CausePolicyError, err: fmt.Errorf("policy: %w", err)}
+		v.code, v.cause, v.err = CodePolicyIndeterminate, CausePolicyError, fmt.Errorf("policy: %w", err)
 	}
-	return d, verdict{}
 }
 
 // askAll puts the questions of a list to a policy that takes several. One that panics, or does not answer all, has
@@ -150,13 +149,13 @@ func (g *Guard) askAll(ctx context.Context, ins []*Input) {
 	var decisions []Decision
 	var errs []error
 	defer func() {
-		failed := errors.New("guard: the policy did not answer about all entries of a list")
+		failed := answered{err: errors.New("guard: the policy did not answer about all entries of a list")}
 		if p := recover(); p != nil {
-			failed = g.panicked(p).err
+			failed = answered{Decision{Final: true}, g.panicked(p).err} // final as by ask
 			decisions = nil
 		}
 		for i, in := range asked {
-			if in.answered = (&answered{err: failed}); len(decisions) == len(asked) && len(errs) == len(asked) {
+			if in.answered = &failed; len(decisions) == len(asked) && len(errs) == len(asked) {
 				in.answered = &answered{decisions[i], errs[i]}
 			}
 		}
@@ -180,7 +179,7 @@ func raise(a, b badge.Level) badge.Level {
 
 // conceal makes the refusals of what exists look like those of what does not. An anonymous caller is told to
 // present a badge in either case, and nothing more; a badge caller is told that there is no such thing.
-func conceal(v verdict, in *Input, know rights) verdict {
+func conceal(v *verdict, in *Input, know rights) {
 	if know.missing && (v.code == "" || !in.Caller.Anonymous()) {
 		v.code, v.cause = CodeNotFound, CauseCapabilityUnknown
 	}
@@ -193,5 +192,4 @@ func conceal(v verdict, in *Input, know rights) verdict {
 	default:
 		v.hidden = true
 	}
-	return v
 }

@@ -47,30 +47,21 @@ func (g *Guard) meet(ctx context.Context, r *Request) (caller *Principal, facts 
 func (g *Guard) decideAll(ctx context.Context, r *Request, caller *Principal, facts Facts) verdict {
 	var room [1]Item
 	items := r.items(caller, &room)
-	if len(items) == 0 {
+	switch len(items) {
+	case 0:
 		return verdict{code: CodeNotFound, cause: CauseCapabilityUnknown, hidden: true, final: true}
+	case 1:
+		return g.decideItem(ctx, r, &items[0], &Input{Caller: caller, Facts: facts})
 	}
 	var granted, spared verdict
 	for i := range items {
-		it := &items[i]
-		in := &Input{
-			Caller: caller, Verb: r.Verb, Method: r.Method, Capability: it.Capability,
-			Require: it.Require, Arguments: r.Arguments, Facts: facts,
-		}
-		v := g.decide(ctx, in, rights{isRule: it.RequireIsRule, missing: it.Missing})
-		if !v.allowed() || r.Owned != nil {
-			about := it.Capability
-			v.about = &about
-		}
+		v := g.decideItem(ctx, r, &items[i], &Input{Caller: caller, Facts: facts})
 		switch {
 		case !v.allowed() && !g.spares(&v):
 			return v
 		case !v.allowed() && spared.allowed():
 			spared = v
 		case v.allowed():
-			if g.limiter != nil && r.Owned == nil && v.constraints.asked()&counted != 0 {
-				v.limits = []limited{{it.Capability, v.constraints}}
-			}
 			if i > 0 {
 				v.join(&granted)
 			}
@@ -81,6 +72,20 @@ func (g *Guard) decideAll(ctx context.Context, r *Request, caller *Principal, fa
 		return spared
 	}
 	return granted
+}
+
+// decideItem decides about one thing that a request uses, by a caller and facts that are in in.
+func (g *Guard) decideItem(ctx context.Context, r *Request, it *Item, in *Input) verdict {
+	in.Verb, in.Method, in.Arguments = r.Verb, r.Method, r.Arguments
+	in.Capability, in.Require = it.Capability, it.Require
+	v := g.decide(ctx, in, rights{isRule: it.RequireIsRule, missing: it.Missing})
+	if !v.allowed() || r.Owned != nil {
+		v.about = &in.Capability
+	}
+	if v.constraints != nil && v.allowed() && g.limiter != nil && r.Owned == nil && v.constraints.asked()&counted != 0 {
+		v.limits = []limited{{it.Capability, v.constraints}}
+	}
+	return v
 }
 
 // join adds what an earlier verdict of the same request asks for.
@@ -114,7 +119,9 @@ func (g *Guard) finalFor(ctx context.Context, r *Request, caller *Principal) boo
 // finalItem asks the policy as if nobody in particular asked for something. What it cannot say by a panic is final.
 func (g *Guard) finalItem(ctx context.Context, in *Input) bool {
 	in.Caller = &Principal{}
-	d, v := g.ask(ctx, in)
+	var d Decision
+	var v verdict
+	g.ask(ctx, in, &d, &v)
 	return d.Final || v.final
 }
 

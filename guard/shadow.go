@@ -20,21 +20,15 @@ type ShadowAnswer struct {
 	Rule string
 	Kind evidence.DecisionKind
 	Code Code // none if it would have been allowed
-
-	constraints *Constraints
 }
 
-// answer says what the caller would have met.
-func (s *Shadowed) answer(g *Guard, in *Input, know rights) ShadowAnswer {
-	if s == nil || s.Rule == "" {
+// answer says what the caller would have met in place of v, and nothing if that is the same.
+func (s *Shadowed) answer(g *Guard, v *verdict, in *Input, know rights) ShadowAnswer {
+	var tried verdict
+	d := Decision{Kind: s.Kind, MinLevel: s.MinLevel, Anonymous: s.Anonymous, Constraints: s.Constraints}
+	g.weigh(&d, &tried, in, know)
+	if s.Rule == "" || tried.kind() == v.kind() && tried.code == v.code && tried.constraints == v.constraints {
 		return ShadowAnswer{}
 	}
-	d := Decision{Kind: s.Kind, MinLevel: s.MinLevel, Anonymous: s.Anonymous, Constraints: s.Constraints}
-	v := g.weigh(&d, verdict{}, in, know)
-	return ShadowAnswer{Rule: s.Rule, Kind: v.kind(), Code: v.code, constraints: v.constraints}
-}
-
-// same reports whether the caller met nothing else than it would have.
-func (s *ShadowAnswer) same(v *verdict) bool {
-	return s.Kind == v.kind() && s.Code == v.code && s.constraints == v.constraints
+	return ShadowAnswer{Rule: s.Rule, Kind: tried.kind(), Code: tried.code}
 }
