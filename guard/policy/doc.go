@@ -18,5 +18,6 @@
 // is denied; what is not known of a call never allows it. The format is in spec/policy.md.
 //
 // A [Config] reads a file for a server that enforces constraints, or knows its name and environment.
-// [Policy.Explain], [Policy.Test] and [Policy.Findings] are for authors of policies.
+// [Policy.Explain], [Policy.Test], [Policy.Findings] and [Policy.Replay] are for authors of policies; a rule with
+// "shadow: true" is tried without an effect.
 package policy

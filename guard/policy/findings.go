@@ -95,7 +95,7 @@ func (p *Policy) covered(i int, forms []map[string]bool) (Finding, bool) {
 		if same && a.decision == b.decision && j > i || !same && b.spares(a) {
 			continue
 		}
-		if !same && p.isFinal(a.minLevel) && !p.isFinal(b.minLevel) {
+		if (!same || a.decision == b.decision) && p.isFinal(a.minLevel) && !p.isFinal(b.minLevel) {
 			continue // it keeps what it is about from shadow
 		}
 		f := Finding{Kind: Unreachable, Line: a.line, Rule: a.id, Other: b.id, At: b.line}

@@ -2,8 +2,10 @@ package policy
 
 import (
 	"fmt"
+	"math/bits"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -154,6 +156,33 @@ rules: [{id: a, match: {tool: x}, min_level: 1, decision: allow}]
 	}
 	if about("ab") != about("axb") || about("ab") == about("a") || about("x") != nil || about("c") == nil {
 		t.Error("not shared, or shared by what differs")
+	}
+
+	// names that callers choose do not fill memory, and do not meet in a race
+	text := "version: 1\ncapabilities:\n"
+	for i := range 12 {
+		text += fmt.Sprintf("  - {tool: \"*%c*\", risk_tags: t%d}\n", 'a'+i, i)
+	}
+	p = mustParse(t, text+"rules: [{id: a, match: {tool: x}, min_level: 1, decision: allow}]\n")
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for set := range 1 << 12 {
+				name := "x"
+				for i := range 12 {
+					if set&(1<<i) != 0 {
+						name += string(rune('a' + i))
+					}
+				}
+				if d := about(name); set != 0 && len(d.RiskTags) != bits.OnesCount(uint(set)) {
+					t.Errorf("%s: %q", name, d.RiskTags)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := len(*p.descriptions.bySet.Load()); n > maxDescriptions || n < maxDescriptions/2 {
+		t.Errorf("%d descriptions kept, want at most %d", n, maxDescriptions)
 	}
 }
 
