@@ -21,7 +21,7 @@ func TestCardinality(t *testing.T) {
 	tel := newTelemetry(t, &telemetry.Config{Tools: []string{"a", "b"}})
 	rng := rand.New(rand.NewPCG(1, 2))
 	text := func() string { return fmt.Sprintf("%x\xff\n\"{}", rng.Uint64()) }
-	for range 50_000 {
+	for range 10_000 {
 		r := &guard.Request{
 			Verb: guard.Verb(rng.IntN(5)), Method: text(), Capability: guard.Capability{Kind: guard.Kind(text()), Name: text()},
 			Transport: text(), RequestID: text(), TraceParent: text(), TraceState: text(),
