@@ -84,10 +84,4 @@ func (h *hashFile) flush() error {
 	return nil
 }
 
-// drop forgets what is pending, down to n frames.
-func (h *hashFile) drop(n uint64) {
-	h.tail = h.tail[:0]
-	h.next = n
-}
-
 func (h *hashFile) close() error { return h.file.Close() }

@@ -54,7 +54,7 @@ func mariaRun(t testing.TB, database, statements string) {
 	if database != "" {
 		args = append(args, database)
 	}
-	cmd := exec.Command(mariaProgram("mariadb"), args...)
+	cmd := exec.Command(mariaProgram("mariadb"), args...) //nolint:gosec // nothing from outside
 	cmd.Stdin = strings.NewReader(statements)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("mariadb: %v: %s", err, out)
@@ -97,11 +97,11 @@ func startMariaDB() (socket string, err error) {
 	if err != nil {
 		return "", err
 	}
-	log, err := os.Create(filepath.Join(dir, "log"))
+	log, err := os.Create(filepath.Join(dir, "log")) //nolint:gosec // nothing from outside
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command("/bin/sh", "-c", mariaScript, "sh", mariaProgram("mariadb-install-db"), mariaProgram("mariadbd"), dir, owner)
+	cmd := exec.Command("/bin/sh", "-c", mariaScript, "sh", mariaProgram("mariadb-install-db"), mariaProgram("mariadbd"), dir, owner) //nolint:gosec // nothing from outside
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", log, log
 	if _, err := cmd.StdinPipe(); err != nil {
 		return "", err
@@ -112,12 +112,12 @@ func startMariaDB() (socket string, err error) {
 	go func() { _ = cmd.Wait() }() // holds on to its standard input until the process ends
 	socket = filepath.Join(dir, "s")
 	for began := time.Now(); time.Since(began) < mariaStart; time.Sleep(100 * time.Millisecond) {
-		ping := exec.Command(mariaProgram("mariadb"), "--no-defaults", "--socket="+socket, "--user=root", "-e", "select 1")
+		ping := exec.Command(mariaProgram("mariadb"), "--no-defaults", "--socket="+socket, "--user=root", "-e", "select 1") //nolint:gosec // nothing from outside
 		if ping.Run() == nil {
 			return socket, nil
 		}
 	}
-	text, _ := os.ReadFile(filepath.Join(dir, "log")) // for the error
+	text, _ := os.ReadFile(filepath.Join(dir, "log")) //nolint:gosec,errcheck // made above, and for the error alone
 	return "", fmt.Errorf("MariaDB does not answer: %s", text[max(0, len(text)-2000):])
 }
 

@@ -104,7 +104,7 @@ func (r *Trillian) Run(program string) {
 		args[2] = "--rpc_endpoint=" + freeAddress(r.t)
 		args = append(args, "--force_master", "--batch_size=1000", "--num_sequencers=2", fmt.Sprintf("--sequencer_interval=%v", SequencerInterval))
 	}
-	log, err := os.OpenFile(filepath.Join(r.output, program), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(filepath.Join(r.output, program), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // a directory of the test
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func missing(t testing.TB, what, command string) {
 func freeAddress(t testing.TB) string {
 	t.Helper()
 	for range 100 {
-		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(15_000+rand.IntN(15_000)))
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(15_000+rand.IntN(15_000))) //nolint:gosec // any will do
 		ln, err := net.Listen("tcp", address)
 		if err == nil {
 			_ = ln.Close() // it was only to be free
