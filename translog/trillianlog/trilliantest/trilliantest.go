@@ -135,7 +135,7 @@ func (r *Trillian) Kill(program string) {
 // dump shows the end of what the programs said.
 func (r *Trillian) dump() {
 	for _, program := range []string{serverProgram, signerProgram} {
-		text, err := os.ReadFile(filepath.Join(r.output, program))
+		text, err := os.ReadFile(filepath.Join(r.output, program)) //nolint:gosec // nothing from outside
 		if err != nil {
 			continue
 		}
@@ -186,7 +186,7 @@ func moduleRoot(t testing.TB) string {
 		t.Fatal(err)
 	}
 	for {
-		data, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		data, err := os.ReadFile(filepath.Join(dir, "go.mod")) //nolint:gosec // nothing from outside
 		first, _, _ := strings.Cut(string(data), "\n")
 		if err == nil && first == "module github.com/touchmark-dev/touchmark" {
 			return dir
@@ -207,7 +207,7 @@ func schema(t testing.TB, system string) string {
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
-	text, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(out)), "storage", system, "schema", "storage.sql"))
+	text, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(out)), "storage", system, "schema", "storage.sql")) //nolint:gosec // nothing from outside
 	if err != nil {
 		t.Fatal(err)
 	}
