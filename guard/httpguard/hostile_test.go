@@ -136,8 +136,17 @@ func TestOnePath(t *testing.T) {
 
 // TestPatternsOfTheMux: the mux has a pattern more than the table; what it runs is what is judged.
 func TestPatternsOfTheMux(t *testing.T) {
-	r := serve(t, api("GET /files/", "GET /files/secret", "other.example/files/"),
-		httpguard.Options{Routes: []httpguard.Route{{Pattern: "GET /files/", Tool: "public"}}}, openFiles)
+	mux := api("GET /files/", "GET /files/secret", "other.example/files/")
+	wrapped := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { mux.ServeHTTP(w, req) })
+	table := []httpguard.Route{{Pattern: "GET /files/", Tool: "public"}}
+	t.Run("itself", func(t *testing.T) { testPatterns(t, serve(t, mux, httpguard.Options{Routes: table}, openFiles)) })
+	t.Run("wrapped", func(t *testing.T) {
+		testPatterns(t, serve(t, wrapped, httpguard.Options{Routes: table, Mux: mux}, openFiles))
+	})
+}
+
+func testPatterns(t *testing.T, r *rig) {
+	t.Helper()
 	if got := r.do(badge.LevelNone, "GET", "/files/a", ""); got.body != "ran GET /files/  " {
 		t.Errorf("%d %q", got.StatusCode, got.body)
 	}
@@ -206,24 +215,31 @@ func FuzzRequest(f *testing.F) {
 	for _, route := range append([]httpguard.Route{{Pattern: "/unmapped/"}}, routes...) {
 		mux.HandleFunc(route.Pattern, func(w http.ResponseWriter, req *http.Request) { io.WriteString(w, "ran "+req.Pattern) })
 	}
+	w := guardtest.New(f)
 	f.Fuzz(func(t *testing.T, text []byte) {
 		req, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(text)))
 		if err != nil {
 			return
 		}
-		w := guardtest.New(t)
-		h, err := httpguard.Protect(mux, w.Guard(openFiles), &httpguard.Options{URL: "http://x", Routes: bare()})
+		recorder := guardtest.NewRecorder()
+		cfg := &guard.Config{Server: w.Server, Badges: w.Badges, Proofs: w.Proofs, Evidence: recorder}
+		openFiles(cfg)
+		g, err := guard.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := httpguard.Protect(mux, g, &httpguard.Options{URL: "http://x", Routes: bare()})
 		if err != nil {
 			t.Fatal(err)
 		}
 		out := httptest.NewRecorder()
 		h.ServeHTTP(out, req)
-		all := w.Recorder.Decisions()
+		all := recorder.Decisions()
 		if len(all) != 1 {
 			t.Fatalf("%d decisions", len(all))
 		}
 		allowed := all[0].Kind.Allows()
-		if allowed && all[0].Target != "read_file" || !allowed && out.Code < 400 || w.Recorder.Open() != 0 {
+		if allowed && all[0].Target != "read_file" || !allowed && out.Code < 400 || recorder.Open() != 0 {
 			t.Errorf("answered %d, recorded %+v", out.Code, all[0])
 		}
 		if body := out.Body.String(); strings.HasPrefix(body, "ran ") && (!allowed || body != "ran GET /files/{id}") {

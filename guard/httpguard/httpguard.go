@@ -50,6 +50,9 @@ type Options struct {
 	// the result. Empty means the origin of the guard's DID, if that is a did:web.
 	URL string
 
+	// Mux is where the guarded handler passes requests on to, if that is wrapped in something else.
+	Mux *http.ServeMux
+
 	MaxBodyBytes int64 // 0 means MaxBodyBytes
 
 	// AllowAuthorizationBeside leaves Authorization: Bearer to another layer. A badge must then come in X-Capiscio-Badge.
@@ -70,7 +73,8 @@ type router interface {
 
 type handler struct {
 	guard   *guard.Guard
-	router  router
+	next    http.Handler
+	router  router // is asked which pattern next runs
 	routes  map[string]*Route
 	url     string
 	maxBody int64
@@ -79,9 +83,10 @@ type handler struct {
 	log     *slog.Logger
 }
 
-// Protect guards next. If it is a [http.ServeMux], its own patterns are judged, and must all have been registered before
-// the first request; other handlers must do no more with the path of a request than the patterns of the table do. A mux
-// inside of next is not asked: list its patterns in one mux, or guard it by itself.
+// Protect guards next. If it is a [http.ServeMux], or Options name one that it passes requests on to, the patterns of that
+// mux are judged, and must all have been registered before the first request. Any other handler must do no more with the
+// path of a request than the patterns of the table do. A mux below a pattern of the mux is not asked: its patterns belong
+// into the one, or it has a guard of its own.
 func Protect(next http.Handler, g *guard.Guard, opts *Options) (http.Handler, error) {
 	if next == nil || g == nil || opts == nil || len(opts.Routes) == 0 {
 		return nil, errors.New("httpguard: Protect needs a handler, a guard and routes")
@@ -104,9 +109,14 @@ func Protect(next http.Handler, g *guard.Guard, opts *Options) (http.Handler, er
 		}
 		h.routes[r.Pattern] = &r
 	}
-	var ok bool
-	if h.router, ok = next.(router); !ok {
-		h.router = mux
+	h.next = next
+	switch own, ok := next.(router); {
+	case ok:
+		h.router = own
+	case opts.Mux != nil:
+		h.router = opts.Mux
+	default:
+		h.next, h.router = mux, mux
 	}
 	if h.url == "" && g.AcceptsBadges() {
 		origin, err := g.Server().Origin()

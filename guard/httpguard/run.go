@@ -96,7 +96,7 @@ func (x *execution) serve(ctx context.Context) (o guard.Outcome, how int) {
 			o, how = guard.Outcome{ErrorClass: guard.ClassPanic}, panicked
 		}
 	}()
-	x.router.ServeHTTP(x.w, x.req.WithContext(ctx))
+	x.next.ServeHTTP(x.w, x.req.WithContext(ctx))
 	return x.w.outcome(ctx), returned
 }
 
