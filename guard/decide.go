@@ -149,9 +149,9 @@ func (g *Guard) askAll(ctx context.Context, ins []*Input) {
 	var decisions []Decision
 	var errs []error
 	defer func() {
-		failed := answered{err: errors.New("guard: the policy did not answer about all entries of a list")}
+		failed := answered{Decision{Final: true}, errors.New("guard: the policy did not answer about all entries of a list")}
 		if p := recover(); p != nil {
-			failed = answered{Decision{Final: true}, g.panicked(p).err} // final as by ask
+			failed.err = g.panicked(p).err
 			decisions = nil
 		}
 		for i, in := range asked {

@@ -127,6 +127,34 @@ func TestShadowFinalList(t *testing.T) {
 	}
 }
 
+// listAnswer is a policy that answers about lists at once.
+type listAnswer func(ins []*guard.Input) ([]guard.Decision, []error)
+
+func (listAnswer) Decide(context.Context, *guard.Input) (guard.Decision, error) {
+	return guard.Decision{}, errors.New("asked one by one")
+}
+
+func (f listAnswer) DecideAll(_ context.Context, ins []*guard.Input) ([]guard.Decision, []error) {
+	return f(ins)
+}
+
+// TestShadowListUnanswered: where a policy does not say whether an entry is final, it is.
+func TestShadowListUnanswered(t *testing.T) {
+	w := guardtest.New(t)
+	for name, p := range map[string]listAnswer{
+		"panics": func([]*guard.Input) ([]guard.Decision, []error) { panic("list") },
+		"fewer":  func([]*guard.Input) ([]guard.Decision, []error) { return make([]guard.Decision, 1), make([]error, 1) },
+	} {
+		l, err := w.Guard(withPolicy(p), inShadow).List(t.Context(), listRequest(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if visible, _, err := l.Filter(t.Context(), []guard.Item{item("a"), item("b")}); err != nil || visible[0] || visible[1] {
+			t.Errorf("%s: %v, %v", name, visible, err)
+		}
+	}
+}
+
 // TestShadowConstraints: constraints are enforced in shadow mode where the decision is final, and else only written down.
 func TestShadowConstraints(t *testing.T) {
 	w := guardtest.New(t)
