@@ -16,7 +16,6 @@ import (
 	"go.opentelemetry.io/otel/exporters/otlp/otlplog/otlploghttp"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/log"
-	"go.opentelemetry.io/otel/log/global"
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -38,7 +37,7 @@ type export struct {
 }
 
 func globalProviders() (trace.Tracer, log.Logger) {
-	return otel.GetTracerProvider().Tracer(scope), global.GetLoggerProvider().Logger(scope)
+	return otel.GetTracerProvider().Tracer(scope), otel.GetLoggerProvider().Logger(scope)
 }
 
 func newExport(ctx context.Context, cfg *Config, items *prometheus.CounterVec) (*export, error) {
