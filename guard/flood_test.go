@@ -1,6 +1,7 @@
 package guard_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"fmt"
@@ -298,8 +299,12 @@ func TestFloodOfRefusals(t *testing.T) {
 		t.Errorf("%d MiB of memory", f.peakMemory>>20)
 	}
 	// What section 8.1 of spec/guard.md says, and a record and an outcome for each honest call.
-	const burst, perSecond = guard.DefaultRefusalsBurst, guard.DefaultRefusalsPerSecond
-	records := 2*burst + took.Seconds()*(2*perSecond+2*10) + float64(2*len(during))
+	const perSecond = guard.DefaultRefusalsPerSecond
+	singles := 2*float64(cmp.Or(refusals.Burst, guard.DefaultRefusalsBurst)) + took.Seconds()*2*perSecond
+	if float64(c.denied) > singles+2 {
+		t.Errorf("%d refused attempts have a record of their own, the bound is %.0f", c.denied, singles)
+	}
+	records := singles + took.Seconds()*2*10 + float64(2*len(during))
 	if bound := int64(records*4096) + 2*floodSegment; grown > bound {
 		t.Errorf("the disk has grown by %d KiB, the bound is %d", grown>>10, bound>>10)
 	}

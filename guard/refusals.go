@@ -113,9 +113,10 @@ func (e *entry) cost() float64 {
 // single reports whether a refused attempt has a record of its own. Callers whose badge was verified have a budget of
 // their own, so that nobody without a badge can make those anonymous in numbers.
 func (r *refusals) single(e *entry) bool {
-	now, n := r.guard.now(), e.cost()
+	n := e.cost()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	now := r.guard.now() // under the lock: a time that is overtaken would count what is between twice
 	if e.caller.badge != nil {
 		return r.known.take(n, now, &r.cfg)
 	}
