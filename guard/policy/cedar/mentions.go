@@ -1,12 +1,11 @@
 package cedar
 
 import (
-	"encoding/json"
-	"fmt"
 	"slices"
 	"unicode"
 
 	"github.com/cedar-policy/cedar-go"
+	"github.com/cedar-policy/cedar-go/x/exp/ast"
 )
 
 // mentions are what policies look at: whether the call's arguments and the caller's claims have to be made into
@@ -52,94 +51,46 @@ const (
 	attrClaims    = "claims"
 )
 
-// read walks a policy in Cedar's JSON form, which is documented, and sees to what its scope says of r.
-func (m *mentions) read(one *cedar.Policy, r *rule) error {
-	text, err := one.MarshalJSON()
-	if err != nil {
-		return fmt.Errorf("policy %q has no JSON form: %w", r.id, err)
+// read walks a policy, and sees to what its scope says of r.
+func (m *mentions) read(one *cedar.Policy, r *rule) {
+	tree := (*ast.Policy)(one.AST())
+	switch scope := tree.Resource.(type) {
+	case ast.ScopeTypeEq:
+		r.namesMethods = scope.Entity.Type == typeMethod
+	case ast.ScopeTypeIs:
+		r.namesMethods = scope.Type == typeMethod
+	case ast.ScopeTypeIsIn:
+		r.namesMethods = scope.Type == typeMethod
 	}
-	var form struct {
-		Resource struct {
-			Op     string `json:"op"`
-			Type   string `json:"entity_type"`
-			Entity struct {
-				Type string `json:"type"`
-			} `json:"entity"`
-		} `json:"resource"`
-		Conditions []struct {
-			Body map[string]json.RawMessage `json:"body"`
-		} `json:"conditions"`
+	for _, c := range tree.Conditions {
+		ast.Inspect(ast.NewNode(c.Body), m.node)
 	}
-	if err := json.Unmarshal(text, &form); err != nil {
-		return fmt.Errorf("policy %q has no JSON form: %w", r.id, err)
-	}
-	scope := form.Resource
-	r.namesMethods = scope.Op == "is" && scope.Type == typeMethod || scope.Op == "==" && scope.Entity.Type == typeMethod
-	for _, c := range form.Conditions {
-		m.expression(c.Body)
-	}
-	return nil
 }
 
-// expression walks one expression. A context that is not asked for one of its attributes is asked for all.
-func (m *mentions) expression(e map[string]json.RawMessage) {
-	for op, value := range e {
-		switch op {
-		case "Value":
-		case "Var":
-			if string(value) == `"context"` {
-				m.arguments = true
-			}
-		case "Record":
-			for name, v := range object(value) {
-				m.add(name)
-				m.expression(object(v))
-			}
-		case ".", "has":
-			m.attribute(value)
-		default:
-			m.operands(value)
+// node looks at one node, and reports whether to go on below it. A context that is not asked for one of its attributes
+// is asked for all.
+func (m *mentions) node(n ast.IsNode) bool {
+	switch n := n.(type) {
+	case ast.NodeTypeVariable:
+		m.arguments = m.arguments || n.Name == "context"
+	case ast.NodeTypeAccess:
+		return m.attribute(n.StrOpNode)
+	case ast.NodeTypeHas:
+		return m.attribute(n.StrOpNode)
+	case ast.NodeTypeRecord:
+		for _, e := range n.Elements {
+			m.add(string(e.Key))
 		}
 	}
+	return true
 }
 
-// operands are members of an object that are objects, or a list of them.
-func (m *mentions) operands(value json.RawMessage) {
-	var list []map[string]json.RawMessage
-	if json.Unmarshal(value, &list) == nil {
-		for _, e := range list {
-			m.expression(e)
-		}
-		return
+func (m *mentions) attribute(n ast.StrOpNode) bool {
+	m.arguments = m.arguments || n.Value == attrArguments
+	m.claims = m.claims || n.Value == attrClaims
+	if _, plain := n.Arg.(ast.NodeTypeVariable); plain {
+		return false // of the call itself, whose attributes nobody chooses
 	}
-	for _, v := range object(value) {
-		if e := object(v); e != nil {
-			m.expression(e)
-		}
-	}
-}
-
-func (m *mentions) attribute(value json.RawMessage) {
-	var name string
-	parts := object(value)
-	if json.Unmarshal(parts["attr"], &name) != nil {
-		m.arguments, m.claims = true, true
-		return
-	}
-	left := object(parts["left"])
-	m.arguments = m.arguments || name == attrArguments
-	m.claims = m.claims || name == attrClaims
-	if _, plain := left["Var"]; plain {
-		return // of the call itself, whose attributes nobody chooses
-	}
-	m.add(name)
-	m.expression(left)
-}
-
-func object(value json.RawMessage) map[string]json.RawMessage {
-	var o map[string]json.RawMessage
-	if json.Unmarshal(value, &o) != nil {
-		return nil
-	}
-	return o
+	m.add(string(n.Value))
+	return true
 }
