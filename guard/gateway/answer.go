@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/modelcontextprotocol/go-sdk/mcp"
-
 	"github.com/touchmark-dev/touchmark/evidence"
 	"github.com/touchmark-dev/touchmark/guard"
 	"github.com/touchmark-dev/touchmark/internal/mcpwire"
@@ -59,7 +57,7 @@ func notFound(method, name string) *wireError {
 		if err != nil {
 			panic("gateway: internal error: " + err.Error())
 		}
-		return &wireError{Code: mcp.CodeResourceNotFound, Message: "Resource not found", Data: data}
+		return &wireError{Code: codeInvalidParams, Message: "Resource not found", Data: data}
 	}
 	return nil
 }

@@ -33,7 +33,7 @@ type catalog struct {
 	byName   map[string]int
 }
 
-// require returns the level that the upstream itself asks for a tool, and
+// require returns the level that the upstream itself asks for something, and
 // whether the list has an entry of this name.
 func (c *catalog) require(name string) (badge.Level, bool) {
 	i, ok := c.byName[name]
@@ -57,8 +57,12 @@ func (c *catalog) add(page object) error {
 		if err != nil {
 			return fmt.Errorf("entry %d: %w", i, err)
 		}
-		if _, ok := c.byName[name]; ok && !c.list.repeats {
-			return fmt.Errorf("%q is listed twice", name)
+		if before, ok := c.byName[name]; ok {
+			if !c.list.repeats {
+				return fmt.Errorf("%q is listed twice", name)
+			}
+			level = max(level, c.items[before].Require)
+			c.items[before].Require = level // of several the last has the highest, and is the one that is found
 		}
 		if c.bytes += len(raw); c.bytes > MaxCatalogBytes {
 			return fmt.Errorf("more than %d bytes", MaxCatalogBytes)
@@ -73,8 +77,7 @@ func (c *catalog) add(page object) error {
 	return nil
 }
 
-// readEntry returns the name of an entry, and the level that it asks for: tools alone
-// have such annotations.
+// readEntry returns the name of an entry, and the level that it asks for.
 func (k *listKind) readEntry(raw json.RawMessage) (string, badge.Level, error) {
 	entry, err := parseObject(raw)
 	if err != nil {
@@ -88,13 +91,10 @@ func (k *listKind) readEntry(raw json.RawMessage) (string, badge.Level, error) {
 	if err != nil {
 		return "", 0, fmt.Errorf("%q: member _meta: %w", name, err)
 	}
-	if k.kind != guard.KindTool {
-		return name, badge.LevelNone, nil
-	}
 	return name, annotatedLevel(meta), nil
 }
 
-// annotatedLevel reads the annotation of an upstream's tool, an integer or a
+// annotatedLevel reads the annotation of an entry, an integer or a
 // string from 0 to 4. What cannot be read closes the tool to everybody: its
 // author meant to restrict it.
 func annotatedLevel(meta object) badge.Level {

@@ -54,23 +54,19 @@ type use struct {
 	// describe says what is asked for.
 	describe func(r *guard.Request, params object) error
 
-	// list is where the thing has to stand; nil for resources, which need not be
-	// listed: templates stand for others.
-	list *listKind
-
 	// again: it may be answered with the wish to be made again.
 	again bool
 }
 
 var uses = map[string]*use{
 	"tools/call": {
-		members: []string{"name", "arguments", "inputResponses", "requestState", "_meta"},
-		list:    listOfTools, again: true,
+		members:  []string{"name", "arguments", "inputResponses", "requestState", "_meta"},
+		again:    true,
 		describe: func(r *guard.Request, params object) error { return describe(r, guard.KindTool, params, "name") },
 	},
 	"prompts/get": {
-		members: []string{"name", "arguments", "inputResponses", "requestState", "_meta"},
-		list:    listOfPrompts, again: true,
+		members:  []string{"name", "arguments", "inputResponses", "requestState", "_meta"},
+		again:    true,
 		describe: func(r *guard.Request, params object) error { return describe(r, guard.KindPrompt, params, "name") },
 	},
 	"resources/read": {

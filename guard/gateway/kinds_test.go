@@ -30,14 +30,16 @@ rules:
 func answerKinds(m *message) *message {
 	switch m.Method {
 	case "prompts/list":
-		return ok(`{"prompts":[{"name":"review_code"},{"name":"secret"},{"name":"deploy"}],"cacheScope":"public"}`)
+		return ok(`{"prompts":[{"name":"review_code"},{"name":"secret"},{"name":"deploy"},{"name":"review_all","_meta":{"dev.touchmark/minTrustLevel":"3"}}],"cacheScope":"public"}`)
 	case "resources/list":
 		if strings.Contains(string(m.Params), "more") {
-			return ok(`{"resources":[{"uri":"docs://a","name":"again"},{"uri":"file:///etc/passwd","name":"p"}]}`)
+			return ok(`{"resources":[{"uri":"docs://a","name":"again"},{"uri":"file:///etc/passwd","name":"p"},
+				{"uri":"docs://top/listed","name":"l"},{"uri":"docs://high","name":"h"},{"uri":"docs://high","_meta":{"dev.touchmark/minTrustLevel":3}}]}`)
 		}
 		return ok(`{"resources":[{"uri":"docs://a","name":"a"},{"uri":"docs://public","name":"b"}],"nextCursor":"more","ttlMs":9,"cacheScope":"public"}`)
 	case "resources/templates/list":
-		return ok(`{"resourceTemplates":[{"uriTemplate":"docs://{x}","name":"x"},{"uriTemplate":"file:///{p}","name":"p"}]}`)
+		return ok(`{"resourceTemplates":[{"uriTemplate":"docs://{x}","name":"x"},{"uriTemplate":"file:///{p}","name":"p"},
+			{"uriTemplate":"docs://top/{x}","_meta":{"dev.touchmark/minTrustLevel":4}}]}`)
 	case "prompts/get":
 		return ok(`{"messages":[]}`)
 	case "resources/read":
@@ -81,20 +83,20 @@ func TestListsOfEveryKind(t *testing.T) {
 		want           []string
 		withheld       uint64
 	}{
-		{nil, "prompts/list", "name", nil, 3},
-		{nil, "resources/list", "uri", []string{"docs://public"}, 3},
-		{nil, "resources/templates/list", "uriTemplate", nil, 2},
-		{registered, "prompts/list", "name", []string{"deploy"}, 2},
-		{domain, "prompts/list", "name", []string{"review_code", "deploy"}, 1},
-		{domain, "resources/list", "uri", []string{"docs://a", "docs://public", "docs://a"}, 1},
-		{domain, "resources/templates/list", "uriTemplate", []string{"docs://{x}"}, 1},
+		{nil, "prompts/list", "name", nil, 4},
+		{nil, "resources/list", "uri", []string{"docs://public"}, 6},
+		{nil, "resources/templates/list", "uriTemplate", nil, 3},
+		{registered, "prompts/list", "name", []string{"deploy"}, 3},
+		{domain, "prompts/list", "name", []string{"review_code", "deploy"}, 2},
+		{domain, "resources/list", "uri", []string{"docs://a", "docs://public", "docs://a", "docs://top/listed"}, 3},
+		{domain, "resources/templates/list", "uriTemplate", []string{"docs://{x}"}, 2},
 	} {
 		m := r.ask(tt.method, as(tt.a, pop.Call{Method: tt.method}, `{}`))
 		var res map[string]json.RawMessage
 		if err := json.Unmarshal(m.Result, &res); err != nil {
 			t.Fatalf("%s: %s", tt.method, m.Error)
 		}
-		var entries []map[string]string
+		var entries []map[string]any
 		for _, k := range listKinds {
 			if k.method == tt.method {
 				_ = json.Unmarshal(res[k.member], &entries)
@@ -102,7 +104,7 @@ func TestListsOfEveryKind(t *testing.T) {
 		}
 		var got []string
 		for _, e := range entries {
-			got = append(got, e[tt.member])
+			got = append(got, fmt.Sprint(e[tt.member]))
 		}
 		if !slices.Equal(got, tt.want) || res["nextCursor"] != nil || res["cacheScope"] != nil && string(res["cacheScope"]) != `"private"` {
 			t.Errorf("%s: %s, want %q", tt.method, m.Result, tt.want)
@@ -142,6 +144,11 @@ func TestUsesOfEveryKind(t *testing.T) {
 		{"proof of another prompt", a, get("review_x"), `{"name":"review_code"}`, "CALL_PROOF_PARAMS_MISMATCH", "CALL_PROOF_PARAMS_MISMATCH"},
 		{"resource", a, read("docs://a"), `{"uri":"docs://a"}`, `"cacheScope":"private"`, ""},
 		{"resource of a template", a, read("docs://zzz"), `{"uri":"docs://zzz"}`, `"contents"`, ""},
+		{"prompt above its annotation", a, get("review_all"), `{"name":"review_all"}`, "unknown prompt", guard.CodeTrustInsufficient},
+		{"resource above one of its annotations", a, read("docs://high"), `{"uri":"docs://high"}`, "Resource not found", guard.CodeTrustInsufficient},
+		{"resource above a template's annotation", a, read("docs://top/x"), `{"uri":"docs://top/x"}`, "Resource not found", guard.CodeTrustInsufficient},
+		{"listed, and not above its own", a, read("docs://top/listed"), `{"uri":"docs://top/listed"}`, `"contents"`, ""},
+		{"completion above its annotation", a, complete("docs://top/{x}"), `{"ref":{"type":"ref/resource","uri":"docs://top/{x}"},` + completion[1:], "TOOL_NOT_FOUND", guard.CodeTrustInsufficient},
 		{"open resource", nil, read(""), `{"uri":"docs://public"}`, `"contents"`, ""},
 		{"hidden resource", a, read("file:///etc/passwd"), `{"uri":"file:///etc/passwd"}`, `"message":"Resource not found","data":{"uri":"file:///etc/passwd"}`, guard.CodePolicyDenied},
 		{"completion of a prompt", a, complete("review_code"), `{"ref":{"type":"ref/prompt","name":"review_code"},` + completion[1:], `"values":["one"]`, ""},
@@ -165,7 +172,7 @@ func TestUsesOfEveryKind(t *testing.T) {
 	}
 	r.end()
 	for m := range drained(r.server.seen) {
-		for _, hidden := range []string{"secret", "passwd", "file:", "deploy", "capiscio_"} {
+		for _, hidden := range []string{"secret", "passwd", "file:", "deploy", "capiscio_", "review_all", "docs://high", "top/x", "top/{x}"} {
 			if strings.Contains(string(m.Params), hidden) {
 				t.Errorf("the upstream saw %s %s", m.Method, m.Params)
 			}

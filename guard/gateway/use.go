@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/guard"
 )
 
@@ -22,7 +21,7 @@ func (g *Gateway) use(ctx context.Context, m *message, u *use, params, meta obje
 		g.refuseRequest(ctx, m, guard.CauseParamsMalformed)
 		return
 	}
-	if r.Require, r.Missing, err = g.look(ctx, u, params, r.Capability.Name); err != nil {
+	if r.Require, r.Missing, err = g.look(ctx, params, r.Capability); err != nil {
 		g.noUpstream(ctx, m, r, err)
 		return
 	}
@@ -31,33 +30,18 @@ func (g *Gateway) use(ctx context.Context, m *message, u *use, params, meta obje
 		g.answerRefusal(m, guard.RefusalOf(err), r.Capability)
 		return
 	}
-	g.run(ctx, m, u, params, grant, func() error { return g.still(ctx, u, params, r) })
-}
-
-// look says which level the upstream itself asks for something, and whether it is
-// known not to have it.
-func (g *Gateway) look(ctx context.Context, u *use, params object, name string) (badge.Level, bool, error) {
-	if u.list == nil {
-		return badge.LevelNone, false, g.fit(ctx, params)
-	}
-	c, err := g.catalog(ctx, u.list, params)
-	if err != nil {
-		return badge.LevelNone, false, err
-	}
-	level, known := c.require(name)
-	return level, !known, nil
+	g.run(ctx, m, u, params, grant, func() error { return g.still(ctx, params, r) })
 }
 
 // still looks again after a decision that may have taken its time: nothing goes out
 // after the announcement of a change that nobody has judged.
-func (g *Gateway) still(ctx context.Context, u *use, params object, decided *guard.Request) error {
-	name := decided.Capability.Name
-	level, missing, err := g.look(ctx, u, params, name)
+func (g *Gateway) still(ctx context.Context, params object, decided *guard.Request) error {
+	level, missing, err := g.look(ctx, params, decided.Capability)
 	if err != nil {
 		return err
 	}
 	if level != decided.Require || missing != decided.Missing {
-		return fmt.Errorf("gateway: %s %q has changed while its use was decided", decided.Capability.Kind, clip(name))
+		return fmt.Errorf("gateway: %s %q has changed while its use was decided", decided.Capability.Kind, clip(decided.Capability.Name))
 	}
 	return nil
 }

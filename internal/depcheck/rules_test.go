@@ -179,7 +179,7 @@ var rules = map[string]rule{
 	"guard/telemetry/gates": {modules: []string{"prometheus"}},
 	"guard/gateway": {
 		ours:    append([]string{"guard/mcpguard", "serververify", "serververify/mcpverify"}, guarded...),
-		modules: []string{"go-sdk", "json"},
+		modules: []string{"go-sdk", "json", "template"},
 	},
 
 	// The program may use all that users may.
