@@ -171,8 +171,8 @@ func measureGates(ctx *cli.Context, window time.Duration) (*gates.Report, error)
 		consoleOf(ctx).note("measuring for %s", window)
 		select {
 		case <-time.After(window):
-		case <-ctx.Context.Done():
-			return nil, ctx.Context.Err()
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
 	}
 	after, err := read()

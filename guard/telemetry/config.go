@@ -103,7 +103,7 @@ func New(ctx context.Context, cfg *Config) (*Telemetry, error) {
 		}
 		t.tools[name] = bounded(name)
 	}
-	t.metrics.register(cfg)
+	t.register(cfg)
 	switch {
 	case cfg.Global:
 		t.tracer, t.logger = globalProviders()

@@ -132,8 +132,8 @@ func TestMalformed(t *testing.T) {
 		strings.Replace(good, `{le="+Inf"} 4`, `{le="2"} 4`, 1),
 		strings.Replace(good, "counter", "gauge", 1),
 		strings.Replace(good, "histogram", "summary", 1),
-		strings.Replace(good, "touchmark_guard_decision", "another_guard_decision", -1),
-		strings.Replace(good, "_writes_", "_reads_", -1),
+		strings.ReplaceAll(good, "touchmark_guard_decision", "another_guard_decision"),
+		strings.ReplaceAll(good, "_writes_", "_reads_"),
 		strings.Repeat("# x\n", gates.MaxBytes/4+1),
 	} {
 		s, err := gates.Parse(strings.NewReader(text))
