@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -217,13 +218,20 @@ rules:
 // In shadow mode what would have been refused runs, and all of a list is shown; a
 // final decision is enforced even so.
 func TestShadow(t *testing.T) {
-	r := newRig(t, func(c *guard.Config) { c.UnsafeShadow = true })
+	p, err := policy.Parse([]byte("final_levels: 4\n" + rules))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t, func(c *guard.Config) { c.UnsafeShadow, c.Policy = true, p })
 	a := r.w.Agent(badge.LevelRegistered)
-	if got := r.listed(a); len(got) != len(toolList) {
+	if got := r.listed(a); len(got) != len(toolList)-2 || slices.Contains(got, "write_file") { // nor what asks for a level that there is not
 		t.Errorf("shown %q", got)
 	}
+	if m := r.ask("tools/call", r.params(a, "write_file", `{}`)); len(m.Error) == 0 || lastDecision(r).Shadow {
+		t.Errorf("what is final: %s %+v", m.Result, lastDecision(r))
+	}
 	for _, who := range []*guardtest.Agent{nil, a} {
-		if m := r.ask("tools/call", r.params(who, "write_file", `{}`)); len(m.Error) > 0 {
+		if m := r.ask("tools/call", r.params(who, "read_file", `{}`)); len(m.Error) > 0 {
 			t.Errorf("answered %s", m.Error)
 		}
 		if d := lastDecision(r); !d.Shadow || d.DenyReason == "" {
