@@ -111,8 +111,8 @@ func nameable(name string) bool { return len(name) <= MaxNameBytes && utf8.Valid
 
 // ask puts the question to the policy. A policy that fails or panics has not decided.
 func (g *Guard) ask(ctx context.Context, in *Input, d *Decision, v *verdict) {
-	if g.policy == nil || !nameable(in.Capability.Name) {
-		d.NoRule = true
+	if ok := nameable(in.Capability.Name); g.policy == nil || !ok {
+		d.NoRule, d.Final = true, !ok // no rule of a final level could be about it either
 		return
 	}
 	defer func() {

@@ -21,6 +21,10 @@ type Facts struct {
 	// class that a policy finds by itself is one among others: none is known.
 	Disputed bool
 
+	// DisputedServer and DisputedEnvironment say that sources disagree about Server or Environment, which are then empty,
+	// and that nothing else that a policy was told of them takes their place.
+	DisputedServer, DisputedEnvironment bool
+
 	// Claims is the JSON object of an access token's claims, verified.
 	Claims json.RawMessage
 }
@@ -80,10 +84,21 @@ func (g *Guard) facts(ctx context.Context, caller *Principal, r *Request) (f Fac
 	if f.Actor != "" && !f.Actor.Known() {
 		f.Disputed = true
 	}
+	f.settle()
+	return f, verdict{}
+}
+
+// settle forgets what sources disagree about.
+func (f *Facts) settle() {
 	if f.Disputed {
 		f.Actor = ""
 	}
-	return f, verdict{}
+	if f.DisputedServer {
+		f.Server = ""
+	}
+	if f.DisputedEnvironment {
+		f.Environment = ""
+	}
 }
 
 // agreed puts together what two sources know. Where they differ, nothing is known.
@@ -91,7 +106,9 @@ func agreed(a, b Facts) Facts {
 	f := Facts{
 		Server: either(a.Server, b.Server), Environment: either(a.Environment, b.Environment),
 		Tenant: either(a.Tenant, b.Tenant), Actor: either(a.Actor, b.Actor),
-		Disputed: a.Disputed || b.Disputed || a.Actor != "" && b.Actor != "" && a.Actor != b.Actor,
+		Disputed:            a.Disputed || b.Disputed || differ(a.Actor, b.Actor),
+		DisputedServer:      a.DisputedServer || b.DisputedServer || differ(a.Server, b.Server),
+		DisputedEnvironment: a.DisputedEnvironment || b.DisputedEnvironment || differ(a.Environment, b.Environment),
 	}
 	if len(a.Claims) == 0 || len(b.Claims) == 0 || bytes.Equal(a.Claims, b.Claims) {
 		f.Claims = a.Claims
@@ -101,6 +118,8 @@ func agreed(a, b Facts) Facts {
 	}
 	return f
 }
+
+func differ[T ~string](a, b T) bool { return a != "" && b != "" && a != b }
 
 func either[T ~string](a, b T) T {
 	switch {

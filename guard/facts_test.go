@@ -40,7 +40,11 @@ func TestFacts(t *testing.T) {
 		"disagree": {
 			guard.Facts{Server: "a", Environment: "a", Tenant: "a", Actor: guard.ActorHuman, Claims: claims(`1`)},
 			guard.Facts{Server: "b", Environment: "b", Tenant: "b", Actor: guard.ActorAutomation, Claims: claims(`2`)},
-			guard.Facts{Disputed: true},
+			guard.Facts{Disputed: true, DisputedServer: true, DisputedEnvironment: true},
+		},
+		"disputed by the adapter": {
+			guard.Facts{Server: "a", DisputedServer: true, DisputedEnvironment: true}, guard.Facts{Server: "a", Environment: "e"},
+			guard.Facts{DisputedServer: true, DisputedEnvironment: true},
 		},
 		"no class":             {guard.Facts{Actor: "robot"}, guard.Facts{}, guard.Facts{Disputed: true}},
 		"disputed":             {guard.Facts{Disputed: true}, guard.Facts{Actor: guard.ActorHuman}, guard.Facts{Disputed: true}},

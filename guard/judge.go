@@ -68,10 +68,11 @@ func (g *Guard) decideAll(ctx context.Context, r *Request, caller *Principal, fa
 			granted = v
 		}
 	}
-	if !spared.allowed() {
-		return spared
+	if spared.allowed() {
+		return granted
 	}
-	return granted
+	spared.final = granted.final && granted.constraints != nil // what runs in shadow mode runs without constraints
+	return spared
 }
 
 // decideItem decides about one thing that a request uses, by a caller and facts that are in in.

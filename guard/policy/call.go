@@ -70,6 +70,24 @@ func (c *Caller) fillChannel(scheme, subject string) {
 	}
 }
 
+// Complete fills in what a policy was told of the server and the environment of calls whose facts do not say it. What
+// sources disagree about stays unknown.
+func (c *Call) Complete(server, environment string) {
+	f := &c.Facts
+	f.Server = completed(f.Server, f.DisputedServer, server)
+	f.Environment = completed(f.Environment, f.DisputedEnvironment, environment)
+}
+
+func completed(known string, disputed bool, otherwise string) string {
+	switch {
+	case disputed:
+		return ""
+	case known == "":
+		return otherwise
+	}
+	return known
+}
+
 // uses is the method by which a capability of a kind is used: what a rule for that method says holds for lists too.
 func uses(kind guard.Kind) string {
 	switch kind {

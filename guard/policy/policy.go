@@ -89,12 +89,7 @@ const methodsRule = "_methods"
 
 func (p *Policy) decide(q *question) guard.Decision {
 	c := &q.call
-	if c.Facts.Server == "" {
-		c.Facts.Server = p.server
-	}
-	if c.Facts.Environment == "" {
-		c.Facts.Environment = p.environment
-	}
+	c.Complete(p.server, p.environment)
 	q.args.text, q.claims.text, q.clock = c.Arguments, c.Facts.Claims, p.clock
 	p.findActor(q)
 	kind := p.kinds[c.Capability.Kind]

@@ -100,6 +100,7 @@ func (c *Client) question(call *policy.Call) (*evaluation, error) {
 	if !ok {
 		return nil, nil
 	}
+	call.Complete(c.cfg.Server, c.cfg.Environment)
 	e := &evaluation{
 		Action: &action{method}, Resource: &entity{Type: kind, ID: call.Capability.Name},
 		Context: &contextForm{
@@ -110,8 +111,6 @@ func (c *Client) question(call *policy.Call) (*evaluation, error) {
 	if call.Verb != guard.Invoke {
 		e.Context.Verb = "discover"
 	}
-	orElse(&e.Context.Server, c.cfg.Server)
-	orElse(&e.Context.Environment, c.cfg.Environment)
 	if c.cfg.Capabilities != nil {
 		if about := c.cfg.Capabilities.Describe(call.Capability); about != nil {
 			e.Resource.Properties = &properties{about.Labels, about.RiskTags}

@@ -52,12 +52,7 @@ func (p *Policy) ask(c *policy.Call) (*question, error) {
 		return nil, fmt.Errorf("cedar: no entities for capabilities of kind %q", c.Capability.Kind)
 	}
 	q := &question{context: make(types.RecordMap)}
-	if c.Facts.Server == "" {
-		c.Facts.Server = p.cfg.Server
-	}
-	if c.Facts.Environment == "" {
-		c.Facts.Environment = p.cfg.Environment
-	}
+	c.Complete(p.cfg.Server, p.cfg.Environment)
 	if err := q.setPrincipal(c, &p.asks); err != nil {
 		return nil, err
 	}
