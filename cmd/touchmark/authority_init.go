@@ -23,10 +23,10 @@ func authorityInitCommand() *cli.Command {
 			"  touchmark authority init --out registry --issuer https://registry.example\n" +
 			"  touchmark authority init --out registry --issuer https://registry.example --passphrase-file pass \\\n" +
 			"      --database postgres://touchmark@db.example/registry",
-		Flags: authorityFlags(
+		Flags: authorityFlags(append(trillianFlags(),
 			&cli.PathFlag{Name: "out", Usage: "the `DIR` to make; it must not exist, or be empty"},
 			&cli.BoolFlag{Name: "hash-subjects", Usage: "have the issuance log name subjects by hashes"},
-		),
+		)...),
 		Action: authorityInit,
 	}
 }

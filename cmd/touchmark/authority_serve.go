@@ -16,9 +16,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/touchmark-dev/touchmark/badge/authority"
+	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/logs"
 	"github.com/touchmark-dev/touchmark/internal/durable"
 	servers "github.com/touchmark-dev/touchmark/serververify/registry"
-	"github.com/touchmark-dev/touchmark/translog/tesseralog"
 	"github.com/touchmark-dev/touchmark/translog/tlogclient"
 )
 
@@ -66,10 +66,10 @@ func authorityServe(ctx *cli.Context) (err error) {
 		return err
 	}
 	logger := consoleOf(ctx).logger()
-	var engine *tesseralog.Log
+	var engine logs.Log
 	var shipped authority.Log
 	if !ctx.Bool("log-elsewhere") {
-		if engine, err = h.openLog(); err != nil {
+		if engine, err = h.openLog(logger); err != nil {
 			return err
 		}
 		shipped = engine
@@ -104,15 +104,15 @@ func (con *console) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(con.err, opts))
 }
 
-func (h *authorityHome) openLog() (*tesseralog.Log, error) {
-	cfg, err := logConfig(h.file(authorityLog))
+func (h *authorityHome) openLog(logger *slog.Logger) (logs.Log, error) {
+	place, signer, err := logPlace(h.file(authorityLog))
 	if err != nil {
 		return nil, err
 	}
-	return tesseralog.Open(h.ctx.Context, cfg)
+	return place.Open(h.ctx.Context, signer, &logs.Options{Notice: func(err error) { logger.Warn("log", "error", err) }})
 }
 
-func closeLog(l *tesseralog.Log) error {
+func closeLog(l logs.Log) error {
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
 	return l.Close(ctx)

@@ -19,6 +19,7 @@ import (
 	"github.com/touchmark-dev/touchmark/badge/pop"
 	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/agent"
 	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/guarded"
+	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/logs"
 	"github.com/touchmark-dev/touchmark/did"
 	"github.com/touchmark-dev/touchmark/evidence"
 	"github.com/touchmark-dev/touchmark/guard"
@@ -114,7 +115,7 @@ func isRejected(err error) bool {
 
 func isUndetermined(err error) bool {
 	return isRefusal(err, true) || isAuthority(err, false) || is[*client.AnswerError](err) || is[*serververify.UndeterminedError](err) || is[*badge.UndeterminedError](err) || is[*did.ResolveError](err) || is[*evidence.UnavailableError](err) || is[*tlogclient.SourceError](err) ||
-		is[*agent.SessionError](err) || is[*exec.Error](err) || is[*guarded.BrokenError](err) ||
+		is[*agent.SessionError](err) || is[*logs.UnavailableError](err) || is[*exec.Error](err) || is[*guarded.BrokenError](err) ||
 		is[*fs.PathError](err) || is[net.Error](err) || errors.Is(err, fs.ErrNotExist) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

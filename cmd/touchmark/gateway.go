@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/guarded"
+	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/logs"
 	"github.com/touchmark-dev/touchmark/did"
 	"github.com/touchmark-dev/touchmark/guard/telemetry"
 	"github.com/touchmark-dev/touchmark/serververify"
@@ -32,7 +34,7 @@ func gatewayCommand() *cli.Command {
 		Flags: append(slices.Concat(trustFlags(), placeFlags(), rulesFlags(), telemetryFlags()),
 			&cli.PathFlag{Name: "identity", Usage: "the gateway's identity, a `DIR` with server.jwk and server.badge, made by: touchmark server identity"},
 			&cli.PathFlag{Name: "evidence", Usage: "keep the journal in `DIR`"},
-			&cli.PathFlag{Name: "log", Usage: "ship the records to the log in `DIR`, made by: touchmark log init"},
+			&cli.PathFlag{Name: "log", Usage: "ship the records to the log in `DIR`, made by touchmark log init, or at trillian://HOST:PORT/TREE?dir=DIR"},
 			&cli.StringSliceFlag{Name: "audience", Usage: "a name of the gateway that badges may be for, beside its DID"},
 			&cli.BoolFlag{Name: "allow-bearer-unsafe", Usage: "accept badges without a call proof, from unmodified clients; stamped on every record"},
 		),
@@ -80,8 +82,12 @@ func runGateway(ctx *cli.Context) (err error) {
 	}
 	cfg.Identity.Launch = launch
 	if dir := ctx.Path("log"); dir != "" {
-		if cfg.Log, err = logConfig(dir); err != nil {
+		place, signer, err := logPlace(dir)
+		if err != nil {
 			return err
+		}
+		cfg.Log = func(ctx context.Context) (guarded.Log, error) {
+			return place.Open(ctx, signer, &logs.Options{Notice: func(err error) { cfg.Logger.Warn("log", "error", err) }})
 		}
 	}
 	t, err := newTrust(ctx)

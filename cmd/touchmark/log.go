@@ -14,8 +14,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/logs"
 	"github.com/touchmark-dev/touchmark/translog"
-	"github.com/touchmark-dev/touchmark/translog/tesseralog"
 	"github.com/touchmark-dev/touchmark/translog/tlogclient"
 	"github.com/touchmark-dev/touchmark/translog/witness"
 )
@@ -38,9 +38,13 @@ func logCommand() *cli.Command {
 			{
 				Name: "init", Usage: "make a new log, its key and its policy", ArgsUsage: "DIR",
 				Description: "Beside the directory of tiles DIR it makes DIR.key (secret), DIR.state (the last checkpoint\n" +
-					"signed; never restore it from a backup) and DIR.policy (for those who verify).\n\nEXAMPLE\n" +
-					"  touchmark log init --origin log.example.com/calls log",
-				Flags:  []cli.Flag{&cli.StringFlag{Name: "origin", Usage: "the log's name, a URL without scheme, `NAME`"}},
+					"signed; never restore it from a backup) and DIR.policy (for those who verify). With --trillian the entries\n" +
+					"are in a Trillian, where a tree is made for them, and DIR.trillian says where it is.\n\nEXAMPLES\n" +
+					"  touchmark log init --origin log.example.com/calls log\n" +
+					"  touchmark log init --origin log.example.com/calls --trillian 127.0.0.1:8090 log",
+				Flags: append([]cli.Flag{
+					&cli.StringFlag{Name: "origin", Usage: "the log's name, a URL without scheme, `NAME`"},
+				}, trillianFlags()...),
 				Action: logInit,
 			},
 			{
@@ -54,6 +58,7 @@ func logCommand() *cli.Command {
 				},
 				Action: logServe,
 			},
+			logMigrateCommand(),
 			logWatchCommand(),
 			logFaultCommand(),
 			{Name: "checkpoint", Usage: "print the latest checkpoint, verified", Flags: logFlags(outFlag(), forceFlag()), Action: logCheckpoint},
@@ -87,18 +92,58 @@ func logCommand() *cli.Command {
 	}
 }
 
-// logConfig is the log in dir, with its files beside it.
-func logConfig(dir string) (*tesseralog.Config, error) {
-	dir = strings.TrimRight(dir, "/")
-	text, err := os.ReadFile(dir + ".key")
+// trillianFlags say that a new log is to be in Trillian.
+func trillianFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "trillian", Usage: "keep the entries in the Trillian whose log server is at `HOST:PORT`"},
+		&cli.PathFlag{Name: "trillian-ca", Usage: "meet it with TLS, and verify it with the PEM certificates in `FILE`; needed beyond loopback"},
+		&cli.PathFlag{Name: "trillian-cert", Usage: "show it the certificate chain, PEM in `FILE`"},
+		&cli.PathFlag{Name: "trillian-key", Usage: "whose key is in `FILE`, PEM"},
+	}
+}
+
+// newPlace is where a new log is to be. In Trillian it has a tree then.
+func newPlace(ctx *cli.Context, dir, origin string) (*logs.Place, error) {
+	p := &logs.Place{Dir: dir}
+	if !ctx.IsSet("trillian") {
+		if ctx.IsSet("trillian-ca") || ctx.IsSet("trillian-cert") || ctx.IsSet("trillian-key") {
+			return nil, usagef("--trillian-ca, --trillian-cert and --trillian-key need --trillian")
+		}
+		return p, nil
+	}
+	p.Trillian = &logs.Trillian{Server: ctx.String("trillian")}
+	for flag, file := range map[string]*string{"trillian-ca": &p.Trillian.CA, "trillian-cert": &p.Trillian.Cert, "trillian-key": &p.Trillian.Key} {
+		if !ctx.IsSet(flag) {
+			continue
+		}
+		var err error
+		if *file, err = filepath.Abs(ctx.Path(flag)); err != nil {
+			return nil, err
+		}
+	}
+	return p, logError(p.Trillian.MakeTree(ctx.Context, origin))
+}
+
+// logPlace finds the log at DIR or at a trillian:// URL, and its key.
+func logPlace(where string) (*logs.Place, *translog.Signer, error) {
+	p, err := logs.At(where)
 	if err != nil {
-		return nil, hint(err, "make a log with: touchmark log init --origin NAME %s", dir)
+		return nil, nil, logError(err)
+	}
+	text, err := os.ReadFile(p.Dir + ".key")
+	if err != nil {
+		return nil, nil, hint(err, "make a log with: touchmark log init --origin NAME %s", p.Dir)
 	}
 	signer, err := translog.ParseSigner(strings.TrimSpace(string(text)))
-	if err != nil {
-		return nil, malformed(err)
+	return p, signer, malformed(err)
+}
+
+// logError is for errors of package logs: what no package has a type for is the configuration's.
+func logError(err error) error {
+	if codeOf(err) == exitInternal {
+		return malformed(err)
 	}
-	return &tesseralog.Config{Dir: dir, StatePath: dir + ".state", Signer: signer}, nil
+	return err
 }
 
 func logInit(ctx *cli.Context) error {
@@ -127,6 +172,19 @@ func makeLog(ctx *cli.Context, dir, origin string) (vkey string, err error) {
 	if err != nil {
 		return "", malformed(err)
 	}
+	place, err := newPlace(ctx, dir, origin)
+	if err != nil {
+		return "", err
+	}
+	if place.Trillian != nil {
+		text, err := place.Trillian.Text()
+		if err == nil {
+			err = con.writeOutput(dir+logs.Suffix, text, modeSecret, false)
+		}
+		if err != nil {
+			return "", err
+		}
+	}
 	if err := con.writeOutput(dir+".key", []byte(skey+"\n"), modeSecret, false); err != nil {
 		return "", err
 	}
@@ -134,17 +192,17 @@ func makeLog(ctx *cli.Context, dir, origin string) (vkey string, err error) {
 	if err := con.writeOutput(dir+".policy", []byte(policy), modePublic, false); err != nil {
 		return "", err
 	}
-	cfg, err := logConfig(dir)
+	signer, err := translog.ParseSigner(skey)
 	if err != nil {
 		return "", err
 	}
-	return vkey, tesseralog.Create(ctx.Context, cfg)
+	return vkey, place.Create(ctx.Context, signer)
 }
 
 // checkNewLog refuses a place for a log where something is, before anything is
 // made there.
 func checkNewLog(dir string) error {
-	for _, suffix := range []string{".key", ".policy", ".state"} {
+	for _, suffix := range []string{".key", ".policy", ".state", logs.Suffix} {
 		if _, err := os.Lstat(dir + suffix); err == nil {
 			return hint(usagef("%s%s is there already", dir, suffix), "a log is begun once: choose another DIR")
 		}
@@ -249,13 +307,9 @@ func openLogClient(ctx *cli.Context) (*tlogclient.Client, *translog.Policy, erro
 	if err := required(ctx, "log"); err != nil {
 		return nil, nil, err
 	}
-	where := ctx.String("log")
-	if !strings.Contains(where, "://") {
-		return tlogclient.New(tlogclient.Dir(where), policy), policy, nil
-	}
-	source, err := tlogclient.HTTP(&tlogclient.HTTPConfig{Prefix: where})
+	source, err := sourceAt(ctx.String("log"))
 	if err != nil {
-		return nil, nil, malformed(err)
+		return nil, nil, err
 	}
 	return tlogclient.New(source, policy), policy, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/logs"
 	"github.com/touchmark-dev/touchmark/internal/durable"
 	"github.com/touchmark-dev/touchmark/translog/monitor"
 	"github.com/touchmark-dev/touchmark/translog/tlogclient"
@@ -163,7 +164,12 @@ func (w *watch) open() error {
 	return nil
 }
 
+// sourceAt reads the log at DIR, at a URL that it is served at, or at a trillian:// URL: the tiles are in its directory.
 func sourceAt(where string) (tlogclient.Source, error) {
+	if logs.IsTrillian(where) {
+		dir, err := logs.Dir(where)
+		return tlogclient.Dir(dir), malformed(err)
+	}
 	if !strings.Contains(where, "://") {
 		return tlogclient.Dir(where), nil
 	}

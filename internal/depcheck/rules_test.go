@@ -60,7 +60,7 @@ var (
 	below   = []string{"did", "badge", "badge/pop"}
 	guarded = []string{"did", "badge", "badge/pop", "evidence", "translog", "guard"}
 	all     = append([]string{"badge/client", "serververify", "serververify/mcpverify", "guard/policy", "guard/mcpguard",
-		"guard/gateway", "guard/httpguard", "guard/limit", "guard/limit/pglimit", "guard/telemetry", "guard/telemetry/gates", "translog/tlogclient", "translog/tesseralog", "translog/witness", "translog/monitor", "serververify/pin", "serververify/registry"}, guarded...)
+		"guard/gateway", "guard/httpguard", "guard/limit", "guard/limit/pglimit", "guard/telemetry", "guard/telemetry/gates", "translog/tlogclient", "translog/tesseralog", "translog/trillianlog", "translog/witness", "translog/monitor", "serververify/pin", "serververify/registry"}, guarded...)
 )
 
 // rules has one entry for each directory with Go files.
@@ -118,6 +118,7 @@ var rules = map[string]rule{
 		ours:    []string{"did", "evidence", "translog", "translog/tlogclient"},
 		modules: []string{"json", "merkle", "x/sys"},
 	},
+	"translog/explorer": {alone: true},
 	"translog/witness": {
 		ours:    []string{"translog", "translog/tlogclient"},
 		modules: []string{"formats", "json", "merkle", "x/mod", "x/sys"},
@@ -185,12 +186,17 @@ var rules = map[string]rule{
 	// The program may use all that users may.
 	"cmd/touchmark": {
 		ours: append([]string{
-			"badge/authority", "guard/policy/cedar", "cmd/touchmark/internal/agent", "cmd/touchmark/internal/guarded", "cmd/touchmark/internal/tour",
+			"badge/authority", "guard/policy/cedar", "cmd/touchmark/internal/agent", "cmd/touchmark/internal/guarded", "cmd/touchmark/internal/logs", "cmd/touchmark/internal/tour",
+			"translog/explorer",
 		}, all...),
 		modules: []string{"cli", "go-jose", "go-sdk", "json", "uuid", "x/mod", "x/sys", "x/time", "yaml"},
 	},
 	"cmd/touchmark/internal/agent":   {ours: all, modules: []string{"go-sdk"}},
 	"cmd/touchmark/internal/guarded": {ours: all},
+	"cmd/touchmark/internal/logs": {
+		ours:    []string{"evidence", "translog", "translog/tesseralog", "translog/trillianlog"},
+		modules: []string{"json", "pgx", "x/sys"},
+	},
 	"cmd/touchmark/internal/tour": {
 		ours:    all,
 		modules: []string{"go-jose", "go-sdk", "json", "x/mod", "x/sys", "x/time", "yaml"},

@@ -23,7 +23,7 @@ import (
 	"github.com/touchmark-dev/touchmark/guard/gateway"
 	"github.com/touchmark-dev/touchmark/guard/policy"
 	"github.com/touchmark-dev/touchmark/serververify"
-	"github.com/touchmark-dev/touchmark/translog/tesseralog"
+	"github.com/touchmark-dev/touchmark/translog"
 )
 
 // An Identity is who the gateway is.
@@ -36,6 +36,14 @@ type Identity struct {
 	Launch serververify.Launch // of this process; the zero Launch for none
 }
 
+// A Log is an open log, whichever engine keeps it.
+type Log interface {
+	translog.Appender
+	evidence.LogReader
+	evidence.Checkpointer
+	Close(ctx context.Context) error
+}
+
 // A Config describes a gateway and the server behind it.
 type Config struct {
 	Identity Identity
@@ -44,7 +52,7 @@ type Config struct {
 	Badges   *badge.Verifier     // nil: nobody's badge is accepted
 
 	EvidenceDir string
-	Log         *tesseralog.Config // nil: the records stay in the journal
+	Log         func(context.Context) (Log, error) // opens it; nil: the records stay in the journal
 
 	AllowBearerUnsafe bool
 	UnsafeShadow      bool // what is refused runs, but for what is final
@@ -220,10 +228,10 @@ func openEvidence(ctx context.Context, cfg *Config) (*evidence.Ledger, func(cont
 		Dir: cfg.EvidenceDir, Server: cfg.Identity.DID, Key: cfg.Identity.Key, KeyID: cfg.Identity.KeyID,
 		AllowNoLog: cfg.Log == nil, Promise: cfg.Log != nil, Software: "touchmark gateway",
 	}
-	var log *tesseralog.Log
+	var log Log
 	if cfg.Log != nil {
 		var err error
-		if log, err = tesseralog.Open(ctx, cfg.Log); err != nil {
+		if log, err = cfg.Log(ctx); err != nil {
 			return nil, nil, err
 		}
 		lc.Log = log
