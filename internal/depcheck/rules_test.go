@@ -118,6 +118,7 @@ var rules = map[string]rule{
 		ours:    []string{"did", "evidence", "translog", "translog/tlogclient"},
 		modules: []string{"json", "merkle", "x/sys"},
 	},
+	"translog/explorer": {alone: true},
 	"translog/witness": {
 		ours:    []string{"translog", "translog/tlogclient"},
 		modules: []string{"formats", "json", "merkle", "x/mod", "x/sys"},
@@ -186,6 +187,7 @@ var rules = map[string]rule{
 	"cmd/touchmark": {
 		ours: append([]string{
 			"badge/authority", "guard/policy/cedar", "cmd/touchmark/internal/agent", "cmd/touchmark/internal/guarded", "cmd/touchmark/internal/logs", "cmd/touchmark/internal/tour",
+			"translog/explorer",
 		}, all...),
 		modules: []string{"cli", "go-jose", "go-sdk", "json", "uuid", "x/mod", "x/sys", "x/time", "yaml"},
 	},
