@@ -34,6 +34,12 @@ type DiscoveryPolicy interface {
 	RequireDiscoveryProof() bool
 }
 
+// A FinalPolicy says without deciding whether its decision would be Final ([Decision]), for who asks several policies and
+// not always all of them. It must be safe for concurrent use.
+type FinalPolicy interface {
+	Final(in *Input) bool
+}
+
 // Input is what a policy is asked about.
 type Input struct {
 	Caller     *Principal

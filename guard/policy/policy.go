@@ -38,6 +38,7 @@ var (
 	_ guard.Versioned       = (*Policy)(nil)
 	_ guard.DiscoveryPolicy = (*Policy)(nil)
 	_ guard.Constrainer     = (*Policy)(nil)
+	_ guard.FinalPolicy     = (*Policy)(nil)
 )
 
 // kindIndex finds the rules and the declarations for names of one kind.

@@ -142,6 +142,23 @@ func (p *Policy) finally(q *question, kind *kindIndex) bool {
 	return false
 }
 
+// Final implements [guard.FinalPolicy].
+func (p *Policy) Final(in *guard.Input) bool {
+	if p.final == 0 {
+		return false
+	}
+	var q question
+	q.call.fill(in)
+	q.call.Complete(p.server, p.environment)
+	q.require = in.Require
+	kind := p.kinds[q.call.Capability.Kind]
+	if !validName(q.call.Capability.Name) {
+		kind = nil
+	}
+	p.describe(&q, kind)
+	return p.finally(&q, kind)
+}
+
 // isAbout looks at the conditions on what is used, and not at those on who uses it, when and with which arguments.
 func (r *rule) isAbout(q *question) bool {
 	for i := range r.conditions {

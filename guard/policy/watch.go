@@ -93,6 +93,9 @@ func (w *Watcher) Decide(ctx context.Context, in *guard.Input) (guard.Decision, 
 	return w.current.Load().Decide(ctx, in)
 }
 
+// Final implements [guard.FinalPolicy].
+func (w *Watcher) Final(in *guard.Input) bool { return w.current.Load().Final(in) }
+
 // Version returns the digest of the policy that is in force.
 func (w *Watcher) Version() string { return w.current.Load().Version() }
 

@@ -15,7 +15,8 @@ import (
 // All is a policy that allows what each of several allows, as strictly as the strictest of them: its answer, the
 // highest level, and the constraints of all. They are asked in turn, and the later ones only about what the earlier
 // ones let this caller do; so let the local policy be the first. Where one has no rule, nothing is allowed, but by an
-// annotation where the others allow plainly.
+// annotation where the others allow plainly. Whether the answer is final is asked of all that are [guard.FinalPolicy]. The
+// class of actor that one of them found is a fact for those after it.
 func All(local guard.Policy, further ...guard.Policy) guard.Policy {
 	return &combined{append([]guard.Policy{local}, further...)}
 }
@@ -28,13 +29,14 @@ var (
 	_ guard.Constrainer     = (*combined)(nil)
 	_ guard.DiscoveryPolicy = (*combined)(nil)
 	_ guard.ListPolicy      = (*combined)(nil)
+	_ guard.FinalPolicy     = (*combined)(nil)
 )
 
 // Decide implements [guard.Policy].
 func (c *combined) Decide(ctx context.Context, in *guard.Input) (guard.Decision, error) {
 	var d guard.Decision
 	for i, p := range c.policies {
-		next, err := p.Decide(ctx, in)
+		next, err := p.Decide(ctx, told(in, d))
 		next.Version = versionOf(p, next)
 		if i == 0 {
 			d = next
@@ -42,10 +44,32 @@ func (c *combined) Decide(ctx context.Context, in *guard.Input) (guard.Decision,
 			d = both(d, next)
 		}
 		if err != nil || settled(d, in) {
+			d.Final = d.Final || (&combined{c.policies[i+1:]}).Final(in)
 			return d, err
 		}
 	}
 	return d, nil
+}
+
+// Final implements [guard.FinalPolicy].
+func (c *combined) Final(in *guard.Input) bool {
+	return slices.ContainsFunc(c.policies, func(p guard.Policy) bool {
+		f, ok := p.(guard.FinalPolicy)
+		return ok && f.Final(in)
+	})
+}
+
+// told is a question for a policy that is asked after others, which know the class of the caller.
+func told(in *guard.Input, d guard.Decision) *guard.Input {
+	if d.Actor == "" || d.Actor == in.Facts.Actor {
+		return in
+	}
+	next := *in
+	next.Facts.Actor, next.Facts.Disputed = d.Actor, !d.Actor.Known()
+	if next.Facts.Disputed {
+		next.Facts.Actor = ""
+	}
+	return &next
 }
 
 // DecideAll decides about the entries of a list.
@@ -58,7 +82,7 @@ func (c *combined) DecideAll(ctx context.Context, ins []*guard.Input) ([]guard.D
 	for n, p := range c.policies {
 		asked := make([]*guard.Input, len(places))
 		for k, i := range places {
-			asked[k] = ins[i]
+			asked[k] = told(ins[i], decisions[i])
 		}
 		next, failed := decideAll(ctx, p, asked)
 		var open []int
@@ -71,6 +95,8 @@ func (c *combined) DecideAll(ctx context.Context, ins []*guard.Input) ([]guard.D
 			}
 			if errs[i] == nil && !settled(decisions[i], ins[i]) {
 				open = append(open, i)
+			} else if !decisions[i].Final {
+				decisions[i].Final = (&combined{c.policies[n+1:]}).Final(ins[i])
 			}
 		}
 		places = open
