@@ -23,6 +23,8 @@ type rig struct {
 	t   *testing.T
 	url string
 
+	handler http.Handler // that the listener asks
+
 	lost int // how many decisions have no outcome in the end
 }
 
@@ -37,7 +39,8 @@ func serve(t *testing.T, next http.Handler, opts httpguard.Options, edits ...fun
 	if err != nil {
 		t.Fatal(err)
 	}
-	server.Config.Handler = h
+	r.handler = h
+	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.handler.ServeHTTP(w, req) })
 	server.Start()
 	t.Cleanup(func() {
 		server.Close()

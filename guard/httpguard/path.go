@@ -83,8 +83,9 @@ func routed(req *http.Request) *http.Request {
 	out := req.Clone(req.Context())
 	out.URL.RawPath = ""
 	out.RequestURI = out.URL.RequestURI()
+	out.Form, out.PostForm, out.MultipartForm = nil, nil, nil // what somebody in front has read was not judged
 	for _, name := range overrides {
-		out.Header.Del(name)
+		deleteField(out.Header, name)
 	}
 	return out
 }

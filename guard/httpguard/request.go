@@ -94,7 +94,7 @@ func (h *handler) deliver(req *http.Request, body []byte) {
 	}
 	req.TransferEncoding, req.Trailer = nil, nil
 	for _, name := range []string{mcpwire.HeaderBadge, mcpwire.HeaderHop, mcpwire.HeaderTxn, "Trailer"} {
-		deleteFold(req.Header, name)
+		deleteField(req.Header, name)
 	}
 	if !h.rules.AllowAuthorizationBeside && isBearer(req.Header.Get("Authorization")) {
 		req.Header.Del("Authorization")
@@ -106,10 +106,11 @@ func isBearer(authorization string) bool {
 	return strings.EqualFold(scheme, "Bearer")
 }
 
-// deleteFold deletes a field however it is written.
-func deleteFold(h http.Header, name string) {
+// deleteField deletes a field however it is written. Programs that take fields for variables make no difference between
+// - and _.
+func deleteField(h http.Header, name string) {
 	for k := range h {
-		if strings.EqualFold(k, name) {
+		if strings.EqualFold(strings.ReplaceAll(k, "_", "-"), name) {
 			delete(h, k)
 		}
 	}

@@ -21,8 +21,9 @@ import (
 type Transport struct {
 	Base http.RoundTripper // nil means http.DefaultTransport
 
-	// URL is where the server is, as in the server's [Options]. Requests for anything else, also by way of a redirect,
-	// are refused: the badge is for this server alone.
+	// URL is where the server is, as in the server's [Options]. Requests for anything else are refused: the badge is for
+	// this server alone. So are requests that an [http.Client] makes because the server redirected it: nobody has his
+	// caller sign what the caller did not ask for.
 	URL string
 
 	Server   did.DID // the server's DID, verified; see package serververify
@@ -37,6 +38,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	body, err := readAll(req.Body)
 	if err != nil {
 		return nil, err
+	}
+	if req.Response != nil {
+		return nil, fmt.Errorf("httpguard: a redirect to %q: nothing is signed for it; ask for it as a request of its own", req.URL.Redacted())
 	}
 	out := req.Clone(req.Context())
 	if err := t.sign(out, body); err != nil {

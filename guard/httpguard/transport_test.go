@@ -92,3 +92,29 @@ func TestTrace(t *testing.T) {
 		}
 	}
 }
+
+// TestTransportRedirected: a server cannot have a caller sign what the caller did not ask for, also not for itself.
+func TestTransportRedirected(t *testing.T) {
+	var ran []string
+	r := serve(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		ran = append(ran, req.URL.Path)
+		if req.URL.Path == "/" {
+			http.Redirect(w, req, "/transfer?amount=1000", http.StatusTemporaryRedirect)
+		}
+	}), httpguard.Options{Routes: []httpguard.Route{{Pattern: "/", Tool: "all"}}}, open)
+	a := r.Agent(badge.LevelDomain)
+	client := &http.Client{Transport: &httpguard.Transport{URL: r.url, Server: r.Server, Badge: a.Badge, Key: a.Key}}
+	for _, method := range []string{"GET", "POST"} {
+		req, err := http.NewRequestWithContext(t.Context(), method, r.url+"/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp, err := client.Do(req); err == nil || !strings.Contains(err.Error(), "nothing is signed") {
+			resp.Body.Close()
+			t.Errorf("%s: %v", method, err)
+		}
+	}
+	if len(ran) != 2 || len(r.Recorder.Decisions()) != 2 {
+		t.Errorf("ran %v", ran)
+	}
+}
