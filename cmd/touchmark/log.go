@@ -87,6 +87,7 @@ func logCommand() *cli.Command {
 				Action: logConsistency,
 			},
 			logMonitorCommand(),
+			logPageCommand(),
 			logWitnessCommand(),
 		},
 	}
@@ -230,7 +231,7 @@ const (
 
 func tileServer(dir string) *http.Server {
 	return &http.Server{
-		Handler: tlogclient.Handler(dir), MaxHeaderBytes: maxHeaderBytes,
+		Handler: readerHandler(dir), MaxHeaderBytes: maxHeaderBytes,
 		ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 	}
 }
