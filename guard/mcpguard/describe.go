@@ -54,11 +54,18 @@ func describeCompletion(r *guard.Request, p *mcp.CompleteParams) (err error) {
 	return err
 }
 
+// MaxSubscriptions is how many resources one subscriptions/listen may name. Each is looked up in the server's lists before it is
+// known who asks.
+const MaxSubscriptions = 256
+
 // describeListen asks for every resource whose changes are to be told. Without resources there is nothing to
 // ask for: that a list changed says nothing of what is in it, and sessions are told so unasked.
 func describeListen(r *guard.Request, p *mcp.SubscriptionsListenParams) (err error) {
 	if p.Notifications == nil {
 		return nil
+	}
+	if len(p.Notifications.ResourceSubscriptions) > MaxSubscriptions {
+		return errArguments
 	}
 	for i, uri := range p.Notifications.ResourceSubscriptions {
 		c := guard.Capability{Kind: guard.KindResource, Name: uri}

@@ -74,8 +74,8 @@ func (a *Adapter) request(x *exchange) (*guard.Request, error) {
 	return r, nil
 }
 
-// errArguments refuses arguments that the policy could read in one way and the tool in another.
-var errArguments = errors.New("mcpguard: arguments are not JSON by strict rules")
+// errArguments refuses arguments that the policy could read in one way and the tool in another, or that name too much.
+var errArguments = errors.New("mcpguard: arguments are not JSON by strict rules, or name too many resources")
 
 // isNil sees through an interface: the SDK hands on typed nil pointers for absent params, and their methods
 // panic.
