@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"github.com/touchmark-dev/touchmark/evidence"
 	"github.com/touchmark-dev/touchmark/internal/strictjson"
@@ -36,10 +37,19 @@ func Check(dir fs.FS, policy *translog.Policy, keys evidence.Keys) (*Fault, erro
 	if err := strictjson.UnmarshalStrict(text, p.fault); err != nil {
 		return nil, unshown("%s: %v", fileFault, err)
 	}
+	f := p.fault
+	switch {
+	case f.Code == "":
+		return nil, unshown("%s names no code", fileFault)
+	case !slices.Contains(policy.Origins(), f.Origin):
+		return nil, unshown("the fault is of the log %q, which the policy does not trust", f.Origin)
+	case needsWord(f.Code) && f.Word == "":
+		return nil, unshown("files alone cannot show %s, and nobody gives their word", f.Code)
+	}
 	if err := p.check(); err != nil {
 		return nil, err
 	}
-	return p.fault, nil
+	return f, nil
 }
 
 type proof struct {

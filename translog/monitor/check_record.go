@@ -34,7 +34,18 @@ func chained(code evidence.Code) bool {
 	return false
 }
 
+// names refuses a fault that names another place in a stream than the record which it is about.
+func (p *proof) names(stream evidence.StreamID, seq uint64) error {
+	if f := p.fault; f.Stream != stream.String() || f.Sequence == nil || *f.Sequence != seq {
+		return unshown("the fault names another stream or number than its files, which are of record %d of stream %s", seq, stream)
+	}
+	return nil
+}
+
 func (p *proof) checkPlace(r *evidence.Record) error {
+	if err := p.names(r.Stream, r.Sequence); err != nil {
+		return err
+	}
 	code := evidence.Code(p.fault.Code)
 	alone := code == evidence.CodeGenesisMissing || code == evidence.CodeOutcomeUnmatched || code == evidence.CodeGap && p.fault.Other == nil
 	if alone {
@@ -97,7 +108,11 @@ func (p *proof) checkOmitted() error {
 	if err != nil {
 		return err
 	}
-	if _, err := p.verified(entry, fileEntry); err != nil {
+	v, err := p.verified(entry, fileEntry)
+	if err != nil {
+		return err
+	}
+	if err := p.names(v.Record().Stream, v.Record().Sequence); err != nil {
 		return err
 	}
 	_, err = p.checkpoint(fileCheckpoint)
@@ -141,6 +156,9 @@ func (p *proof) checkPromise() error {
 	v, err := evidence.VerifyPromise(string(token), p.keys)
 	if err != nil {
 		return unshown("%s: %v", filePromise, err)
+	}
+	if err := p.names(v.Promise().Stream, v.Promise().Sequence); err != nil {
+		return err
 	}
 	if p.fault.Code == CodePromiseBroken {
 		if !p.fault.Found.After(v.Promise().Deadline) {

@@ -20,10 +20,12 @@ const (
 
 	MaxStreams  = 4096      // in one log
 	MaxOpen     = 1 << 17   // decisions of one stream whose outcome has not come
-	MaxGap      = 1 << 24   // records missing at once
+	MaxOpenAll  = 1 << 20   // such decisions in all streams
+	MaxGap      = 1 << 24   // records of one stream that are missing
 	MaxPromises = 1 << 17   // that wait
-	MaxFaults   = 10_000    // proofs that are kept
+	MaxFaults   = 256       // proofs of one code that are kept
 	chunk       = 64 * 256  // entries that are read before they are believed
+	chunkBytes  = 64 << 20  // or so many bytes, to the end of a bundle
 	stateBytes  = 512 << 20 // of the file of the state
 )
 
@@ -83,7 +85,11 @@ type Monitor struct {
 	state   *state
 	leaves  *hashFile // of the entries, by index
 	streams map[evidence.StreamID]*stream
+	open    int             // decisions without outcome, of all streams
+	touched []touched       // streams, since begin
 	known   map[string]bool // ids of faults with a proof
+	kept    map[Code]int    // how many of them
+	over    map[Code]bool   // of these, one without a proof was told in this look
 	last    Report
 	total   map[Code]uint64 // faults since Open
 }
@@ -104,7 +110,7 @@ func Open(cfg *Config) (*Monitor, error) {
 	}
 	m := &Monitor{
 		cfg: *cfg, origin: cfg.Policy.Origins()[0], client: tlogclient.New(cfg.Log, cfg.Policy), fsys: durable.OS{},
-		streams: make(map[evidence.StreamID]*stream), known: make(map[string]bool), total: make(map[Code]uint64),
+		streams: make(map[evidence.StreamID]*stream), known: make(map[string]bool), total: make(map[Code]uint64), kept: make(map[Code]int),
 	}
 	if m.cfg.MergeDelay == 0 {
 		m.cfg.MergeDelay = DefaultMergeDelay
@@ -115,13 +121,13 @@ func Open(cfg *Config) (*Monitor, error) {
 	if m.cfg.Time == nil {
 		m.cfg.Time = time.Now
 	}
-	if err := m.open(); err != nil {
+	if err := m.start(); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
 	return m, nil
 }
 
-func (m *Monitor) open() (err error) {
+func (m *Monitor) start() (err error) {
 	for _, dir := range []string{m.cfg.Dir, m.path(dirFaults), m.path(dirStreams)} {
 		if err := durable.MkdirAll(m.fsys, dir); err != nil {
 			return fmt.Errorf("monitor: %w", err)

@@ -81,17 +81,36 @@ func (f *Fault) id() string {
 		return strconv.FormatUint(*n, 10)
 	}
 	fmt.Fprintf(h, "%s\n%s\n%s\n%s\n%s\n%s\n", f.Code, f.Origin, f.Stream, number(f.Sequence), number(f.Index), number(f.Other))
-	for _, name := range []string{fileEntry, fileOther, filePromise} {
+	for _, name := range []string{fileEntry, filePromise} {
 		sum := sha256.Sum256(f.files[name])
 		h.Write(sum[:])
 	}
-	if f.Index == nil { // about trees: the trees make the difference, not the cosignatures of their notes
+	if f.Index == nil && f.Sequence == nil { // about trees: the trees make the difference, not the cosignatures of their notes
 		h.Write([]byte(f.Reason))
 	}
 	return string(f.Code) + "-" + hex.EncodeToString(h.Sum(nil)[:8])
 }
 
 func at(n uint64) *uint64 { return &n }
+
+// words are what the files of a proof do not show, by the codes of which there is always something.
+var words = map[Code]string{
+	Code(evidence.CodeGap):              "the log has no record between other and entry",
+	Code(evidence.CodeGenesisMissing):   "the log has no record of the stream before entry",
+	Code(evidence.CodeOutcomeUnmatched): "the log has no decision that waits for the outcome",
+	CodeLimit:                           "the log has so many before entry",
+}
+
+// needsWord reports whether files alone cannot show a fault with this code.
+func needsWord(c Code) bool {
+	switch c {
+	case Code(translog.CodeRolledBack), CodeEntryChanged, CodeTreeUnfounded, CodeOmitted, CodeJournal, CodePromiseBroken,
+		Code(translog.CodeCheckpointMalformed), Code(translog.CodeOriginUnknown), Code(translog.CodeCheckpointSignatureInvalid),
+		Code(translog.CodeCosignatureInvalid), Code(translog.CodeWitnessQuorum):
+		return true
+	}
+	return words[c] != ""
+}
 
 // codeOf gives the code of a refusal by the packages below, and "" where nothing was judged.
 func codeOf(err error) Code {

@@ -4,28 +4,37 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"math"
 	"os"
+	"slices"
 
 	"github.com/touchmark-dev/touchmark/internal/durable"
 )
 
 // A hashFile is a file of frames of one width, numbered from 0. What is put is in memory until flush.
 type hashFile struct {
-	file  durable.File
-	width int
-	next  uint64 // frames in the file and pending
-	tail  []byte // pending, of the frames that end at next
+	file    durable.File
+	width   int
+	next    uint64            // frames in the file and pending
+	pending map[uint64][]byte // frames that the file does not have; one below next that nobody has is zeroes
+
+	undo map[uint64][]byte // what pending held before begin, nil for nothing; nil outside of begin and end
+	was  uint64            // next at begin
 }
 
 // openHashFile opens a file of which n frames count. What comes after them was never committed.
 func openHashFile(fsys durable.FS, name string, width int, n uint64) (*hashFile, error) {
+	if n > math.MaxInt64/uint64(width) { //nolint:gosec // a width
+		return nil, fmt.Errorf("monitor: %q: the state speaks of %d frames", name, n)
+	}
 	f, err := fsys.Open(name, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, fmt.Errorf("monitor: %w", err)
 	}
-	h := &hashFile{file: f, width: width, next: n}
+	h := &hashFile{file: f, width: width, next: n, pending: make(map[uint64][]byte)}
 	size, err := f.Size()
-	want := int64(n) * int64(width) //nolint:gosec // frames of a file that exists
+	want := int64(n) * int64(width) //nolint:gosec // see above
 	if err == nil && size < want {
 		err = fmt.Errorf("%q has %d bytes, the state speaks of %d: begin again in another directory", name, size, want)
 	}
@@ -38,49 +47,78 @@ func openHashFile(fsys durable.FS, name string, width int, n uint64) (*hashFile,
 	return h, nil
 }
 
-// put appends frames.
-func (h *hashFile) put(frame ...byte) {
-	h.tail = append(h.tail, frame...)
-	h.next += uint64(len(frame) / h.width)
+// put appends a frame.
+func (h *hashFile) put(frame []byte) {
+	h.next++
+	h.set(h.next-1, frame)
 }
 
+// skip appends n frames of zeroes, which take no place.
+func (h *hashFile) skip(n uint64) { h.next += n }
+
 // set replaces a frame that was put before.
-func (h *hashFile) set(i uint64, frame []byte) error {
-	if from := h.flushed(); i >= from {
-		copy(h.tail[(i-from)*uint64(h.width):], frame)
-		return nil
+func (h *hashFile) set(i uint64, frame []byte) {
+	if _, noted := h.undo[i]; h.undo != nil && !noted {
+		h.undo[i] = h.pending[i]
 	}
-	_, err := h.file.WriteAt(frame, int64(i)*int64(h.width)) //nolint:gosec // below next
-	return err
+	h.pending[i] = slices.Clone(frame)
 }
 
 // get returns frame i, which must be below next.
 func (h *hashFile) get(i uint64) ([]byte, error) {
-	frame := make([]byte, h.width)
-	if from := h.flushed(); i >= from {
-		copy(frame, h.tail[(i-from)*uint64(h.width):])
-		return frame, nil
+	if frame, ok := h.pending[i]; ok {
+		return slices.Clone(frame), nil
 	}
-	if n, err := h.file.ReadAt(frame, int64(i)*int64(h.width)); err != nil && (!errors.Is(err, io.EOF) || n != h.width) { //nolint:gosec // below next
+	frame := make([]byte, h.width)
+	if n, err := h.file.ReadAt(frame, int64(i)*int64(h.width)); err != nil && (!errors.Is(err, io.EOF) || n != h.width && n != 0) { //nolint:gosec // below next
 		return nil, fmt.Errorf("monitor: %w", err)
 	}
 	return frame, nil
 }
 
-func (h *hashFile) flushed() uint64 { return h.next - uint64(len(h.tail)/h.width) }
+// begin begins what back undoes, and end does not.
+func (h *hashFile) begin() { h.undo, h.was = make(map[uint64][]byte), h.next }
+
+func (h *hashFile) end() { h.undo = nil }
+
+func (h *hashFile) back() {
+	for i, frame := range h.undo {
+		if h.pending[i] = frame; frame == nil {
+			delete(h.pending, i)
+		}
+	}
+	h.next, h.undo = h.was, nil
+}
 
 // flush makes everything durable.
 func (h *hashFile) flush() error {
-	if len(h.tail) == 0 {
+	size, err := h.file.Size()
+	if err != nil {
+		return fmt.Errorf("monitor: %w", err)
+	}
+	want := int64(h.next) * int64(h.width) //nolint:gosec // a file
+	if len(h.pending) == 0 && size >= want {
 		return nil
 	}
-	if _, err := h.file.WriteAt(h.tail, int64(h.flushed())*int64(h.width)); err != nil { //nolint:gosec // the end of the file
-		return fmt.Errorf("monitor: %w", err)
+	if size < want {
+		if err := h.file.Truncate(want); err != nil {
+			return fmt.Errorf("monitor: %w", err)
+		}
+	}
+	numbers := slices.Sorted(maps.Keys(h.pending))
+	for len(numbers) > 0 {
+		first, run := numbers[0], []byte(nil)
+		for len(numbers) > 0 && numbers[0] == first+uint64(len(run)/h.width) { //nolint:gosec // a width
+			run, numbers = append(run, h.pending[numbers[0]]...), numbers[1:]
+		}
+		if _, err := h.file.WriteAt(run, int64(first)*int64(h.width)); err != nil { //nolint:gosec // below next
+			return fmt.Errorf("monitor: %w", err)
+		}
 	}
 	if err := h.file.Sync(); err != nil {
 		return fmt.Errorf("monitor: %w", err)
 	}
-	h.tail = h.tail[:0]
+	clear(h.pending)
 	return nil
 }
 

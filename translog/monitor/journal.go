@@ -111,8 +111,15 @@ func (w *journalWalk) finish(ctx context.Context) error {
 	if s == nil || s.Next <= w.end {
 		return nil
 	}
-	f := w.monitor.fault(CodeJournal, "the journal has no record %d, the log has record %d of its stream", w.end, s.Next-1).
+	_, first, there, err := s.at(w.end)
+	if err != nil {
+		return err
+	}
+	if !there {
+		first = s.Index
+	}
+	f := w.monitor.fault(CodeJournal, "the journal has no record %d, the log has later ones of its stream", w.end).
 		says("the journal ends before other")
-	f.Stream, f.Sequence, f.Other = w.at.Stream.String(), at(w.end), at(s.Index)
+	f.Stream, f.Sequence, f.Other = w.at.Stream.String(), at(w.end), at(first)
 	return w.monitor.tell(ctx, w.cp, f)
 }

@@ -21,20 +21,19 @@ type Report struct {
 	Waiting uint64    `json:"waiting"` // records of the journal that are not in the log yet, which is no fault at once
 	Faults  []*Fault  `json:"faults"`  // that were found now, and not before
 	Known   int       `json:"known"`   // that were found again
+	More    int       `json:"more"`    // that were found now, are counted, and not among Faults: see MaxFaults
 }
 
 // Look looks at the log once (spec/monitor.md section 3). The error says what could not be looked at, which is no
 // verdict; the Report is not nil, and tells what was found all the same.
 func (m *Monitor) Look(ctx context.Context) (*Report, error) {
-	m.last = Report{Time: m.cfg.Time().UTC()}
+	m.last, m.over = Report{Time: m.cfg.Time().UTC()}, make(map[Code]bool)
 	err := m.look(ctx)
 	if saved := m.save(); saved != nil {
 		err = errors.Join(err, saved)
 	}
 	m.last.Size, m.last.Streams = m.state.Size, len(m.streams)
-	for _, s := range m.streams {
-		m.last.Open += len(s.Open)
-	}
+	m.last.Open = m.open
 	report := m.last
 	return &report, err
 }
@@ -98,6 +97,9 @@ func (m *Monitor) compareViews(ctx context.Context, cp *translog.Checkpoint) err
 			fault, err = m.compare(ctx, cp, seen, client)
 		default:
 			fault, err = m.compare(ctx, seen, cp, m.client)
+		}
+		if fault != nil && fault.Code == CodeTreeUnfounded && seen.Size() > cp.Size() {
+			fault.says(fmt.Sprintf("the view %q served tiles that do not belong to checkpoint", v.Name))
 		}
 		if codeOf(err) == "" && err != nil {
 			errs = append(errs, fmt.Errorf("view %q: %w", v.Name, err))

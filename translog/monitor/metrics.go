@@ -13,13 +13,9 @@ func (m *Monitor) WriteMetrics(w io.Writer) error {
 	gauge := func(name, help string, value any) {
 		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s gauge\n%s %v\n", name, help, name, name, value)
 	}
-	var open int
-	for _, s := range m.streams {
-		open += len(s.Open)
-	}
 	gauge("touchmark_monitor_entries", "Entries of the log that were read and believed.", m.state.Size)
 	gauge("touchmark_monitor_streams", "Streams of records in the log.", len(m.streams))
-	gauge("touchmark_monitor_open_decisions", "Decisions whose outcome has not come.", open)
+	gauge("touchmark_monitor_open_decisions", "Decisions whose outcome has not come.", m.open)
 	gauge("touchmark_monitor_journal_waiting", "Records of the journal that are not in the log.", m.last.Waiting)
 	gauge("touchmark_monitor_promises_waiting", "Promises that are neither kept nor broken yet.", len(m.state.Promises))
 	gauge("touchmark_monitor_last_look_timestamp_seconds", "When the last look began.", m.last.Time.Unix())

@@ -3,8 +3,10 @@ package monitor
 import (
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/transparency-dev/merkle/compact"
@@ -27,6 +29,7 @@ func (m *Monitor) readNew(ctx context.Context, cp *translog.Checkpoint) error {
 		if err != nil {
 			return err
 		}
+		end = from + uint64(len(entries))
 		leaves, tree, err := m.extend(from, entries)
 		if err != nil {
 			return err
@@ -37,10 +40,11 @@ func (m *Monitor) readNew(ctx context.Context, cp *translog.Checkpoint) error {
 			return m.blame(ctx, cp, from, entries)
 		}
 		if err := m.readRecords(ctx, cp, from, entries); err != nil {
-			return err
+			return errors.Join(err, m.back()) // what was not told is found again
 		}
+		m.settled()
 		for _, leaf := range leaves {
-			m.leaves.put(leaf[:]...)
+			m.leaves.put(leaf[:])
 		}
 		m.state.Size, m.state.Range = end, tree.Hashes()
 		m.last.Read += end - from
@@ -51,23 +55,26 @@ func (m *Monitor) readNew(ctx context.Context, cp *translog.Checkpoint) error {
 	return nil
 }
 
-// stored reads the entries from an index to before end, from a log of size entries.
+// stored reads the entries from an index to before end, or to one at which there are enough, from a log of size entries.
 func (m *Monitor) stored(ctx context.Context, from, end, size uint64) ([][]byte, error) {
-	entries := make([][]byte, 0, end-from)
-	for n := from / tlogclient.BundleWidth; n*tlogclient.BundleWidth < end; n++ {
+	entries, bytes := make([][]byte, 0, end-from), 0
+	for n := from / tlogclient.BundleWidth; n*tlogclient.BundleWidth < end && bytes < chunkBytes; n++ {
 		bundle, err := m.client.StoredBundle(ctx, n, size)
 		if err != nil {
 			return nil, err
 		}
 		begin := n * tlogclient.BundleWidth
-		entries = append(entries, bundle[max(from, begin)-begin:min(end-begin, uint64(len(bundle)))]...)
+		for _, entry := range bundle[max(from, begin)-begin : min(end-begin, uint64(len(bundle)))] {
+			entries = append(entries, entry)
+			bytes += len(entry)
+		}
 	}
 	return entries, nil
 }
 
 // extend returns the leaf hashes of entries, and the tree that has them after the first from.
 func (m *Monitor) extend(from uint64, entries [][]byte) ([][32]byte, *compact.Range, error) {
-	tree, err := ranges.NewRange(0, from, m.state.Range)
+	tree, err := ranges.NewRange(0, from, slices.Clone(m.state.Range)) // which it changes
 	if err != nil {
 		return nil, nil, fmt.Errorf("monitor: %q: %w", m.path(fileState), err)
 	}
@@ -190,9 +197,12 @@ func (m *Monitor) place(r *found) (*Fault, error) {
 		return f, nil
 	}
 	s, ok := m.streams[r.record.Stream]
+	if ok {
+		m.touch(s)
+	}
 	if !ok {
 		if len(m.streams) >= MaxStreams {
-			f := m.fault(CodeLimit, "more than %d streams", MaxStreams).add(fileEntry, r.bytes)
+			f := m.fault(CodeLimit, "more than %d streams", MaxStreams).says(words[CodeLimit]).add(fileEntry, r.bytes)
 			f.Index = at(r.index)
 			return f, nil
 		}
@@ -200,12 +210,15 @@ func (m *Monitor) place(r *found) (*Fault, error) {
 		if s, err = m.openStream(streamState{ID: r.record.Stream, Server: r.record.Server}); err != nil {
 			return nil, err
 		}
+		m.touched = append(m.touched, touched{s: s, isNew: true})
+		s.file.begin()
+		s.touched = true
 	}
 	wrong, err := s.add(m, r)
 	if wrong == nil || err != nil {
 		return nil, err
 	}
-	f := m.fault(Code(wrong.code), "%s", wrong.reason).add(fileEntry, r.bytes)
+	f := m.fault(Code(wrong.code), "%s", wrong.reason).says(words[Code(wrong.code)]).add(fileEntry, r.bytes)
 	f.Stream, f.Sequence, f.Index, f.Other = r.record.Stream.String(), at(r.record.Sequence), at(r.index), wrong.other
 	return f, nil
 }

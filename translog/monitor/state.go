@@ -49,6 +49,9 @@ type streamState struct {
 	Epoch  uint64            `json:"epoch"`
 	Latest time.Time         `json:"latest"`
 	Open   map[uint64]string `json:"open,omitempty"` // ids of decisions without outcome
+
+	Missing uint64 `json:"missing,omitempty"` // records that were passed over, whether they came later or not
+	Full    bool   `json:"full,omitempty"`    // there were more decisions without outcome than Open takes
 }
 
 type journalState struct {
@@ -90,13 +93,16 @@ func (m *Monitor) load() error {
 	}
 	for _, name := range names {
 		if !strings.HasPrefix(name, tempPrefix) {
-			m.known[name] = true
+			m.know(name)
 		}
 	}
 	return nil
 }
 
 func (m *Monitor) openStream(st streamState) (*stream, error) {
+	if m.streams[st.ID] != nil {
+		return nil, fmt.Errorf("monitor: %q has the stream %s twice", m.path(fileState), st.ID)
+	}
 	f, err := openHashFile(m.fsys, m.path(filepath.Join(dirStreams, st.ID.String())), frameBytes, st.Next)
 	if err != nil {
 		return nil, err
@@ -106,6 +112,7 @@ func (m *Monitor) openStream(st streamState) (*stream, error) {
 	}
 	s := &stream{streamState: st, file: f}
 	m.streams[st.ID] = s
+	m.open += len(st.Open)
 	return s, nil
 }
 

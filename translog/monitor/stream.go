@@ -15,7 +15,8 @@ const (
 // A stream is the chain of records of one journal, as far as the log has it.
 type stream struct {
 	streamState
-	file *hashFile // by sequence number
+	file    *hashFile // by sequence number
+	touched bool      // see Monitor.touch
 }
 
 // A found record is one that was read from the log.
@@ -62,14 +63,13 @@ func (s *stream) add(m *Monitor, r *found) (*misplaced, error) {
 		return misplace(evidence.CodeServerMismatch, s.before(), "of server %q, this is the stream of %q", r.record.Server, s.Server), nil
 	case seq < s.Next:
 		return s.again(r)
-	case seq-s.Next > MaxGap:
+	case seq-s.Next > MaxGap-min(s.Missing, MaxGap):
 		return misplace(evidence.CodeGap, s.before(), "record %d after record %d: more is missing than is followed", seq, s.Next), nil
 	}
 	fault := s.judge(m, r)
-	if seq > s.Next {
-		s.file.put(make([]byte, (seq-s.Next)*frameBytes)...)
-	}
-	s.file.put(frame(r.hash, r.index)...)
+	s.file.skip(seq - s.Next)
+	s.Missing += seq - s.Next
+	s.file.put(frame(r.hash, r.index))
 	s.Next, s.Head, s.Index = seq+1, r.hash, r.index
 	s.Epoch = max(s.Epoch, r.record.Epoch)
 	if r.record.Time.After(s.Latest) {
@@ -94,8 +94,8 @@ func (s *stream) again(r *found) (*misplaced, error) {
 	case err != nil:
 		return nil, err
 	case !ok:
-		return misplace(evidence.CodeReordered, s.before(), "record %d comes after record %d", seq, s.Next-1),
-			s.file.set(seq, frame(r.hash, r.index))
+		s.file.set(seq, frame(r.hash, r.index))
+		return misplace(evidence.CodeReordered, s.before(), "record %d comes after record %d", seq, s.Next-1), nil
 	case hash == r.hash && index == r.index:
 		return nil, nil // read before a crash
 	case hash == r.hash:
@@ -107,7 +107,8 @@ func (s *stream) again(r *found) (*misplaced, error) {
 // judge tells what is wrong with a record that has a number of its own. Of several faults it names the first.
 func (s *stream) judge(m *Monitor, r *found) *misplaced {
 	rec, other := r.record, s.before()
-	open := s.settle(r)
+	full := s.Full
+	open := s.settle(m, r)
 	switch {
 	case s.Next == 0 && rec.Genesis == nil:
 		return misplace(evidence.CodeGenesisMissing, nil, "the stream begins with record %d", rec.Sequence)
@@ -122,26 +123,37 @@ func (s *stream) judge(m *Monitor, r *found) *misplaced {
 	case !open:
 		return misplace(evidence.CodeOutcomeUnmatched, nil, "no decision %d with the id %s waits for an outcome",
 			rec.Outcome.DecisionSequence, rec.Outcome.DecisionID)
+	case s.Full && !full:
+		return misplace(evidence.Code(CodeLimit), nil, "more decisions wait for an outcome than are followed: whether every outcome belongs to one is not told from here on")
 	}
 	return nil
 }
 
 // settle notes a decision that opens a call, and the outcome that ends one; false means that there was none to end.
-func (s *stream) settle(r *found) bool {
-	if d := r.record.Decision; d != nil && opens(d) && len(s.Open) < MaxOpen {
-		s.Open[r.record.Sequence] = r.record.ID
+func (s *stream) settle(m *Monitor, r *found) bool {
+	if d := r.record.Decision; d != nil && opens(d) {
+		if len(s.Open) < MaxOpen && m.open < MaxOpenAll {
+			s.Open[r.record.Sequence] = r.record.ID
+			m.open++
+		} else {
+			s.Full = true
+		}
 	}
 	o := r.record.Outcome
 	if o == nil {
 		return true
 	}
 	id, ok := s.Open[o.DecisionSequence]
-	delete(s.Open, o.DecisionSequence)
 	if ok {
+		delete(s.Open, o.DecisionSequence)
+		m.open--
 		return id == o.DecisionID
 	}
 	if o.DecisionSequence >= s.Next {
 		return false
+	}
+	if s.Full {
+		return true // it may be one that was not noted
 	}
 	// Whether a decision that is missing opened a call cannot be told.
 	_, _, there, err := s.at(o.DecisionSequence)

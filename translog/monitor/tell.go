@@ -17,30 +17,44 @@ import (
 const tempPrefix = "tmp-"
 
 // tell keeps the proof of a fault and reports it, unless it is known. With a checkpoint, it adds to the proof that the
-// entries which the fault names are in that tree.
+// entries which the fault names are in that tree. Each code has its own number of proofs, so that cheap faults leave
+// room for the proof of a fork.
 func (m *Monitor) tell(ctx context.Context, cp *translog.Checkpoint, f *Fault) error {
-	if cp != nil {
-		if err := m.prove(ctx, cp, f); err != nil {
-			return err
-		}
-	}
 	id := f.id()
 	if m.known[id] {
 		m.last.Known++
 		return nil
 	}
-	f.Dir = filepath.Join(dirFaults, id)
-	if len(m.known) < MaxFaults {
-		if err := m.keep(id, f); err != nil {
+	if m.kept[f.Code] >= MaxFaults {
+		m.total[f.Code]++
+		if m.over[f.Code] {
+			m.last.More++
+			return nil
+		}
+		m.over[f.Code] = true
+		f.files = nil
+		m.last.Faults = append(m.last.Faults, f)
+		return nil
+	}
+	if cp != nil {
+		if err := m.prove(ctx, cp, f); err != nil {
 			return err
 		}
-		m.known[id] = true
-	} else {
-		f.Dir = "" // counted and told, and no longer kept
 	}
+	if err := m.keep(id, f); err != nil {
+		return err
+	}
+	m.know(id)
+	f.Dir, f.files = filepath.Join(dirFaults, id), nil
 	m.total[f.Code]++
 	m.last.Faults = append(m.last.Faults, f)
 	return nil
+}
+
+// know notes the id of a fault whose proof is kept.
+func (m *Monitor) know(id string) {
+	m.known[id] = true
+	m.kept[Code(id[:max(0, strings.LastIndexByte(id, '-'))])]++
 }
 
 // prove adds the proofs of the entries at f.Index and f.Other.
