@@ -1,5 +1,5 @@
 // Package explorer is a page that verifies a record in the browser: that its server signed it, and that a log has it
-// (spec/receipt.md section 10). [Page] returns the page, one file without anything beside it; [Handler] serves it.
+// (spec/receipt.md section 11). [Page] returns the page, one file without anything beside it; [Handler] serves it.
 //
 // What the page decides with is in page/*.mjs but for ui.mjs, which shows it. It shares no code with the packages
 // evidence and translog, and is held to the same test vectors.

@@ -9,9 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/touchmark-dev/touchmark/did"
 	"github.com/touchmark-dev/touchmark/evidence"
 	"github.com/touchmark-dev/touchmark/internal/jcs"
 	"github.com/touchmark-dev/touchmark/internal/jwk"
@@ -20,9 +18,6 @@ import (
 	"github.com/touchmark-dev/touchmark/translog"
 	"github.com/touchmark-dev/touchmark/translog/translogtest"
 )
-
-// fixedTime is when the records of these tests were made.
-var fixedTime = time.Date(2026, 9, 21, 14, 13, 21, 0, time.UTC)
 
 func readDIDVectors(t *testing.T) []*didVector {
 	t.Helper()
@@ -228,65 +223,9 @@ func proofText(t *testing.T, p *translog.Proof) []byte {
 	return text
 }
 
-// A world is a record that a server signed and a log has.
-type world struct {
-	entry, proof, policy []byte
-	document             []byte // of a did:web
-	vkey                 string
-}
-
-// newWorld signs a record about a rule of this name, under a did:web when document is asked for and else a did:key.
-func newWorld(t *testing.T, rule string, web bool) *world {
-	t.Helper()
-	key := ed25519.NewKeyFromSeed([]byte(strings.Repeat("s", ed25519.SeedSize)))
-	public := key.Public().(ed25519.PublicKey)
-	w, server := new(world), did.FromKey(public)
-	kid := server.KeyURL()
-	if web {
-		server = did.MustParse("did:web:mcp.example.com")
-		doc, err := did.NewDocument(server, did.DocumentKey{Key: public, Fragment: "key-1"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if w.document, err = doc.MarshalJSON(); err != nil {
-			t.Fatal(err)
-		}
-		kid = server.String() + "#key-1"
-	}
-	var err error
-	w.entry, err = evidence.Sign(&evidence.Record{
-		Header: evidence.Header{
-			ID: "0b9a6f5e-6c1d-4e0a-9d0e-3f6c7d1b2a34", Stream: evidence.StreamID{1}, Epoch: 1, Sequence: 1,
-			Previous: evidence.Hash{1}, Time: fixedTime, Server: server,
-		},
-		Decision: &evidence.Decision{
-			Caller: evidence.Caller{Auth: evidence.AuthAnonymous}, Method: "tools/call", Target: "read_file", Rule: rule,
-			Kind: evidence.Allow, PolicyVersion: "example", ParamsCommitment: evidence.Hash{2}, ParamsForm: evidence.ParamsMembers,
-		},
-	}, kid, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := translogtest.NewLog("log.example/world")
-	if _, err := l.Append(t.Context(), [][]byte{[]byte("before"), w.entry, []byte("after")}); err != nil {
-		t.Fatal(err)
-	}
-	cp, err := l.Checkpoint(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	proof, err := l.Prove(t.Context(), cp, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.proof, w.vkey = proofText(t, proof), l.VerifierKey()
-	w.policy = []byte("log " + w.vkey + "\nquorum none\n")
-	return w
-}
-
 // TestExamine: both checks together.
 func TestExamine(t *testing.T) {
-	web, key := newWorld(t, "reads", true), newWorld(t, "reads", false)
+	web, key := newWorld(t, "reads", true, ""), newWorld(t, "reads", false, "")
 	all := func(w *world) question {
 		return question{Op: "examine", Entry: w.entry, Proof: w.proof, Policy: w.policy, Document: w.document}
 	}
@@ -327,7 +266,7 @@ func TestExamine(t *testing.T) {
 
 // TestWithoutEd25519: what a browser cannot check is neither accepted nor rejected; what it can still refuse it refuses.
 func TestWithoutEd25519(t *testing.T) {
-	w := newWorld(t, "reads", true)
+	w := newWorld(t, "reads", true, "")
 	for _, how := range []string{"no Ed25519", "yes to all", "no subtle"} {
 		q := question{Op: "examine", Entry: w.entry, Proof: w.proof, Policy: w.policy, Document: w.document, NoEd25519: how}
 		malformed := q
