@@ -90,12 +90,13 @@ type Gateway struct {
 	slots    chan struct{} // one for each request that is worked on
 	held     chan struct{} // units of the requests that wait or are worked on
 
-	mu      sync.Mutex                    // guards what follows, but for nCalls
-	calls   map[string]context.CancelFunc // requests in flight, by the client's id
-	ended   bool                          // no request is begun any more
-	version string                        // of the upstream, as it says
-	logged  string                        // the last refusal of the upstream
-	nCalls  sync.WaitGroup
+	mu       sync.Mutex                    // guards what follows, but for nCalls
+	calls    map[string]context.CancelFunc // requests in flight, by the client's id
+	progress map[string]int                // tokens of calls in flight of which the upstream may tell how they get on
+	ended    bool                          // no request is begun any more
+	version  string                        // of the upstream, as it says
+	logged   string                        // the last refusal of the upstream
+	nCalls   sync.WaitGroup
 }
 
 // New makes a Gateway.
@@ -109,7 +110,7 @@ func New(cfg *Config) (*Gateway, error) {
 	g := &Gateway{
 		guard: cfg.Guard, facts: cfg.Facts, channel: cfg.Channel, identity: cfg.Identity, checker: cfg.Tools, registry: cfg.Registry, log: cfg.Logger,
 		shelves: make(map[*listKind]*shelf, len(listKinds)), slots: make(chan struct{}, MaxInFlight), held: make(chan struct{}, maxHeld),
-		calls: map[string]context.CancelFunc{},
+		calls: map[string]context.CancelFunc{}, progress: map[string]int{},
 	}
 	for _, k := range listKinds {
 		g.shelves[k] = newShelf(k, cfg.MaxListAge, cfg.Time)
@@ -344,6 +345,10 @@ func (g *Gateway) upstreamNotification(m *message) {
 		}
 		if err != nil {
 			g.log.Warn("gateway: dropped a malformed notification of the upstream", "method", m.Method)
+			return
+		}
+		if !g.follows(params) { // nobody asked, or nobody waits any more
+			g.log.Info("gateway: dropped a notification of the upstream about no call", "method", m.Method)
 			return
 		}
 		told.Params = params.encode()

@@ -62,6 +62,7 @@ func (g *Gateway) run(ctx context.Context, m *message, u *use, params object, gr
 	if c := grant.Constraints(); c != nil && (c.MaxRuntime > 0 || c.MaxConcurrent > 0) {
 		patience = latePatience
 	}
+	unfollow := g.follow(params, grant.Constraints())
 	came := make(chan ending, 1)
 	outcome := grant.Run(ctx, func(ctx context.Context) guard.Outcome {
 		var raw json.RawMessage
@@ -75,6 +76,7 @@ func (g *Gateway) run(ctx context.Context, m *message, u *use, params object, gr
 		came <- e
 		return outcomeOf(ctx, e.result, e.err)
 	})
+	unfollow()
 	if err := grant.Finish(ctx, outcome); err != nil {
 		g.answerRefusal(m, guard.RefusalOf(err), guard.Capability{})
 		return
