@@ -156,6 +156,20 @@ type valuer string
 func (v valuer) LogValue() slog.Value { return slog.StringValue(string(v)) }
 
 // TestLogExport: logs are exported as they are written, in groups or not, from Info on.
+type brokenError struct{ text string }
+
+func (e *brokenError) Error() string { return e.text }
+
+// An error that panics when it is asked what it says does not end the one who logs it.
+func TestLogOfAnErrorThatPanics(t *testing.T) {
+	var out strings.Builder
+	log := slog.New(telemetry.NewLogHandler(slog.NewTextHandler(&out, nil)))
+	log.Error("went wrong", "error", error((*brokenError)(nil)))
+	if !strings.Contains(out.String(), "error=<nil>") {
+		t.Error(out.String())
+	}
+}
+
 func TestLogExport(t *testing.T) {
 	c := newCollector(t)
 	tel := newTelemetry(t, &telemetry.Config{OTLP: c.url})

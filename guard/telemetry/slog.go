@@ -102,7 +102,7 @@ func redactAny(v any) string {
 	case nil:
 		return "<nil>"
 	case error:
-		return Redact(v.Error())
+		return Redact(fmt.Sprint(v)) // which outlives an Error that panics
 	case []byte:
 		return Redact(string(v))
 	case http.Header:

@@ -134,6 +134,8 @@ func TestMalformed(t *testing.T) {
 		strings.Replace(good, "histogram", "summary", 1),
 		strings.ReplaceAll(good, "touchmark_guard_decision", "another_guard_decision"),
 		strings.ReplaceAll(good, "_writes_", "_reads_"),
+		good + "# TYPE touchmark_output_scans_total counter\ntouchmark_output_scans_total{verdict=\"pass\"} 1e308\n" +
+			"touchmark_output_scans_total{verdict=\"quarantine\"} 1.7e308\n",
 		strings.Repeat("# x\n", gates.MaxBytes/4+1),
 	} {
 		s, err := gates.Parse(strings.NewReader(text))

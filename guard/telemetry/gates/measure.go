@@ -62,6 +62,9 @@ func (s *span) increase(metric, label, value string) (sum float64, found bool, e
 		}
 		sum += n
 	}
+	if math.IsInf(sum, 0) { // a share of it would be no number, which is below every bound
+		return 0, false, malformedf("%s: counters that add up to no finite number", metric)
+	}
 	return sum, true, nil
 }
 
