@@ -22,7 +22,8 @@ var files embed.FS
 
 // scripts are the parts of the script, each behind those that it imports.
 var scripts = [...]string{
-	"text", "json", "ed25519", "policy", "checkpoint", "proof", "members", "forms", "record", "entry", "did", "verify", "ui",
+	"text", "json", "ed25519", "policy", "checkpoint", "proof", "members", "forms", "rules", "decision", "record", "entry", "did",
+	"verify", "ui",
 }
 
 // A document is the page and the policy that it is to be served under.
