@@ -24,7 +24,9 @@ func logMigrateCommand() *cli.Command {
 		Name: "migrate", Usage: "copy a log into another one, of either engine, and prove that both hold the same entries", ArgsUsage: "FROM TO",
 		Description: "FROM is a directory or a URL; TO was made by log init, and has its own name and key. Entries are proven to be in\n" +
 			"FROM before they are copied. Run it again to go on after an interruption, or to copy what is new in FROM:\n" +
-			"TO.migrated keeps the checkpoint of FROM, which has to continue it, and TO must be a beginning of FROM.\n\nEXAMPLES\n" +
+			"TO.migrated keeps the checkpoint of FROM, which has to continue it, and TO must be a beginning of FROM.\n" +
+			"A journal that feeds FROM feeds TO after the gateway was stopped, the last entries copied, and the checkpoint\n" +
+			"of FROM moved away: its file log-checkpoint.\n\nEXAMPLES\n" +
 			"  touchmark log init --origin log.example.com/calls2 --trillian 127.0.0.1:8090 log2\n" +
 			"  touchmark log migrate log log2\n" +
 			"  touchmark log migrate --from-policy log.policy https://log.example.com/calls log2 --json",

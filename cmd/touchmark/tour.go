@@ -1,12 +1,17 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os"
+	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/logs"
 	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/tour"
+	"github.com/touchmark-dev/touchmark/translog"
 )
 
 func tourCommand() *cli.Command {
@@ -14,8 +19,11 @@ func tourCommand() *cli.Command {
 		Name: "tour", Usage: "see the whole chain, and the attacks on it, on this machine (a DEMO)",
 		Description: "It makes an issuer, three agents, a server with a guard and a log; calls, attacks, and verifies\n" +
 			"everything offline. Only loopback is used. Exit code 0 means that every step held.\n\nEXAMPLES\n" +
-			"  touchmark tour\n  touchmark tour --keep demo",
-		Flags:  []cli.Flag{&cli.PathFlag{Name: "keep", Usage: "leave everything it made in `DIR`, which must not exist"}},
+			"  touchmark tour\n  touchmark tour --keep demo\n  touchmark tour --log trillian://127.0.0.1:8090",
+		Flags: []cli.Flag{
+			&cli.PathFlag{Name: "keep", Usage: "leave everything it made in `DIR`, which must not exist"},
+			&cli.StringFlag{Name: "trillian", Aliases: []string{"log"}, Usage: "keep the log in the Trillian at `trillian://HOST:PORT`, in a tree of its own"},
+		},
 		Action: runTour,
 	}
 }
@@ -37,6 +45,9 @@ func runTour(ctx *cli.Context) (err error) {
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
 	o := &tour.Options{Dir: dir, Out: con.out}
+	if ctx.IsSet("trillian") {
+		o.OpenLog = tourLog(strings.TrimPrefix(ctx.String("trillian"), "trillian://"))
+	}
 	if con.json {
 		o.Out = nil
 		o.OnStep = func(s tour.StepResult) { err = errors.Join(err, con.line(s)) }
@@ -52,4 +63,25 @@ func runTour(ctx *cli.Context) (err error) {
 		return errors.Join(err, con.line(map[string]string{"verdict": "accepted", "label": tour.Banner}))
 	}
 	return err
+}
+
+// tourLog makes a log in Trillian, with the files beside it that other commands want.
+func tourLog(server string) func(context.Context, string, *translog.Signer) (tour.Log, error) {
+	return func(ctx context.Context, dir string, signer *translog.Signer) (tour.Log, error) {
+		p := &logs.Place{Dir: dir, Trillian: &logs.Trillian{Server: server}}
+		if err := p.Trillian.MakeTree(ctx, signer.Name()); err != nil {
+			return nil, err
+		}
+		text, err := p.Trillian.Text()
+		if err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(dir+logs.Suffix, text, modeSecret); err != nil {
+			return nil, err
+		}
+		if err := p.Create(ctx, signer); err != nil {
+			return nil, err
+		}
+		return p.Open(ctx, signer, &logs.Options{CheckpointInterval: 200 * time.Millisecond})
+	}
 }

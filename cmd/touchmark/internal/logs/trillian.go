@@ -43,11 +43,19 @@ type Trillian struct {
 }
 
 func (t *Trillian) check() error {
-	if _, _, err := net.SplitHostPort(t.Server); err != nil {
-		return fmt.Errorf("the server %q: want HOST:PORT", t.Server)
+	if err := t.checkServer(); err != nil {
+		return err
 	}
 	if n, err := strconv.ParseInt(t.Tree, 10, 64); err != nil || n <= 0 || strconv.FormatInt(n, 10) != t.Tree {
 		return fmt.Errorf("the tree %q: want a number", t.Tree)
+	}
+	return nil
+}
+
+func (t *Trillian) checkServer() error {
+	host, port, err := net.SplitHostPort(t.Server)
+	if _, number := strconv.ParseUint(port, 10, 16); err != nil || host == "" || number != nil {
+		return fmt.Errorf("the server %q: want HOST:PORT", t.Server)
 	}
 	return nil
 }
@@ -84,6 +92,9 @@ func (t *Trillian) Text() ([]byte, error) {
 
 // MakeTree makes a tree at t.Server, and makes it t.Tree. The name is for people.
 func (t *Trillian) MakeTree(ctx context.Context, name string) error {
+	if err := t.checkServer(); err != nil {
+		return err
+	}
 	cfg, err := t.config()
 	if err != nil {
 		return err

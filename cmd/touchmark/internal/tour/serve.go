@@ -99,15 +99,24 @@ func (w *world) openLog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cfg := &tesseralog.Config{
-		Dir: w.path("log"), StatePath: w.path("log.state"), Signer: signer,
-		CheckpointInterval: 200 * time.Millisecond,
+	open := w.o.OpenLog
+	if open == nil {
+		open = openEmbedded
 	}
-	if err := tesseralog.Create(ctx, cfg); err != nil {
+	log, err := open(ctx, w.path("log"), signer)
+	if err != nil {
 		return err
 	}
-	w.log, err = tesseralog.Open(ctx, cfg)
-	return err
+	w.log = log
+	return nil
+}
+
+func openEmbedded(ctx context.Context, dir string, signer *translog.Signer) (Log, error) {
+	cfg := &tesseralog.Config{Dir: dir, StatePath: dir + ".state", Signer: signer, CheckpointInterval: 200 * time.Millisecond}
+	if err := tesseralog.Create(ctx, cfg); err != nil {
+		return nil, err
+	}
+	return tesseralog.Open(ctx, cfg)
 }
 
 func (w *world) openLedger(ctx context.Context) error {

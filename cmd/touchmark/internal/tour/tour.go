@@ -13,6 +13,9 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/touchmark-dev/touchmark/evidence"
+	"github.com/touchmark-dev/touchmark/translog"
 )
 
 // Options say where a tour takes place.
@@ -26,9 +29,23 @@ type Options struct {
 	// OnStep is told of each step that held. It may be nil.
 	OnStep func(StepResult)
 
+	// OpenLog makes a log with tiles in dir, and opens it; nil means the embedded engine. Its checkpoints should come
+	// several times a second.
+	OpenLog func(ctx context.Context, dir string, signer *translog.Signer) (Log, error)
+
 	// testOnlyBefore runs before each step. Tests break the world with it and
 	// see the step fail.
 	testOnlyBefore func(step string, w *world)
+}
+
+// A Log is an open log, whichever engine keeps it.
+type Log interface {
+	translog.Appender
+	evidence.LogReader
+	evidence.Checkpointer
+	AwaitPublished(ctx context.Context, index uint64) (*translog.Checkpoint, error)
+	Prove(ctx context.Context, cp *translog.Checkpoint, index uint64) (*translog.Proof, error)
+	Close(ctx context.Context) error
 }
 
 // A StepResult is one step that held.

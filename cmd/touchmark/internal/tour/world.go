@@ -19,7 +19,6 @@ import (
 	"github.com/touchmark-dev/touchmark/internal/jwk"
 	"github.com/touchmark-dev/touchmark/serververify"
 	"github.com/touchmark-dev/touchmark/translog"
-	"github.com/touchmark-dev/touchmark/translog/tesseralog"
 )
 
 // issuer is the badge issuer of the tour. Nothing is fetched from it: its keys
@@ -54,7 +53,7 @@ type world struct {
 	resolver  did.Resolver
 
 	signer crypto.Signer // of the server's identity and evidence
-	log    *tesseralog.Log
+	log    Log
 	ledger *evidence.Ledger
 	calls  *toolCalls
 	loosen func(*guard.Config) // nil; tests take the guard's teeth out with it

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/logs"
+	"github.com/touchmark-dev/touchmark/translog"
+	"github.com/touchmark-dev/touchmark/translog/trillianlog/trilliantest"
+)
+
+// The scripts about logs, and the tour, with every log that they make in a Trillian on PostgreSQL.
+func TestScriptsOnTrillian(t *testing.T) {
+	address := trilliantest.Start(t, trilliantest.PostgreSQL(t)).Address
+	var files []string
+	for _, name := range []string{"call-command", "log", "log-serve", "tour"} {
+		files = append(files, filepath.Join("testdata", name+".txtar"))
+	}
+	testscript.Run(t, scripts(testscript.Params{Files: files, Setup: func(env *testscript.Env) error {
+		env.Setenv("TOUCHMARK_TRILLIAN", address)
+		return nil
+	}}))
+}
+
+func TestTrillianScripts(t *testing.T) {
+	address := trilliantest.Start(t, trilliantest.PostgreSQL(t)).Address
+	testscript.Run(t, scripts(testscript.Params{Dir: "testdata/trillian", Setup: func(env *testscript.Env) error {
+		env.Setenv("TRILLIAN", address)
+		return fillLog(t.Context(), filepath.Join(env.WorkDir, "log"), 3000)
+	}}))
+}
+
+// fillLog makes an embedded log with entries in it.
+func fillLog(ctx context.Context, dir string, n int) error {
+	skey, vkey, err := translog.GenerateKey("log.example.com/first")
+	if err != nil {
+		return err
+	}
+	signer, err := translog.ParseSigner(skey)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(dir+".policy", []byte("log "+vkey+"\nquorum none\n"), modePublic); err != nil {
+		return err
+	}
+	if err := os.WriteFile(dir+".key", []byte(skey), modeSecret); err != nil {
+		return err
+	}
+	p := &logs.Place{Dir: dir}
+	if err := p.Create(ctx, signer); err != nil {
+		return err
+	}
+	log, err := p.Open(ctx, signer, &logs.Options{})
+	if err != nil {
+		return err
+	}
+	entries := make([][]byte, n)
+	for i := range entries {
+		entries[i] = fmt.Appendf(nil, "entry %d", i)
+	}
+	if _, err := log.Append(ctx, entries); err != nil {
+		return err
+	}
+	return log.Close(ctx)
+}
