@@ -96,7 +96,16 @@ func Run(ctx context.Context, cfg *Config) (err error) {
 		return err
 	}
 	defer stop()
-	gw, err := newGateway(cfg, rules, ledger)
+	g, err := newGuard(cfg, rules, ledger)
+	if err != nil {
+		return err
+	}
+	defer func() { // before the ledger is closed
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeGrace)
+		defer cancel()
+		err = errors.Join(err, g.Flush(ctx))
+	}()
+	gw, err := newGateway(cfg, g)
 	if err != nil {
 		return err
 	}
@@ -188,7 +197,7 @@ func follow(ctx context.Context, cfg *Config, recorder guard.Recorder) (rules gu
 	}, nil
 }
 
-func newGateway(cfg *Config, rules guard.Policy, recorder guard.Recorder) (*gateway.Gateway, error) {
+func newGuard(cfg *Config, rules guard.Policy, recorder guard.Recorder) (*guard.Guard, error) {
 	gc := cfg.guard()
 	gc.Policy, gc.Evidence = rules, recorder
 	if cfg.Badges != nil {
@@ -200,10 +209,10 @@ func newGateway(cfg *Config, rules guard.Policy, recorder guard.Recorder) (*gate
 		}
 		gc.Server, gc.Badges, gc.Proofs = cfg.Identity.DID, cfg.Badges, proofs
 	}
-	g, err := guard.New(gc)
-	if err != nil {
-		return nil, err
-	}
+	return guard.New(gc)
+}
+
+func newGateway(cfg *Config, g *guard.Guard) (_ *gateway.Gateway, err error) {
 	out := &gateway.Config{Guard: g, Facts: cfg.Facts, Tools: cfg.Tools, Registry: cfg.Registry, Logger: cfg.Logger}
 	if cfg.Identity.Badge != "" {
 		out.Identity, err = serververify.NewIdentity(&serververify.IdentityConfig{
