@@ -14,6 +14,14 @@ type batch struct {
 	entries [][]byte
 }
 
+// get returns the entry at an index, nil if it is not in b, which may be nil.
+func (b *batch) get(index uint64) []byte {
+	if b == nil || index < b.first || index-b.first >= uint64(len(b.entries)) {
+		return nil
+	}
+	return b.entries[index-b.first]
+}
+
 // pending are the entries from first to before next, which no checkpoint covers yet. Those that this Log did not
 // append itself are nil, and read from the server when their turn comes.
 type pending struct {
@@ -147,6 +155,9 @@ func (l *Log) room(ctx context.Context) error {
 // and since it names each entry by its place and content, sending it again does no harm.
 func (l *Log) send(ctx context.Context, b *batch) error {
 	l.lost = b
+	l.mu.Lock()
+	l.flight, l.sent = b, max(l.sent, b.first+uint64(len(b.entries)))
+	l.mu.Unlock()
 	if err := l.remote.add(context.WithoutCancel(ctx), b.first, b.entries); err != nil {
 		if translog.CodeOf(err) != "" {
 			l.fail(err)
@@ -158,6 +169,7 @@ func (l *Log) send(ctx context.Context, b *batch) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.pending.add(b.entries)
+	l.flight = nil
 	return nil
 }
 

@@ -33,6 +33,7 @@ const (
 	maxAnswer     = 32 << 20 // 256 entries of the largest size
 	maxPending    = 1 << 16  // entries that no checkpoint covers
 	maxPendingMem = 256 << 20
+	maxHeld       = 64 << 20 // of full tiles, in memory
 	lockName      = ".lock"
 	checkpoint    = "checkpoint"
 )

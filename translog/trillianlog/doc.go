@@ -17,7 +17,8 @@
 // Trillian's log roots are not signed, and not believed: the package computes the tree from the entries, compares, and
 // signs no checkpoint that does not continue the last one it signed, which it keeps at Config.StatePath, away from
 // the database and from the tiles. A database that was restored from a backup, or that holds other entries, is
-// refused with a translog.RejectedError (CodeRolledBack, CodeForked, CodeConsistencyInvalid).
+// refused with a translog.RejectedError (CodeRolledBack, CodeForked, CodeConsistencyInvalid). While a Log is open, no tree
+// is signed that has more entries than Trillian was given, or another one in the place of what was sent.
 //
 // The tree is of the type PREORDERED_LOG: one Log at a time appends to it and signs for it, the one whose configuration says so.
 // An entry is named by its index and content, so that one that is sent again, after an answer that was lost, is there

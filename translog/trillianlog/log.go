@@ -31,6 +31,8 @@ type Log struct {
 
 	mu        sync.Mutex
 	pending   pending // entries that no checkpoint covers
+	sent      uint64  // index of the entry after the last one that the server was given; it has no business to have more
+	flight    *batch  // that is being sent, or is lost
 	published *translog.Checkpoint
 	failed    error         // the verdict that ended signing
 	changed   chan struct{} // closed when any of these changes
@@ -145,6 +147,7 @@ func (l *Log) resume(ctx context.Context) error {
 	}
 	l.pending.next = root.Size
 	l.pending.skip(l.next)
+	l.sent = l.next
 	return l.show(trusted)
 }
 

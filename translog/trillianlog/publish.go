@@ -55,6 +55,12 @@ func (l *Log) publishOnce(ctx context.Context) error {
 	if root.Size < l.writer.Size() {
 		return l.verdict(translog.CodeRolledBack, root, "the database has %d entries, and had %d", root.Size, l.writer.Size())
 	}
+	l.mu.Lock()
+	sent := l.sent
+	l.mu.Unlock()
+	if root.Size > sent {
+		return fmt.Errorf("trillianlog: the database has %d entries, and was given %d: somebody else writes to tree %d, which is not signed", root.Size, sent, l.cfg.Tree)
+	}
 	from := l.writer.Size()
 	if err := l.extend(ctx, root); err != nil {
 		return err
@@ -95,6 +101,9 @@ func (l *Log) extend(ctx context.Context, root translog.Tree) error {
 				return err
 			}
 		}
+		if err := l.writer.FlushFull(maxHeld); err != nil {
+			return err
+		}
 	}
 	tree, err := l.writer.Tree()
 	if err != nil {
@@ -106,12 +115,16 @@ func (l *Log) extend(ctx context.Context, root translog.Tree) error {
 	return l.writer.Flush()
 }
 
-// read returns entries from an index on, of those before end: from memory if this Log appended them, else from the server.
+// read returns entries from an index on, of those before end: from memory if this Log appended or sent them, so that the
+// server cannot put others in their place, else from the server.
 func (l *Log) read(ctx context.Context, from, end uint64) ([][]byte, error) {
 	l.mu.Lock()
 	var entries [][]byte
 	for index := from; index < end && len(entries) < batchLeaves; index++ {
 		entry := l.pending.get(index)
+		if entry == nil {
+			entry = l.flight.get(index)
+		}
 		if entry == nil {
 			break
 		}

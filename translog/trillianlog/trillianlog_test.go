@@ -147,6 +147,8 @@ func TestDiverged(t *testing.T) {
 		t.Errorf("other entries, without tiles: %v", err)
 	}
 
+	notSignedFor(t, r)
+
 	// Somebody else takes the next place while the log is open.
 	l = open(t, cfg)
 	defer closeLogAnyhow(l)
@@ -159,6 +161,36 @@ func TestDiverged(t *testing.T) {
 	if _, err := l.Append(t.Context(), numbered(10, 1)); translog.CodeOf(err) != translog.CodeForked {
 		t.Errorf("appended after that: %v", err)
 	}
+}
+
+// notSignedFor has somebody else append an entry behind the last one of an open log, a copy of it. It is not signed until
+// the log appends the same.
+func notSignedFor(t *testing.T, r *trilliantest.Trillian) {
+	t.Helper()
+	cfg := newConfig(t, r)
+	told := make(chan error, 1)
+	cfg.Notice = func(err error) {
+		select {
+		case told <- err:
+		default:
+		}
+	}
+	l := open(t, cfg)
+	mustAppend(t, l, numbered(0, 3))
+	if _, err := l.AwaitPublished(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	if err := send(t, r, cfg.Tree, 3, numbered(3, 1)); err != nil {
+		t.Fatal(err)
+	}
+	awaitSize(t, r, cfg.Tree, 4)
+	if err := <-told; !strings.Contains(err.Error(), "somebody else writes") {
+		t.Errorf("told %v", err)
+	}
+	whole(t, cfg, 3)
+	mustAppend(t, l, numbered(3, 2))
+	closeLog(t, l)
+	whole(t, cfg, 5)
 }
 
 func closeLogAnyhow(l *trillianlog.Log) {

@@ -68,7 +68,7 @@ func Open(ctx context.Context, dir string, tree translog.Tree) (*Writer, error) 
 	if got != tree {
 		return nil, fmt.Errorf("translog: tiles in %q: the root of %d entries is another one than was signed", dir, tree.Size)
 	}
-	return w, nil
+	return w, w.checkBundle()
 }
 
 // rangeOf returns the compact range of the hashes of a tile that is not full.
@@ -92,6 +92,27 @@ func (w *Writer) readBundle(ctx context.Context, source tlogclient.Source) error
 		return fmt.Errorf("translog: tiles: %w", err)
 	}
 	w.bundle = bundle
+	return nil
+}
+
+// checkBundle holds the entries of the last bundle, which will be written again with those that come, against the
+// hashes that readers hold them against.
+func (w *Writer) checkBundle() error {
+	rest := w.bundle
+	var edge []byte
+	if len(w.edge) > 0 {
+		edge = w.edge[0]
+	}
+	for len(edge) > 0 || len(rest) > 0 {
+		if len(edge) == 0 || len(rest) < 2 || len(rest)-2 < int(binary.BigEndian.Uint16(rest)) {
+			return fmt.Errorf("translog: tiles in %q: the last bundle has not the entries of the last tile", w.dir)
+		}
+		end := 2 + int(binary.BigEndian.Uint16(rest))
+		if leaf := translog.LeafHash(rest[2:end]); string(leaf[:]) != string(edge[:hashBytes]) {
+			return fmt.Errorf("translog: tiles in %q: the last bundle has another entry than the last tile", w.dir)
+		}
+		edge, rest = edge[hashBytes:], rest[end:]
+	}
 	return nil
 }
 
@@ -163,14 +184,29 @@ func (w *Writer) push(level uint64, hash []byte) {
 	w.push(level+1, rangeOf(tile)[0])
 }
 
-// Flush writes what was added. When it returns nil the tiles of all entries are durable. Nothing that readers of
-// earlier checkpoints need is changed or removed.
-func (w *Writer) Flush() error {
+// FlushFull writes the tiles that are full, if they take more than so many bytes of memory.
+func (w *Writer) FlushFull(bytes int) error {
+	held := 0
+	for _, data := range w.full {
+		held += len(data)
+	}
+	if held <= bytes {
+		return nil
+	}
 	for path, data := range w.full {
 		if err := w.write(path, data); err != nil {
 			return err
 		}
 		delete(w.full, path)
+	}
+	return nil
+}
+
+// Flush writes what was added. When it returns nil the tiles of all entries are durable. Nothing that readers of
+// earlier checkpoints need is changed or removed.
+func (w *Writer) Flush() error {
+	if err := w.FlushFull(0); err != nil {
+		return err
 	}
 	for level, edge := range w.edge {
 		if len(edge) == 0 {

@@ -132,7 +132,27 @@ func TestOpenRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	path := filepath.Join(dir, "tile/1/000.p/2")
+	// Other entries than the tile has would go into the full bundle, which readers could not verify.
+	path := filepath.Join(dir, "tile/entries/002.p/188")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, other := range map[string][]byte{
+		"another entry": append([]byte{0, 2, 7, 7}, data[4:]...), "an entry more": append(bytes.Clone(data), 0, 0),
+		"an entry less": data[:len(data)-4], "half an entry": data[:len(data)-1], "nothing": {},
+	} {
+		if err := os.WriteFile(path, other, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(t.Context(), dir, tree); err == nil || errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the last bundle with %s: %v", name, err)
+		}
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path = filepath.Join(dir, "tile/1/000.p/2")
 	if err := os.WriteFile(path, make([]byte, 64), 0o600); err != nil {
 		t.Fatal(err)
 	}
