@@ -102,6 +102,9 @@ func TestBrowser(t *testing.T) {
 	}
 
 	p.paste("entry", []byte(strings.Replace(string(good.entry), `"reads"`, `"write"`, 1)))
+	if !p.read().Hidden {
+		t.Error("a verdict stands beside what it is not about")
+	}
 	s = p.verify()
 	if s.Verdict != "rejected" || s.Code != "LOG_INCLUSION_INVALID" || len(s.Shown) != 1 || s.Shown[0] != "Nothing." ||
 		!strings.Contains(s.Checks[1], "EVIDENCE_SIGNATURE_INVALID") || !strings.Contains(s.Note, "nothing in it may be believed") {

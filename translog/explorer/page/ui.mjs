@@ -10,7 +10,16 @@ const byID = (id) => document.getElementById(id);
 // Octets of files, by field. Text that is typed or pasted takes their place.
 const files = new Map();
 
+// A verdict is about what was put in when it was asked for, and is not shown beside anything else.
+let changes = 0;
+
+function changed() {
+  changes++;
+  byID("result").hidden = true;
+}
+
 function setFile(field, bytes, name) {
+  changed();
   files.set(field, bytes);
   byID(field).value = fromUTF8(bytes) ?? "";
   byID(field + "-from").textContent = "From the file " + quote(name, 120) + ", " + bytes.length + " bytes.";
@@ -132,17 +141,19 @@ function showRecord({ verdict, parsed }) {
 async function verify(event) {
   event.preventDefault();
   byID("verify").disabled = true;
+  const asked = changes;
   try {
-    show(await examine(Object.fromEntries(fields.map((f) => [f, bytesOf(f)]))));
+    const outcome = await examine(Object.fromEntries(fields.map((f) => [f, bytesOf(f)])));
+    if (asked === changes) show(outcome);
   } finally {
     byID("verify").disabled = false;
   }
 }
 
 function clear() {
+  changed();
   files.clear();
   fields.forEach((f) => (byID(f + "-from").textContent = ""));
-  byID("result").hidden = true;
 }
 
 function dropped(event) {
@@ -167,6 +178,7 @@ for (const field of fields) {
     for (const file of event.target.files) readFile(field, file);
   });
   byID(field).addEventListener("input", () => {
+    changed();
     files.delete(field);
     byID(field + "-from").textContent = "";
   });
