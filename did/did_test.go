@@ -208,6 +208,9 @@ func TestParseURL(t *testing.T) {
 		if err != nil || u.String() != s {
 			t.Errorf("ParseURL(%q) = %q, %v", s, u, err)
 		}
+		if !u.DID.HasURL(s) || u.DID.HasURL(s[:len(s)-len(u.Fragment)]) || (did.DID{}).HasURL(s) || did.MustParse("did:web:b.example").HasURL(s) {
+			t.Errorf("HasURL(%q) does not agree with ParseURL", s)
+		}
 	}
 	for _, s := range []string{
 		"", "#", "#k", "did:web:a.example", "did:web:a.example#", "did:web:a.example##", "did:web:a.example#a#b",
@@ -218,6 +221,9 @@ func TestParseURL(t *testing.T) {
 	} {
 		if u, err := did.ParseURL(s); err == nil {
 			t.Errorf("ParseURL(%q) = %q", s, u)
+		}
+		if did.MustParse("did:web:a.example").HasURL(s) || (did.DID{}).HasURL(s) {
+			t.Errorf("HasURL(%q) does not agree with ParseURL", s)
 		}
 	}
 }

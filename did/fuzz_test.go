@@ -27,8 +27,13 @@ func FuzzParse(f *testing.F) {
 		if d, err := did.FromDocumentURL(s); err == nil {
 			checkDID(t, d)
 		}
-		if u, err := did.ParseURL(s); err == nil && u.String() != s {
+		u, err := did.ParseURL(s)
+		if err == nil && u.String() != s {
 			t.Fatalf("ParseURL(%q) = %q", s, u)
+		}
+		base, _, _ := strings.Cut(s, "#")
+		if own, _ := did.Parse(base); own.HasURL(s) != (err == nil) {
+			t.Fatalf("HasURL(%q) is %v, ParseURL says %v", s, err != nil, err)
 		}
 		d, err := did.Parse(s)
 		if err != nil {

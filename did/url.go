@@ -30,6 +30,17 @@ func ParseURL(s string) (URL, error) {
 	return URL{DID: d, Fragment: fragment}, nil
 }
 
+// HasURL reports whether s is a DID URL of d: one that [ParseURL] accepts, and
+// whose DID is d. It does not read d again.
+func (d DID) HasURL(s string) bool {
+	rest, ok := strings.CutPrefix(s, d.text)
+	if !ok || d.IsZero() {
+		return false
+	}
+	fragment, ok := strings.CutPrefix(rest, "#")
+	return ok && checkFragment(fragment) == ""
+}
+
 // String returns DID#fragment, "" for the zero URL.
 func (u URL) String() string {
 	if u.DID.IsZero() {

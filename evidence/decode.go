@@ -1,10 +1,8 @@
 package evidence
 
 import (
-	"bytes"
-	"time"
+	"strings"
 
-	"github.com/touchmark-dev/touchmark/did"
 	"github.com/touchmark-dev/touchmark/internal/strictjson"
 )
 
@@ -12,40 +10,28 @@ import (
 const maxUnknown = 32
 
 // parseRecord reads the canonical bytes of a record, and nothing else: whatever it accepts is what appendRecord
-// writes for the result.
-func parseRecord(data []byte) (*Record, error) {
-	v, err := strictjson.Parse(data)
+// writes for the result. The strings of the record share the memory of text.
+func parseRecord(text string) (*Record, error) {
+	r, err := decodeRecord(text)
 	if err != nil {
-		return nil, reject(CodeMalformed, "record: %v", err)
-	}
-	if v.Kind() != '{' {
-		return nil, reject(CodeMalformed, "the record is not a JSON object")
-	}
-	r, err := newRecord(v)
-	if err != nil {
-		return nil, err
-	}
-	seen, err := readMembers(r, v)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkSeen(r, seen); err != nil {
-		return nil, err
-	}
-	if err := checkDerived(r, v); err != nil {
-		return nil, err
-	}
-	if err := r.check(); err != nil {
-		return nil, err
-	}
-	if !bytes.Equal(appendRecord(make([]byte, 0, len(data)), r), data) {
-		return nil, reject(CodeMalformed, "the record is not in canonical form (RFC 8785)")
+		return nil, explain(text, err)
 	}
 	return r, nil
 }
 
-// newRecord makes an empty record of the version and kind that v says it is.
-func newRecord(v strictjson.Value) (*Record, error) {
+// explain gives the reason of the first step of spec/evidence.md section 3 that a record fails, which decodeRecord
+// refused for a reason of its own.
+func explain(text string, reason error) error {
+	v, err := strictjson.Parse([]byte(text))
+	if err != nil {
+		return reject(CodeMalformed, "record: %v", err)
+	}
+	if string(v) != text { // space around it, which belongs to the entry
+		return notCanonical()
+	}
+	if v.Kind() != '{' {
+		return reject(CodeMalformed, "the record is not a JSON object")
+	}
 	var kind string
 	var number uint64
 	for m := v.Members(); m.Next(); {
@@ -57,68 +43,138 @@ func newRecord(v strictjson.Value) (*Record, error) {
 		}
 	}
 	if number != Version {
-		return nil, reject(CodeVersionUnknown, "record of another version than %d: read it with a version of this software that knows it", Version)
+		return reject(CodeVersionUnknown, "record of another version than %d: read it with a version of this software that knows it", Version)
 	}
-	r := new(Record)
-	switch Kind(kind) {
+	if newRecord(Kind(kind)) == nil {
+		return reject(CodeKindUnknown, "record of kind %.40q: a later version of this software may know it", kind)
+	}
+	return reason
+}
+
+// newRecord makes an empty record, nil if there is no such kind.
+func newRecord(kind Kind) *Record {
+	switch kind {
 	case KindGenesis:
-		r.Genesis = new(Genesis)
+		return &Record{Genesis: new(Genesis)}
 	case KindDecision:
-		r.Decision = new(Decision)
+		return &Record{Decision: new(Decision)}
 	case KindOutcome:
-		r.Outcome = new(Outcome)
+		return &Record{Outcome: new(Outcome)}
 	case KindChange:
-		r.Change = new(Change)
+		return &Record{Change: new(Change)}
 	case KindRefusals:
-		r.Refusals = new(Refusals)
+		return &Record{Refusals: new(Refusals)}
 	case KindHeartbeat:
-	default:
-		return nil, reject(CodeKindUnknown, "record of kind %.40q: a later version of this software may know it", kind)
+		return new(Record)
 	}
-	return r, nil
+	return nil
+}
+
+// kindIn finds the value of the member `kind`. It may be wrong about what is no canonical record: the member is
+// compared with the record in the end, like all that follow from others.
+func kindIn(text string) Kind {
+	_, rest, _ := strings.Cut(text, `"kind":"`)
+	kind, _, _ := strings.Cut(rest, `"`)
+	return Kind(kind)
 }
 
 // memberSet is a set of members, by their place in the table.
 type memberSet [len(members)]bool
 
-// readMembers sets every known member, keeps the others, and returns the set of the known ones it met.
-func readMembers(r *Record, v strictjson.Value) (seen memberSet, err error) {
-	in := r.Kind().set()
-	for it := v.Members(); it.Next(); {
-		i, ok := find(it.Name)
-		switch {
-		case !ok:
-			err = r.keep(it.Name, it.Value)
-		case members[i].in&in == 0:
-			err = invalid(it.Name, "does not belong into a record of kind %q", r.Kind())
-		case !setValue(members[i].at(r), it.Value):
-			err = invalid(it.Name, "the value %.80q is not of the member's form", string(it.Value))
+// A decoder reads a record in one pass: names, which must come in their order, go along the table of members.
+type decoder struct {
+	scanner
+	record *Record
+	in     kinds
+	seen   memberSet
+	late   []claim
+}
+
+// A claim is the text of a member that must follow from others.
+type claim struct {
+	name, text string
+	want       derived
+}
+
+func decodeRecord(text string) (*Record, error) {
+	r := newRecord(kindIn(text))
+	if r == nil {
+		return nil, notCanonical()
+	}
+	d := decoder{scanner: scanner{text: text}, record: r, in: r.Kind().set(), late: make([]claim, 0, 4)}
+	if err := d.members(); err != nil {
+		return nil, err
+	}
+	if err := checkSeen(r, &d.seen); err != nil {
+		return nil, err
+	}
+	for _, c := range d.late {
+		if want := c.want(r); c.text != want {
+			return nil, invalid(c.name, "is %.80q where the other members ask for %q", c.text, want)
+		}
+	}
+	return r, r.check()
+}
+
+func notCanonical() error {
+	return reject(CodeMalformed, "the record is not in canonical form (RFC 8785)")
+}
+
+// members reads the whole text. That each name is greater than the one before is the order of RFC 8785 section 3.2.3,
+// because no name has a character outside ASCII, and leaves no room for a name that is given twice.
+func (d *decoder) members() error {
+	at, last := 0, ""
+	for separator := byte('{'); d.skip(separator); separator = ',' {
+		name, ok := d.str()
+		if !ok || !d.skip(':') || separator == ',' && name <= last {
+			return notCanonical()
+		}
+		for last = name; at < len(members) && members[at].name < name; {
+			at++
+		}
+		begin := d.pos
+		v, ok := d.value()
+		if !ok {
+			return notCanonical()
+		}
+		var err error
+		if at < len(members) && members[at].name == name {
+			d.seen[at] = true
+			err = d.set(&members[at], v, begin)
+		} else {
+			err = d.record.keep(name, v, d.text[begin:d.pos])
 		}
 		if err != nil {
-			return seen, err
-		}
-		if ok {
-			seen[i] = true
+			return err
 		}
 	}
-	return seen, nil
-}
-
-func find(name string) (int, bool) {
-	low, high := 0, len(members)
-	for low < high {
-		if mid := (low + high) / 2; members[mid].name < name {
-			low = mid + 1
-		} else {
-			high = mid
-		}
+	if !d.skip('}') || d.pos < len(d.text) {
+		return notCanonical()
 	}
-	return low, low < len(members) && members[low].name == name
+	return nil
 }
 
-// keep holds on to a member that this version does not know. Flat values only: what later versions add must
-// leave the bytes of a record easy to reproduce.
-func (r *Record) keep(name string, v strictjson.Value) error {
+// set sets a member that is known, whose value begins at a place of the text.
+func (d *decoder) set(m *member, v value, begin int) error {
+	if m.in&d.in == 0 {
+		return invalid(m.name, "does not belong into a record of kind %q", d.record.Kind())
+	}
+	place := m.at(d.record)
+	if want, ok := place.(derived); ok && v.kind == textValue {
+		d.late = append(d.late, claim{m.name, v.text, want})
+	} else if !setValue(place, v) {
+		text := d.text[begin:d.pos]
+		if v.kind == otherValue {
+			text = d.text[begin:]
+		}
+		return invalid(m.name, "the value %.80q is not of the member's form", text)
+	}
+	return nil
+}
+
+// keep holds on to a member that this version does not know (spec/evidence.md section 2.5). Flat values only: what
+// later versions add must leave the bytes of a record easy to reproduce.
+func (r *Record) keep(name string, v value, text string) error {
 	if len(name) > maxToken || name == "" || name[0] < 'a' || name[0] > 'z' {
 		return invalid(name, "not a name that a member may have")
 	}
@@ -130,14 +186,8 @@ func (r *Record) keep(name string, v strictjson.Value) error {
 	if len(r.Unknown) == maxUnknown {
 		return invalid(name, "more than %d unknown members", maxUnknown)
 	}
-	text := string(v)
-	if s, ok := v.Text(); ok {
-		text = string(appendString(nil, s))
-	} else if _, ok := v.Uint(); !ok && v != "true" {
+	if v.kind == otherValue {
 		return invalid(name, "an unknown member that is neither a string nor a whole number nor true")
-	}
-	if text != string(v) {
-		return reject(CodeMalformed, "the record is not in canonical form (RFC 8785)")
 	}
 	r.Unknown = append(r.Unknown, Member{Name: name, JSON: text})
 	return nil
@@ -145,7 +195,7 @@ func (r *Record) keep(name string, v strictjson.Value) error {
 
 // checkSeen refuses a record that lacks a member it must have because of another, or that has one of another
 // value than the others imply.
-func checkSeen(r *Record, seen memberSet) error {
+func checkSeen(r *Record, seen *memberSet) error {
 	in := r.Kind().set()
 	for i := range members {
 		m := &members[i]
@@ -160,80 +210,4 @@ func checkSeen(r *Record, seen memberSet) error {
 		}
 	}
 	return nil
-}
-
-// checkDerived refuses a record that contradicts itself.
-func checkDerived(r *Record, v strictjson.Value) error {
-	for it := v.Members(); it.Next(); {
-		i, ok := find(it.Name)
-		if !ok {
-			continue
-		}
-		if want, ok := members[i].at(r).(derived); ok {
-			if text, _ := it.Value.Text(); text != want(r) {
-				return invalid(it.Name, "is %.80q where the other members ask for %q", text, want(r))
-			}
-		}
-	}
-	return nil
-}
-
-// setValue reads v into place and reports whether it is of place's form.
-func setValue(place any, v strictjson.Value) (ok bool) {
-	if text, isText := v.Text(); isText {
-		return setText(place, text)
-	}
-	if v == "true" {
-		p, ok := place.(*bool)
-		if ok {
-			*p = true
-		}
-		return ok
-	}
-	n, ok := v.Uint()
-	return ok && setNumber(place, n)
-}
-
-func setText(place any, text string) bool {
-	var err error
-	switch p := place.(type) {
-	case *string:
-		*p = text
-	case **string:
-		*p = &text
-	case groupPlace:
-		return p.set(text)
-	case *did.DID:
-		*p, err = did.Parse(text)
-	case *Hash:
-		*p, err = ParseHash(text)
-	case *StreamID:
-		*p, err = ParseStreamID(text)
-	case *time.Time:
-		*p, err = time.Parse(timeLayout, text)
-	case derived: // compared by checkDerived, when all is known
-	default:
-		return false
-	}
-	return err == nil
-}
-
-func setNumber(place any, n uint64) bool {
-	switch p := place.(type) {
-	case *uint64:
-		*p = n
-	case **uint64:
-		*p = &n
-	case *count:
-		*p = count(n)
-	case *time.Duration:
-		*p = time.Duration(n)
-	case *nanoseconds:
-		*p = nanoseconds(n)
-	case version:
-		return n == Version
-	default:
-		return false
-	}
-	return true
 }

@@ -1,8 +1,8 @@
 package evidence
 
 import (
-	"bytes"
 	"crypto/ed25519"
+	"strings"
 
 	"github.com/touchmark-dev/touchmark/did"
 	"github.com/touchmark-dev/touchmark/internal/strictjson"
@@ -27,55 +27,74 @@ func ParseEntry(entry []byte) (*UnverifiedEntry, error) {
 	if len(entry) > MaxEntryBytes {
 		return nil, reject(CodeTooLarge, "entry of %d bytes, the limit is %d", len(entry), MaxEntryBytes)
 	}
-	e, err := splitEntry(entry)
+	e, record, err := splitEntry(string(entry))
 	if err != nil {
 		return nil, err
 	}
-	if e.Record, err = parseRecord(e.message.Record()); err != nil {
+	if e.Record, err = parseRecord(record); err != nil {
 		return nil, err
 	}
-	key, err := did.ParseURL(e.KeyID)
-	if err != nil {
-		return nil, reject(CodeKeyMismatch, "kid is not the DID URL of a key: %v", err)
-	}
-	if key.DID != e.Record.Server {
+	if !e.Record.Server.HasURL(e.KeyID) {
+		if _, err := did.ParseURL(e.KeyID); err != nil {
+			return nil, reject(CodeKeyMismatch, "kid is not the DID URL of a key: %v", err)
+		}
 		return nil, reject(CodeKeyMismatch, "kid %q is not a key of the server %q", e.KeyID, e.Record.Server)
 	}
 	return e, nil
 }
 
-// splitEntry takes the three members apart and compares the whole with what appendEntry makes of them.
-func splitEntry(entry []byte) (*UnverifiedEntry, error) {
-	v, err := strictjson.Parse(entry)
-	if err != nil {
-		return nil, reject(CodeMalformed, "entry: %v", err)
+// splitEntry takes the three members of an entry apart, of which record is only found: it is what stands between the
+// other two. The bytes that are kept are copies, in one piece of memory.
+func splitEntry(text string) (e *UnverifiedEntry, record string, err error) {
+	s := scanner{text: text, pos: min(len(entryHead), len(text))}
+	keyID, ok := s.str()
+	begin, end := s.pos+len(entryMiddle), len(text)-len(entryTail)-sigTextBytes-len(entryEnd)
+	if !ok || keyID == "" || begin > end || text[:len(entryHead)] != entryHead || text[s.pos:begin] != entryMiddle {
+		return nil, "", explainEntry(text)
 	}
-	var record, sig string
-	e := new(UnverifiedEntry)
+	sig, ok := strings.CutPrefix(text[end:len(text)-len(entryEnd)], entryTail)
+	if !ok || text[len(text)-len(entryEnd):] != entryEnd {
+		return nil, "", explainEntry(text)
+	}
+	record = text[begin:end]
+	buf := make([]byte, 0, len(text)+len(contextLine)+len(record)+ed25519.SignatureSize)
+	buf = append(buf, text...)
+	e = &UnverifiedEntry{KeyID: keyID, bytes: buf[:len(text):len(text)]}
+	buf = append(append(buf, contextLine...), record...)
+	e.message = Message(buf[len(text):len(buf):len(buf)])
+	e.signature = buf[len(buf):cap(buf)]
+	var encoded [sigTextBytes]byte
+	copy(encoded[:], sig)
+	if n, err := b64.Decode(e.signature, encoded[:]); err != nil || n != ed25519.SignatureSize {
+		return nil, "", reject(CodeMalformed, "entry: the signature is not strict base64url")
+	}
+	return e, record, nil
+}
+
+// explainEntry says what is wrong with an entry whose members splitEntry did not find.
+func explainEntry(text string) error {
+	v, err := strictjson.Parse([]byte(text))
+	if err != nil {
+		return reject(CodeMalformed, "entry: %v", err)
+	}
+	var keyID, sig string
+	var record strictjson.Value
 	for m := v.Members(); m.Next(); {
 		switch m.Name {
 		case "kid":
-			e.KeyID, _ = m.Value.Text()
+			keyID, _ = m.Value.Text()
 		case "record":
-			record = string(m.Value)
+			record = m.Value
 		case "sig":
 			sig, _ = m.Value.Text()
 		default:
-			return nil, reject(CodeMalformed, "entry with a member %.40q: want kid, record and sig", m.Name)
+			return reject(CodeMalformed, "entry with a member %.40q: want kid, record and sig", m.Name)
 		}
 	}
-	if e.KeyID == "" || record == "" || len(sig) != sigTextBytes {
-		return nil, reject(CodeMalformed, "entry: want a kid, a record and a signature of %d characters", sigTextBytes)
+	if keyID == "" || record == "" || len(sig) != sigTextBytes {
+		return reject(CodeMalformed, "entry: want a kid, a record and a signature of %d characters", sigTextBytes)
 	}
-	if e.signature, err = b64.DecodeString(sig); err != nil {
-		return nil, reject(CodeMalformed, "entry: the signature is not strict base64url")
-	}
-	e.message = append(Message(contextLine), record...)
-	e.bytes = appendEntry(make([]byte, 0, len(entry)), e.KeyID, e.message.Record(), e.signature)
-	if !bytes.Equal(e.bytes, entry) {
-		return nil, reject(CodeMalformed, "the entry is not in canonical form (RFC 8785)")
-	}
-	return e, nil
+	return reject(CodeMalformed, "the entry is not in canonical form (RFC 8785)")
 }
 
 // RecordHash returns what the next record of the stream names as `prev`.

@@ -195,7 +195,7 @@ func TestContradictions(t *testing.T) {
 		if changed == record {
 			t.Fatalf("no %s in %s", old, record)
 		}
-		if _, err := parseRecord([]byte(changed)); CodeOf(err) != CodeRecordInvalid {
+		if _, err := parseRecord(changed); CodeOf(err) != CodeRecordInvalid {
 			t.Errorf("%s: %v", text, err)
 		}
 	}

@@ -23,15 +23,19 @@ var b64 = base64.RawURLEncoding.Strict()
 // ParseHash reads the text of a hash; there is one text for each value.
 func ParseHash(text string) (Hash, error) {
 	var h Hash
-	rest, ok := strings.CutPrefix(text, hashPrefix)
-	if !ok || len(text) != hashTextBytes || strings.ContainsAny(rest, "\r\n") {
-		return h, fmt.Errorf("evidence: %.80q is not %q and 43 characters of base64url", text, hashPrefix)
+	var encoded [hashTextBytes - len(hashPrefix)]byte
+	if len(text) != hashTextBytes || text[:len(hashPrefix)] != hashPrefix {
+		return h, notHash(text)
 	}
-	raw, err := b64.DecodeString(rest)
-	if err != nil || len(raw) != len(h) {
-		return h, fmt.Errorf("evidence: %.80q is not %q and 43 characters of base64url", text, hashPrefix)
+	copy(encoded[:], text[len(hashPrefix):])
+	if n, err := b64.Decode(h[:], encoded[:]); err != nil || n != len(h) { // fewer where line feeds were passed over
+		return Hash{}, notHash(text)
 	}
-	return Hash(raw), nil
+	return h, nil
+}
+
+func notHash(text string) error {
+	return fmt.Errorf("evidence: %.80q is not %q and 43 characters of base64url", text, hashPrefix)
 }
 
 // String returns the text of the hash.
@@ -67,11 +71,11 @@ func NewStreamID() StreamID {
 // ParseStreamID reads the text of a StreamID and refuses that of the zero one.
 func ParseStreamID(text string) (StreamID, error) {
 	var id StreamID
-	raw, err := hex.DecodeString(text)
-	if err != nil || len(raw) != len(id) || hex.EncodeToString(raw) != text {
-		return id, fmt.Errorf("evidence: stream %.80q is not 32 lower-case hexadecimal digits", text)
+	var digits [2 * len(id)]byte
+	n := copy(digits[:], text)
+	if _, err := hex.Decode(id[:], digits[:]); err != nil || n != len(text) || n != len(digits) || strings.ContainsAny(text, "ABCDEF") {
+		return StreamID{}, fmt.Errorf("evidence: stream %.80q is not 32 lower-case hexadecimal digits", text)
 	}
-	id = StreamID(raw)
 	if id.IsZero() {
 		return id, fmt.Errorf("evidence: stream %q is the zero stream", text)
 	}

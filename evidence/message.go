@@ -73,6 +73,7 @@ const (
 	entryHead   = `{"kid":`
 	entryMiddle = `,"record":`
 	entryTail   = `,"sig":"`
+	entryEnd    = `"}`
 )
 
 // sigTextBytes is the length of a signature in unpadded base64url.
@@ -83,5 +84,5 @@ func appendEntry(b []byte, keyID string, record, sig []byte) []byte {
 	b = appendString(append(b, entryHead...), keyID)
 	b = append(append(b, entryMiddle...), record...)
 	b = b64.AppendEncode(append(b, entryTail...), sig)
-	return append(b, `"}`...)
+	return append(b, entryEnd...)
 }

@@ -134,7 +134,7 @@ func TestEncodingIsCanonical(t *testing.T) {
 		if !bytes.Equal(canonical, m.Record()) {
 			t.Errorf("%s: the encoder wrote\n%s\nand RFC 8785 asks for\n%s", kind, m.Record(), canonical)
 		}
-		back, err := parseRecord(m.Record())
+		back, err := parseRecord(string(m.Record()))
 		if err != nil {
 			t.Fatalf("%s: %v\n%s", kind, err, m.Record())
 		}
