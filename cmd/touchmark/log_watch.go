@@ -32,7 +32,7 @@ func logWatchCommand() *cli.Command {
 		Name: "watch", Usage: "follow a log of records, and tell every fault in it",
 		Description: "Each look verifies the checkpoint, hashes what is new, and checks signature and chain of every record. A fault is\n" +
 			"told as one line, once, and its proof is kept below the state: see log fault. It ends with exit code 1 if\n" +
-			"any was found, with --once after one look.\n\nEXAMPLES\n" +
+			"any was found, or is still there, with --once after one look.\n\nEXAMPLES\n" +
 			"  touchmark log watch --log https://log.example.com --policy log.policy --did-document server.did.json --state monitor\n" +
 			"  touchmark log watch --log log --policy log.policy --did-document server.did.json --state monitor \\\n" +
 			"      --evidence journal --view mirror=https://mirror.example.com/log --once --json",
@@ -71,6 +71,7 @@ type watch struct {
 	con    *console
 	state  string
 	faults int
+	known  int // that the last look found again
 	first  *monitor.Fault
 
 	mu      sync.Mutex // of m, and metrics
@@ -208,6 +209,7 @@ func (w *watch) look() error {
 	_ = w.m.WriteMetrics(&text) // a strings.Builder takes it
 	w.metrics = text.String()
 	w.mu.Unlock()
+	w.known = report.Known
 	for _, f := range report.Faults {
 		w.faults++
 		if w.first == nil {
@@ -239,6 +241,9 @@ func (w *watch) tell(f *monitor.Fault) error {
 }
 
 func (w *watch) verdict() error {
+	if w.faults == 0 && w.known > 0 {
+		return rejectedf("%d faults that were told before are still there", w.known)
+	}
 	if w.faults == 0 {
 		return nil
 	}
