@@ -152,8 +152,8 @@ func (c *Constraints) sound() bool {
 		(c.MaxRetries == nil || *c.MaxRetries >= 0)
 }
 
-// tighter returns constraints that meet both.
-func tighter(a, b *Constraints) *Constraints {
+// Tighter returns constraints that meet both. Nil asks for nothing. Neither a nor b is changed.
+func Tighter(a, b *Constraints) *Constraints {
 	switch {
 	case a == nil || a == b:
 		return b

@@ -91,7 +91,7 @@ func (g *Guard) decideItem(ctx context.Context, r *Request, it *Item, in *Input)
 
 // join adds what an earlier verdict of the same request asks for.
 func (v *verdict) join(earlier *verdict) {
-	v.constraints = tighter(earlier.constraints, v.constraints)
+	v.constraints = Tighter(earlier.constraints, v.constraints)
 	v.limits = append(earlier.limits, v.limits...)
 	v.final = v.final || earlier.final
 	if earlier.known != nil {

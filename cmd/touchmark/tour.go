@@ -66,8 +66,8 @@ func runTour(ctx *cli.Context) (err error) {
 }
 
 // tourLog makes a log in Trillian, with the files beside it that other commands want.
-func tourLog(server string) func(context.Context, string, *translog.Signer) (tour.Log, error) {
-	return func(ctx context.Context, dir string, signer *translog.Signer) (tour.Log, error) {
+func tourLog(server string) func(context.Context, string, *translog.Signer) (logs.Log, error) {
+	return func(ctx context.Context, dir string, signer *translog.Signer) (logs.Log, error) {
 		p := &logs.Place{Dir: dir, Trillian: &logs.Trillian{Server: server}}
 		if err := p.Trillian.MakeTree(ctx, signer.Name()); err != nil {
 			return nil, err

@@ -150,9 +150,6 @@ func ParseConstraints(data []byte, enforces []string) (*guard.Constraints, error
 	return c, err
 }
 
-// Tighter returns constraints that meet both. Nil asks for nothing.
-func Tighter(a, b *guard.Constraints) *guard.Constraints { return tighter(a, b) }
-
 // ValidID reports whether a rule can have this id.
 func ValidID(id string) bool {
 	_, err := identifier(&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: id})

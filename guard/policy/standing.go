@@ -49,7 +49,7 @@ func (s *standing) count(p *Policy, i int, t truth) {
 		s.countPerhaps(p, i)
 	}
 	if t == yes || r.decision != guard.Allow {
-		s.bound = tighter(s.bound, r.constraints)
+		s.bound = guard.Tighter(s.bound, r.constraints)
 	}
 }
 

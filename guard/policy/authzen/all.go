@@ -9,7 +9,6 @@ import (
 
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/guard"
-	"github.com/touchmark-dev/touchmark/guard/policy"
 )
 
 // All is a policy that allows what each of several allows, as strictly as the strictest of them: its answer, the
@@ -159,7 +158,7 @@ func both(a, b guard.Decision) guard.Decision {
 	}
 	d.MinLevel = max(minimum(a), minimum(b))
 	d.Anonymous = d.MinLevel == badge.LevelNone
-	if d.Constraints = policy.Tighter(a.Constraints, b.Constraints); d.Constraints != nil && d.Kind == guard.Allow {
+	if d.Constraints = guard.Tighter(a.Constraints, b.Constraints); d.Constraints != nil && d.Kind == guard.Allow {
 		d.Kind = guard.AllowWithConstraints
 	}
 	if d.Kind == guard.Deny {

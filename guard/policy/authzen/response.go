@@ -159,7 +159,7 @@ func (r *reader) obligation(a *answer, kind string, properties members) {
 		a.unmet = true
 		return
 	}
-	a.constraints = policy.Tighter(a.constraints, c)
+	a.constraints = guard.Tighter(a.constraints, c)
 }
 
 // requestable reports whether a denial can be asked to be lifted, by the profile for access requests.

@@ -83,7 +83,7 @@ func (p *Policy) decision(reasons []cedar.DiagnosticReason, q *question) guard.D
 		if best == -1 || p.before(i, best) {
 			best = i
 		}
-		d.Constraints = policy.Tighter(d.Constraints, p.rules[i].constraints)
+		d.Constraints = guard.Tighter(d.Constraints, p.rules[i].constraints)
 	}
 	if best != -1 {
 		r := &p.rules[best]

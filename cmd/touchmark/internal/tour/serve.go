@@ -11,6 +11,7 @@ import (
 
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/badge/pop"
+	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/logs"
 	"github.com/touchmark-dev/touchmark/evidence"
 	"github.com/touchmark-dev/touchmark/guard"
 	"github.com/touchmark-dev/touchmark/guard/mcpguard"
@@ -111,7 +112,7 @@ func (w *world) openLog(ctx context.Context) error {
 	return nil
 }
 
-func openEmbedded(ctx context.Context, dir string, signer *translog.Signer) (Log, error) {
+func openEmbedded(ctx context.Context, dir string, signer *translog.Signer) (logs.Log, error) {
 	cfg := &tesseralog.Config{Dir: dir, StatePath: dir + ".state", Signer: signer, CheckpointInterval: 200 * time.Millisecond}
 	if err := tesseralog.Create(ctx, cfg); err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/touchmark-dev/touchmark/evidence"
+	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/logs"
 	"github.com/touchmark-dev/touchmark/translog"
 )
 
@@ -31,21 +31,11 @@ type Options struct {
 
 	// OpenLog makes a log with tiles in dir, and opens it; nil means the embedded engine. Its checkpoints should come
 	// several times a second.
-	OpenLog func(ctx context.Context, dir string, signer *translog.Signer) (Log, error)
+	OpenLog func(ctx context.Context, dir string, signer *translog.Signer) (logs.Log, error)
 
 	// testOnlyBefore runs before each step. Tests break the world with it and
 	// see the step fail.
 	testOnlyBefore func(step string, w *world)
-}
-
-// A Log is an open log, whichever engine keeps it.
-type Log interface {
-	translog.Appender
-	evidence.LogReader
-	evidence.Checkpointer
-	AwaitPublished(ctx context.Context, index uint64) (*translog.Checkpoint, error)
-	Prove(ctx context.Context, cp *translog.Checkpoint, index uint64) (*translog.Proof, error)
-	Close(ctx context.Context) error
 }
 
 // A StepResult is one step that held.

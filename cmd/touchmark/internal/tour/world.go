@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/touchmark-dev/touchmark/badge"
+	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/logs"
 	"github.com/touchmark-dev/touchmark/did"
 	"github.com/touchmark-dev/touchmark/evidence"
 	"github.com/touchmark-dev/touchmark/guard"
@@ -53,7 +54,7 @@ type world struct {
 	resolver  did.Resolver
 
 	signer crypto.Signer // of the server's identity and evidence
-	log    Log
+	log    logs.Log
 	ledger *evidence.Ledger
 	calls  *toolCalls
 	loosen func(*guard.Config) // nil; tests take the guard's teeth out with it
