@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -25,6 +26,9 @@ type Transport struct {
 	// this server alone. So are requests that an [http.Client] makes because the server redirected it: nobody has his
 	// caller sign what the caller did not ask for.
 	URL string
+
+	// UnsafePlaintext sends the badge over http beyond loopback, where whoever is on the way sees it.
+	UnsafePlaintext bool
 
 	Server   did.DID // the server's DID, verified; see package serververify
 	Audience string  // as in pop.Statement
@@ -107,6 +111,9 @@ func (t *Transport) within(u *url.URL) (*url.URL, error) {
 	if err != nil {
 		return nil, err
 	}
+	if base.Scheme != "https" && !t.UnsafePlaintext && !loopback(base.Hostname()) {
+		return nil, fmt.Errorf("%s://%s would carry the badge in clear: use https", base.Scheme, base.Host)
+	}
 	escaped, ok := strings.CutPrefix(u.EscapedPath(), base.EscapedPath())
 	if escaped == "" {
 		escaped = "/"
@@ -120,4 +127,10 @@ func (t *Transport) within(u *url.URL) (*url.URL, error) {
 	}
 	within.RawPath = escaped
 	return within, nil
+}
+
+// loopback reports whether a host is this machine. Names are not looked up.
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
 }

@@ -2,6 +2,7 @@ package httpguard_test
 
 import (
 	"bytes"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -118,3 +119,30 @@ func TestTransportRedirected(t *testing.T) {
 		t.Errorf("ran %v", ran)
 	}
 }
+
+// A badge goes in clear over loopback alone, or where somebody says so.
+func TestTransportRefusesPlaintext(t *testing.T) {
+	w := guardtest.New(t)
+	a := w.Agent(badge.LevelDomain)
+	for url, unsafe := range map[string]bool{"http://192.0.2.1": false, "http://localhost": false, "ftp://192.0.2.1": false, "http://192.0.2.2": true} {
+		sent := false
+		base := roundTrip(func(*http.Request) (*http.Response, error) {
+			sent = true
+			return nil, errors.New("nobody is there")
+		})
+		client := &http.Client{Transport: &httpguard.Transport{
+			Base: base, URL: url, UnsafePlaintext: unsafe, Server: w.Server, Badge: a.Badge, Key: a.Key,
+		}}
+		resp, err := client.Get(url + "/") //nolint:noctx // a test
+		if err == nil {
+			resp.Body.Close()
+		}
+		if sent != unsafe || !unsafe && !strings.Contains(err.Error(), "in clear") {
+			t.Errorf("%s: sent %v, %v", url, sent, err)
+		}
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }

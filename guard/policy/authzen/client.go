@@ -79,7 +79,7 @@ func (c *Client) each(ctx context.Context, ins []*guard.Input, decisions []guard
 	for range min(len(ins), c.cfg.MaxInFlight) {
 		wg.Go(func() {
 			for i := range next {
-				decisions[i], errs[i] = c.decide(ctx, policy.CallOf(ins[i]))
+				decisions[i], errs[i] = c.decideContained(ctx, ins[i])
 			}
 		})
 	}
@@ -88,6 +88,16 @@ func (c *Client) each(ctx context.Context, ins []*guard.Input, decisions []guard
 	}
 	close(next)
 	wg.Wait()
+}
+
+// decideContained is decide for a goroutine of this package: nobody else would recover from a panic there.
+func (c *Client) decideContained(ctx context.Context, in *guard.Input) (d guard.Decision, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			d, err = guard.Decision{}, fmt.Errorf("authzen: panic: %v", p)
+		}
+	}()
+	return c.decide(ctx, policy.CallOf(in))
 }
 
 // maxEvaluations is how many questions go into one request.

@@ -223,3 +223,17 @@ func TestCache(t *testing.T) {
 		}
 	}
 }
+
+// A panic in a goroutine of the client is a denial of the entry, and not the end of the process.
+func TestPanicInAList(t *testing.T) {
+	s := newService(t, answers(yes))
+	c := client(t, s.URL, func(cfg *authzen.Config) {
+		cfg.NoLists, cfg.Time = true, func() time.Time { panic("no clock") }
+	})
+	decisions, errs := c.DecideAll(t.Context(), []*guard.Input{input("t", ""), input("u", "")})
+	for i, err := range errs {
+		if err == nil || decisions[i].Kind != guard.Deny {
+			t.Errorf("%+v, %v", decisions[i], err)
+		}
+	}
+}
