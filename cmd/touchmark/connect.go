@@ -42,6 +42,9 @@ func connect(ctx *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if !con.quiet {
+		target.Stderr = con.err // where the client keeps it, as it would without a bridge
+	}
 	t, err := newTrust(ctx)
 	if err != nil {
 		return err

@@ -70,7 +70,7 @@ func (s *step) flags() []string {
 // behind is the command line of a gateway in front of the bench's upstream, to
 // which the agent's requests are signed by a bridge.
 func (b *bench) behind(as string, gateway []string) []string {
-	line := append([]string{b.command, "connect", "--quiet", "--home", b.home, "--as", as, "--", b.command, "gateway", "--quiet", "--home", b.home}, gateway...)
+	line := append([]string{b.command, "connect", "--home", b.home, "--as", as, "--", b.command, "gateway", "--quiet", "--home", b.home}, gateway...)
 	return append(line, b.upstream...)
 }
 

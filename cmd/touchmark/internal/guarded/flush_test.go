@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,6 +19,7 @@ import (
 	"github.com/touchmark-dev/touchmark/did"
 	"github.com/touchmark-dev/touchmark/evidence"
 	"github.com/touchmark-dev/touchmark/guard"
+	"github.com/touchmark-dev/touchmark/internal/durable"
 )
 
 const asServer = "TOUCHMARK_TEST_AS_SERVER"
@@ -100,5 +102,46 @@ func TestFloodAndGone(t *testing.T) {
 	t.Logf("%d calls were decided, %d have records, %d are counted", seen.calls.Load(), single, counted)
 	if n := uint64(seen.calls.Load()); single+counted < n || counted == 0 { //nolint:gosec // a count
 		t.Errorf("%d calls were decided, %d have records, %d are counted", n, single, counted)
+	}
+}
+
+// A client starts the next gateway before the one that it had has ended.
+func TestBeforeTheLastHasEnded(t *testing.T) {
+	t.Setenv(asServer, "1")
+	server := did.MustParse("did:web:mcp.example.com")
+	cfg := &Config{
+		Identity: Identity{DID: server, Key: ed25519.NewKeyFromSeed(make([]byte, 32)), KeyID: server.String() + "#key-1"},
+		Policy:   nobody{}, EvidenceDir: t.TempDir(), Command: []string{os.Args[0]},
+		In: strings.NewReader(""), Out: writer{io.Discard}, ServerStderr: io.Discard, Logger: slog.New(slog.DiscardHandler),
+	}
+	last, closeLast, err := openEvidence(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error)
+	go func() { ended <- Run(t.Context(), cfg) }()
+	select {
+	case err := <-ended:
+		t.Fatalf("it ran, or gave up, while the last one had the journal: %v", err)
+	case <-time.After(5 * lockPause):
+	}
+	if err := closeLast(t.Context()); err != nil {
+		t.Fatal(last, err)
+	}
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+
+	_, closeLast, err = openEvidence(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), lockPause)
+	defer cancel()
+	if err := Run(ctx, cfg); !errors.Is(err, durable.ErrLocked) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("who is told to end while it waits ends with %v", err)
+	}
+	if err := closeLast(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }

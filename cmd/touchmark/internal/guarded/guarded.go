@@ -22,6 +22,7 @@ import (
 	"github.com/touchmark-dev/touchmark/guard"
 	"github.com/touchmark-dev/touchmark/guard/gateway"
 	"github.com/touchmark-dev/touchmark/guard/policy"
+	"github.com/touchmark-dev/touchmark/internal/durable"
 	"github.com/touchmark-dev/touchmark/serververify"
 	"github.com/touchmark-dev/touchmark/translog"
 )
@@ -79,6 +80,12 @@ type Config struct {
 const (
 	serverGrace = 3 * time.Second
 	closeGrace  = 10 * time.Second
+)
+
+// A client may start the next gateway while the one before it still ends: that takes serverGrace and closeGrace at most.
+const (
+	lockPatience = serverGrace + closeGrace + 2*time.Second
+	lockPause    = 50 * time.Millisecond
 )
 
 // Run serves until the client's stream ends.
@@ -240,12 +247,12 @@ func openEvidence(ctx context.Context, cfg *Config) (*evidence.Ledger, func(cont
 	var log Log
 	if cfg.Log != nil {
 		var err error
-		if log, err = cfg.Log(ctx); err != nil {
+		if log, err = unlocked(ctx, cfg.Log); err != nil {
 			return nil, nil, err
 		}
 		lc.Log = log
 	}
-	ledger, err := evidence.Open(ctx, lc)
+	ledger, err := unlocked(ctx, func(ctx context.Context) (*evidence.Ledger, error) { return evidence.Open(ctx, lc) })
 	if err != nil {
 		if log != nil {
 			err = errors.Join(err, log.Close(ctx))
@@ -261,4 +268,19 @@ func openEvidence(ctx context.Context, cfg *Config) (*evidence.Ledger, func(cont
 		}
 		return err
 	}, nil
+}
+
+// unlocked opens what is kept for one process at a time. While another process has it, it asks again, for lockPatience.
+func unlocked[T any](ctx context.Context, open func(context.Context) (T, error)) (T, error) {
+	for until := time.Now().Add(lockPatience); ; {
+		v, err := open(ctx)
+		if !errors.Is(err, durable.ErrLocked) || time.Now().After(until) {
+			return v, err
+		}
+		select {
+		case <-ctx.Done():
+			return v, errors.Join(context.Cause(ctx), err)
+		case <-time.After(lockPause):
+		}
+	}
 }
