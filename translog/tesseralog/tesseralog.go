@@ -202,7 +202,7 @@ func openLocked(ctx context.Context, c *Config, first func(*Config, *translog.Po
 		return nil, err
 	}
 	client := tlogclient.New(tlogclient.Dir(c.Dir), policy)
-	g, err := signing.New(c.Signer, c.StatePath, client, trusted)
+	g, err := signing.New(c.Signer, signing.File(c.StatePath), client, trusted)
 	if err != nil {
 		return nil, err
 	}

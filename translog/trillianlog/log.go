@@ -119,7 +119,7 @@ func (l *Log) resume(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if l.guard, err = signing.New(l.cfg.Signer, l.cfg.StatePath, l.client, trusted); err != nil {
+	if l.guard, err = signing.New(l.cfg.Signer, signing.File(l.cfg.StatePath), l.client, trusted); err != nil {
 		return err
 	}
 	if l.writer, err = tiles.Open(ctx, l.cfg.Dir, trusted.Tree()); errors.Is(err, fs.ErrNotExist) {

@@ -21,18 +21,24 @@ import (
 type Guard struct {
 	signer *translog.Signer
 	policy *translog.Policy
-	state  string // path
+	state  State
 	client *tlogclient.Client
 
 	mu      sync.Mutex
-	trusted *translog.Checkpoint // what the state file holds
+	trusted *translog.Checkpoint // what the state holds
 	open    bool                 // may sign
 	refused error                // the verdict that ended all signing
 }
 
-// New returns a Guard that signs nothing before [Guard.Admit]. trusted is what the file at state holds, which
-// [ReadState] reads; client reads the tiles of the engine.
-func New(signer *translog.Signer, state string, client *tlogclient.Client, trusted *translog.Checkpoint) (*Guard, error) {
+// A State keeps the checkpoint that was signed last. [File] is one.
+type State interface {
+	// Swap replaces older with newer, durably, if older is what it holds. When it fails, it may hold either.
+	Swap(older, newer *translog.Checkpoint) error
+}
+
+// New returns a Guard that signs nothing before [Guard.Admit]. trusted is what the state holds; client reads the tiles of
+// the engine.
+func New(signer *translog.Signer, state State, client *tlogclient.Client, trusted *translog.Checkpoint) (*Guard, error) {
 	policy, err := Policy(signer)
 	if err != nil {
 		return nil, err
@@ -75,7 +81,7 @@ func (g *Guard) Name() string { return g.signer.Name() }
 func (g *Guard) KeyHash() uint32 { return g.signer.KeyHash() }
 
 // Sign signs the text of a checkpoint. Nobody sees the signature before the
-// state file holds the checkpoint.
+// state holds the checkpoint.
 func (g *Guard) Sign(text []byte) ([]byte, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -101,8 +107,8 @@ func (g *Guard) Sign(text []byte) ([]byte, error) {
 		return nil, err
 	}
 	if tree != g.trusted.Tree() {
-		if err := swapState(g.state, g.trusted, cp); err != nil {
-			// The file may hold either checkpoint now: start again from it.
+		if err := g.state.Swap(g.trusted, cp); err != nil {
+			// The state may hold either checkpoint now: start again from it.
 			g.refused = err
 			return nil, err
 		}

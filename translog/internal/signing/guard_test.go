@@ -67,7 +67,7 @@ func newGuard(t *testing.T) (g *Guard, one translog.Tree) {
 		t.Fatal(err)
 	}
 	return &Guard{
-		signer: signer, policy: policy, state: state, open: true, trusted: empty,
+		signer: signer, policy: policy, state: File(state), open: true, trusted: empty,
 		client: tlogclient.New(tlogclient.Dir(dir), policy),
 	}, translog.Tree{Size: 1, Root: leaf}
 }
@@ -76,9 +76,11 @@ func (g *Guard) text(tree translog.Tree) []byte {
 	return log.Checkpoint{Origin: g.Name(), Size: tree.Size, Hash: tree.Root[:]}.Marshal()
 }
 
+func (g *Guard) path() string { return string(g.state.(File)) }
+
 func (g *Guard) stored(t *testing.T) string {
 	t.Helper()
-	raw, err := os.ReadFile(g.state)
+	raw, err := os.ReadFile(g.path())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,15 +136,15 @@ func TestGuardRefuses(t *testing.T) {
 			text:    (*Guard).textOf,
 		},
 		"a state that somebody else changed": {
-			prepare: func(g *Guard) { _ = os.WriteFile(g.state, []byte("else"), 0o600) },
+			prepare: func(g *Guard) { _ = os.WriteFile(g.path(), []byte("else"), 0o600) },
 			text:    (*Guard).textOf, forGood: true,
 		},
 		"a state that cannot be read": {
-			prepare: func(g *Guard) { _ = os.Remove(g.state) },
+			prepare: func(g *Guard) { _ = os.Remove(g.path()) },
 			text:    (*Guard).textOf, forGood: true,
 		},
 		"a state that cannot be written": {
-			prepare: func(g *Guard) { _ = os.MkdirAll(g.state+".tmp/full", 0o700) },
+			prepare: func(g *Guard) { _ = os.MkdirAll(g.path()+".tmp/full", 0o700) },
 			text:    (*Guard).textOf, forGood: true,
 		},
 		"a key that fails": {

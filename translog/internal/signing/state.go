@@ -57,8 +57,12 @@ func ReadState(path string, policy *translog.Policy) (*translog.Checkpoint, erro
 	return cp, nil
 }
 
-// swapState replaces the trusted checkpoint, if the file still holds the old one.
-func swapState(path string, older, newer *translog.Checkpoint) error {
+// A File is the path of a file that holds the checkpoint signed last. Whoever swaps holds a lock beside it.
+type File string
+
+// Swap implements [State].
+func (f File) Swap(older, newer *translog.Checkpoint) error {
+	path := string(f)
 	raw, err := durable.ReadFile(durable.OS{}, path, translog.MaxCheckpointBytes)
 	if err != nil {
 		return fmt.Errorf("translog: state: %w", err)
