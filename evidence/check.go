@@ -168,6 +168,7 @@ func (d *Decision) checkRequest() error {
 		rule{"span_id", d.SpanID == "" || strings.Trim(d.SpanID, "0") != "", "a span, which has an id that is not all zero"},
 		rule{"span_id", d.SpanID == "" || d.TraceID != "", "no span of no trace"},
 		rule{"actor", d.Actor == "" || isActor(d.Actor), "human, supervised_ai, automation or service_account"},
+		rule{"tenant", textAllowed(d.Tenant, maxText), plain},
 		rule{"claimed_actor", textAllowed(d.Claimed.Actor, maxText), plain},
 		rule{"claimed_policy", textAllowed(d.Claimed.Policy, maxText), plain},
 		rule{"claimed_mode", textAllowed(d.Claimed.Mode, maxText), plain},

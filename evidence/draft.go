@@ -55,7 +55,7 @@ func (d *Draft) prepare(plainHash bool) (*Record, *Private, error) {
 
 func (d *Draft) decision(private *Private, plainHash bool) *Decision {
 	out := *d.Decision
-	for _, text := range []*string{&out.Method, &out.RequestID, &out.TxnID, &out.HopID, &out.TraceID} {
+	for _, text := range []*string{&out.Method, &out.RequestID, &out.TxnID, &out.HopID, &out.TraceID, &out.Tenant} {
 		*text = recordText(*text, maxText)
 	}
 	out.Claimed.makeText()

@@ -139,6 +139,7 @@ var members = [...]member{
 	{"software", inGenesis, func(r *Record) any { return &r.Genesis.Software }},
 	{"span_id", inDecision, func(r *Record) any { return &r.Decision.SpanID }},
 	{"stream", inAll, func(r *Record) any { return &r.Stream }},
+	{"tenant", inDecision, func(r *Record) any { return &r.Decision.Tenant }},
 	{"time", inAll, func(r *Record) any { return &r.Time }},
 	{"to", inRefusals, func(r *Record) any { return &r.Refusals.To }},
 	{"trace_id", inDecision, func(r *Record) any { return &r.Decision.TraceID }},

@@ -132,6 +132,7 @@ type Decision struct {
 	Channel Channel
 	Actor   string // class that the policy found for the caller: one of the four of package guard; empty if not known
 	Claimed Claimed
+	Tenant  string // that the server was used for, by what it trusts and never by what the caller says; empty if not known
 
 	Method     string // of the protocol: "tools/call"; required
 	Capability string // "tool", "resource", "prompt"; may be empty

@@ -60,7 +60,7 @@ func TestFacts(t *testing.T) {
 		if _, err := g.Check(t.Context(), r); err != nil {
 			t.Fatal(err)
 		}
-		if d := last(t, w.Recorder.Decisions()); d.Actor != string(c.want.Actor) {
+		if d := last(t, w.Recorder.Decisions()); d.Actor != string(c.want.Actor) || d.Tenant != c.want.Tenant {
 			t.Errorf("%s: recorded %+v", name, d)
 		}
 		list := listRequest(nil)
@@ -72,7 +72,7 @@ func TestFacts(t *testing.T) {
 		if _, _, err := l.Filter(t.Context(), []guard.Item{item("x")}); err != nil {
 			t.Fatal(err)
 		}
-		if d := last(t, w.Recorder.Decisions()); d.Actor != string(c.want.Actor) {
+		if d := last(t, w.Recorder.Decisions()); d.Actor != string(c.want.Actor) || d.Tenant != c.want.Tenant {
 			t.Errorf("%s: recorded of the list %+v", name, d)
 		}
 		if !reflect.DeepEqual(seen, []guard.Facts{c.want, c.want}) {
@@ -105,9 +105,18 @@ func TestFactsFail(t *testing.T) {
 			t.Errorf("list: %v", err)
 		}
 		bad := guardtest.Call("x", "{}")
-		bad.Badge = "x"
+		bad.Badge, bad.Facts.Tenant = "x", "acme"
 		if _, err := g.Check(t.Context(), bad); guard.RefusalOf(err).Code != guard.CodeBadgeInvalid {
 			t.Errorf("not a badge: %v", err)
+		}
+		if d := last(t, w.Recorder.Decisions()); d.Tenant != "acme" {
+			t.Errorf("not a badge: recorded %+v", d)
+		}
+		if err := g.Refuse(t.Context(), bad, guard.CodeRequestMalformed, "X"); err == nil {
+			t.Error("no refusal")
+		}
+		if d := last(t, w.Recorder.Decisions()); d.Tenant != "acme" {
+			t.Errorf("refused: recorded %+v", d)
 		}
 	}
 	g := w.Guard(withPolicy(guard.UnsafeAllowAll{}), withFacts(func(p *guard.Principal, r *guard.Request) (guard.Facts, error) {

@@ -96,7 +96,7 @@ func (g *Guard) spares(v *verdict) bool { return g.shadow && !v.final }
 func (g *Guard) Refuse(ctx context.Context, r *Request, code Code, cause string) error {
 	v := verdict{code: code, cause: cause, version: g.policyVersion(), final: true}
 	w := g.watch(ctx, r)
-	ack, err := g.record(w.context(ctx), &entry{request: r, caller: &Principal{}, verdict: &v}, &w)
+	ack, err := g.record(w.context(ctx), &entry{request: r, caller: &Principal{tenant: r.Facts.Tenant}, verdict: &v}, &w)
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func (g *Guard) judge(ctx context.Context, r *Request) (caller *Principal, v ver
 
 // meet finds out who asks, and what is known beside.
 func (g *Guard) meet(ctx context.Context, r *Request) (caller *Principal, facts Facts, v verdict) {
-	caller = &Principal{channel: r.Channel}
+	caller = &Principal{channel: r.Channel, tenant: r.Facts.Tenant} // nobody else is asked about one that cannot be identified
 	defer func() {
 		if p := recover(); p != nil {
 			v = g.panicked(p)
@@ -38,6 +38,7 @@ func (g *Guard) meet(ctx context.Context, r *Request) (caller *Principal, facts 
 	}()
 	if v = g.identify(ctx, r, caller); v.allowed() {
 		facts, v = g.facts(ctx, caller, r)
+		caller.tenant = facts.Tenant
 	}
 	return caller, facts, v
 }

@@ -12,6 +12,7 @@ type Principal struct {
 	badge   *badge.Badge
 	proof   *pop.Proof
 	channel ChannelIdentity
+	tenant  string // for whom the server is used, for the record
 }
 
 // Anonymous reports whether the caller presented no badge. That is not level 0: an anonymous caller has no

@@ -93,7 +93,7 @@ func (g *Guard) draft(e *entry) *evidence.Draft {
 		Kind: v.kind(), Rule: v.rule, PolicyVersion: v.version,
 		DenyReason: string(v.code), DenyCause: v.cause,
 		Shadow: e.shadow, BearerUnsafe: g.bearer,
-		Actor: string(v.actor), Claimed: evidence.Claimed(r.Claimed), Constraints: v.constraints.recorded(),
+		Actor: string(v.actor), Tenant: e.caller.tenant, Claimed: evidence.Claimed(r.Claimed), Constraints: v.constraints.recorded(),
 		ShadowRule: v.shadow.Rule, ShadowKind: v.shadow.Kind, ShadowReason: string(v.shadow.Code),
 		RequestID: r.RequestID, TxnID: r.TxnID, TraceID: r.TraceID, Transport: r.Transport,
 	}

@@ -55,6 +55,9 @@ type Options struct {
 
 	MaxBodyBytes int64 // 0 means MaxBodyBytes
 
+	// Facts are what is known of every request: the name of the server, its environment and the tenant.
+	Facts guard.Facts
+
 	// AllowAuthorizationBeside leaves Authorization: Bearer to another layer. A badge must then come in X-Capiscio-Badge.
 	AllowAuthorizationBeside bool
 
@@ -78,6 +81,7 @@ type handler struct {
 	routes  map[string]*Route
 	url     string
 	maxBody int64
+	facts   guard.Facts
 	rules   mcpwire.Rules
 	explain bool
 	log     *slog.Logger
@@ -92,7 +96,7 @@ func Protect(next http.Handler, g *guard.Guard, opts *Options) (http.Handler, er
 		return nil, errors.New("httpguard: Protect needs a handler, a guard and routes")
 	}
 	h := &handler{
-		guard: g, routes: make(map[string]*Route), url: strings.TrimSuffix(opts.URL, "/"), maxBody: opts.MaxBodyBytes,
+		guard: g, routes: make(map[string]*Route), url: strings.TrimSuffix(opts.URL, "/"), maxBody: opts.MaxBodyBytes, facts: opts.Facts,
 		rules:   mcpwire.Rules{AllowAuthorizationBeside: opts.AllowAuthorizationBeside},
 		explain: opts.AllowDenialDetails, log: opts.Logger,
 	}

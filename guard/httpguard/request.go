@@ -23,7 +23,7 @@ type call struct {
 func (h *handler) base(req *http.Request) *guard.Request {
 	r := &guard.Request{
 		Verb: guard.Invoke, Method: req.Method, Transport: "http", Missing: true,
-		Capability: guard.Capability{Kind: guard.KindMethod, Name: req.URL.Path},
+		Capability: guard.Capability{Kind: guard.KindMethod, Name: req.URL.Path}, Facts: h.facts,
 	}
 	if p, err := workload.FromRequest(req); err == nil {
 		r.Channel = p

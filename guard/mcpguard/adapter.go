@@ -137,7 +137,7 @@ func (a *Adapter) answer(ctx context.Context, x *exchange) (mcp.Result, error) {
 // SDK would let the process die of it.
 func (a *Adapter) panicked(ctx context.Context, x *exchange, p any) error {
 	a.log.Error("mcpguard: panic", "method", x.method, "value", fmt.Sprint(p), "stack", string(debug.Stack()))
-	r := &guard.Request{Method: x.method}
+	r := &guard.Request{Method: x.method, Facts: a.facts}
 	return a.wireError(r, a.guard.Refuse(ctx, r, guard.CodeGuardFailed, guard.CausePanic))
 }
 

@@ -64,6 +64,7 @@ func decisions(w *world) []*Vector {
 		w.bad("hop-without-proof", evidence.CodeRecordInvalid, "capiscio.hop.hop_id", "a hop without a call proof", with(allowed, "proof_hash", nil)),
 		w.bad("parent-without-hop", evidence.CodeRecordInvalid, "capiscio.hop.parent_hash", "a parent hop without a hop", with(denied, "capiscio.hop.hop_id", nil)),
 		invalid("actor-unknown", denied, "actor", "robot", "a class of actor that there is not"),
+		invalid("tenant-long", denied, "tenant", strings.Repeat("t", 257), "a tenant of more than 256 bytes that was not replaced by its hash"),
 		invalid("claimed-mode-long", denied, "claimed_mode", strings.Repeat("m", 257), "a claim of more than 256 bytes that was not replaced by its hash"),
 		invalid("span-upper-case", denied, "span_id", "B7AD6B7169203331", "span_id is in upper case"),
 		invalid("span-zero", denied, "span_id", strings.Repeat("0", 16), "span_id is all zero"),

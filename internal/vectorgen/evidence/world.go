@@ -106,6 +106,7 @@ func (w *world) denied(seq uint64) *evidence.Record {
 		Scheme: "spiffe", Subject: "spiffe://agents.example/ada", Certificate: evidence.Hash(sha256.Sum256([]byte("certificate"))),
 	}
 	d.Actor, d.SpanID = "automation", "b7ad6b7169203331"
+	d.Tenant = "acme"
 	d.Claimed = evidence.Claimed{Actor: "human", Policy: "none", Mode: "observe", Approval: "ticket 7"}
 	d.ShadowRule, d.ShadowKind, d.ShadowReason = "writes-by-people", evidence.RequireApproval, "APPROVAL_REQUIRED"
 	d.Constraints = evidence.Constraints{

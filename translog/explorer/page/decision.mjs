@@ -83,7 +83,7 @@ function checkRequest(r, { text, has, orNone, fits }) {
     ["span_id", text("span_id") !== "0".repeat(16), "an id that is not all zero"],
     ["span_id", !has("span_id") || has("trace_id"), "no span of no trace"],
     ["actor", orNone("actor", (a) => ["human", "supervised_ai", "automation", "service_account"].includes(a)), "one of the four classes"],
-    ...fit("claimed_actor", "claimed_policy", "claimed_mode", "claimed_approval"),
+    ...fit("tenant", "claimed_actor", "claimed_policy", "claimed_mode", "claimed_approval"),
     ["transport", orNone("transport", isWord), "a word"],
     ["list_shown", r.values.has("list_shown") === r.values.has("list_withheld"), "both counts of a list, or neither"],
   );

@@ -73,6 +73,8 @@ shadow_rule D text
 software G text
 span_id D text
 stream GDOHCR stream
+tenant D text
+tenant D text
 time GDOHCR time
 to R time
 trace_id D text
