@@ -94,6 +94,8 @@ func TestRecordRules(t *testing.T) {
 		{"huge retries", KindDecision, func(r *Record) { r.Decision.Constraints.MaxRetries = &big }, "constraint_max_retries"},
 		{"huge result allowed", KindDecision, func(r *Record) { r.Decision.Constraints.MaxResultBytes = big }, "constraint_max_result_bytes"},
 		{"huge rate", KindDecision, func(r *Record) { r.Decision.Constraints.RatePerMinute = big }, "constraint_rate_per_minute"},
+		{"huge wait", KindDecision, func(r *Record) { r.Decision.Constraints.IncludedWithinSec = big }, "constraint_included_within_sec"},
+		{"huge wait for witnesses", KindDecision, func(r *Record) { r.Decision.Constraints.CosignedWithinSec = big }, "constraint_cosigned_within_sec"},
 		{"huge concurrency", KindDecision, func(r *Record) { r.Decision.Constraints.MaxConcurrent = big }, "constraint_max_concurrent"},
 		{"hosts", KindDecision, func(r *Record) { hosts := strings.Repeat("h", 1025); r.Decision.Constraints.NetworkAllowlist = &hosts }, "constraint_network_allowlist"},
 		{"half a count", KindDecision, func(r *Record) { r.Decision.Shown = nil }, "list_shown"},

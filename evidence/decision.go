@@ -24,6 +24,10 @@ type Constraints struct {
 	RatePerMinute  uint64
 	MaxConcurrent  uint64
 
+	// IncludedWithinSec and CosignedWithinSec are how long the call waited at most for its record to be in the log.
+	IncludedWithinSec uint64
+	CosignedWithinSec uint64
+
 	// NetworkAllowlist are the hosts that may be reached, with one space between two. Nil asks for nothing, an
 	// empty string for no network.
 	NetworkAllowlist *string
@@ -68,6 +72,8 @@ func (d *Decision) checkConstraints() error {
 	const number = "a number of at most 15 digits"
 	return firstBroken(
 		rule{"decision_kind", d.Kind != Allow || c.IsZero(), "allow_with_constraints where there are constraints"},
+		rule{"constraint_cosigned_within_sec", c.CosignedWithinSec <= maxNumber, number},
+		rule{"constraint_included_within_sec", c.IncludedWithinSec <= maxNumber, number},
 		rule{"constraint_max_runtime_sec", c.MaxRuntimeSec <= maxNumber, number},
 		rule{"constraint_max_retries", c.MaxRetries == nil || *c.MaxRetries <= maxNumber, number},
 		rule{"constraint_max_result_bytes", c.MaxResultBytes <= maxNumber, number},

@@ -80,6 +80,8 @@ var members = [...]member{
 	{"claimed_approval", inDecision, func(r *Record) any { return &r.Decision.Claimed.Approval }},
 	{"claimed_mode", inDecision, func(r *Record) any { return &r.Decision.Claimed.Mode }},
 	{"claimed_policy", inDecision, func(r *Record) any { return &r.Decision.Claimed.Policy }},
+	{"constraint_cosigned_within_sec", inDecision, func(r *Record) any { return &r.Decision.Constraints.CosignedWithinSec }},
+	{"constraint_included_within_sec", inDecision, func(r *Record) any { return &r.Decision.Constraints.IncludedWithinSec }},
 	{"constraint_max_concurrent", inDecision, func(r *Record) any { return &r.Decision.Constraints.MaxConcurrent }},
 	{"constraint_max_result_bytes", inDecision, func(r *Record) any { return &r.Decision.Constraints.MaxResultBytes }},
 	{"constraint_max_retries", inDecision, func(r *Record) any { return &r.Decision.Constraints.MaxRetries }},

@@ -65,7 +65,8 @@ func fullDraft() *Draft {
 			DenyReason: "TOOL_TRUST_INSUFFICIENT", DenyCause: "LEVEL_TOO_LOW", Shadow: true, BearerUnsafe: true,
 			ShadowRule: "new-deny", ShadowKind: Deny, ShadowReason: "TOOL_POLICY_DENIED",
 			Constraints: Constraints{
-				MaxRuntimeSec: 30, MaxRetries: &retries, MaxResultBytes: 1, RatePerMinute: 2, MaxConcurrent: 3, NetworkAllowlist: &hosts,
+				MaxRuntimeSec: 30, MaxRetries: &retries, MaxResultBytes: 1, RatePerMinute: 2, MaxConcurrent: 3,
+				IncludedWithinSec: 4, CosignedWithinSec: 5, NetworkAllowlist: &hosts,
 			},
 			RequestID: `"7"`, TxnID: "018f4e1d-7e5d-7a9f-a9d2-8b6a0f2c9b11",
 			HopID: "550e8400-e29b-41d4-a716-446655440000", ParentHopHash: Hash{5}, TraceID: "0af7651916cd43dd8448eb211c80319c",

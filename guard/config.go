@@ -47,6 +47,11 @@ type Config struct {
 	// says so beforehand (see [Constrainer]), and otherwise denied with CauseConstraintsUnsupported.
 	Limiter Limiter
 
+	// Included and Cosigned wait until a record is in a checkpoint that the log has signed, and in one that its witnesses
+	// have cosigned: for the constraints of these names. Package guard/confirm has both. Nil: a policy that asks for one
+	// is refused, as without a Limiter.
+	Included, Cosigned Confirmer
+
 	// Enforces names constraints that something else in front of the guard or behind it enforces, such as
 	// [ConstraintNetwork] where a firewall does. Naming what nobody enforces is a lie that the records repeat.
 	Enforces []string
@@ -106,7 +111,7 @@ func New(cfg *Config) (*Guard, error) {
 	g := &Guard{
 		server: cfg.Server, badges: cfg.Badges, proofs: cfg.Proofs, policy: cfg.Policy,
 		evidence: cfg.Evidence, bearer: cfg.AllowBearerUnsafe, shadow: cfg.UnsafeShadow,
-		limiter: cfg.Limiter, enforced: setOf(cfg.EnforcedConstraints()...), factSource: cfg.Facts, observer: cfg.Observer,
+		limiter: cfg.Limiter, included: cfg.Included, cosigned: cfg.Cosigned, enforced: setOf(cfg.EnforcedConstraints()...), factSource: cfg.Facts, observer: cfg.Observer,
 		grace: cfg.Grace, maxAbandoned: int64(cfg.MaxAbandoned),
 		log: cfg.Logger, now: cfg.Time,
 	}

@@ -14,12 +14,14 @@ const (
 	ConstraintConcurrency = "max_concurrent"
 	ConstraintRetries     = "max_retries"
 	ConstraintNetwork     = "network_allowlist"
+	ConstraintIncluded    = "included_within_sec"
+	ConstraintCosigned    = "cosigned_within_sec"
 )
 
 // ConstraintNames returns all names of constraints, sorted.
 func ConstraintNames() []string {
 	return []string{
-		ConstraintConcurrency, ConstraintResultSize, ConstraintRetries, ConstraintRuntime, ConstraintNetwork, ConstraintRate,
+		ConstraintCosigned, ConstraintIncluded, ConstraintConcurrency, ConstraintResultSize, ConstraintRetries, ConstraintRuntime, ConstraintNetwork, ConstraintRate,
 	}
 }
 
@@ -31,6 +33,10 @@ type Constraints struct {
 	MaxResultBytes int64
 	RatePerMinute  int // of calls by one caller of one capability
 	MaxConcurrent  int // of calls by one caller of one capability
+
+	// IncludedWithin and CosignedWithin are how long to wait, before anything runs, until the record of the decision is in
+	// a checkpoint that the log has signed, and in one that its witnesses have cosigned.
+	IncludedWithin, CosignedWithin time.Duration
 
 	// NetworkAllowlist are the hosts that may be reached. Nil asks for nothing, an empty list for no network.
 	NetworkAllowlist []string
@@ -49,12 +55,18 @@ type Constrainer interface {
 }
 
 // EnforcedConstraints returns the names of the constraints that a guard with this Config enforces, sorted: those of
-// [Config.Enforces]; with a Limiter those that count calls; and always [ConstraintRuntime] and [ConstraintResultSize].
+// [Config.Enforces]; with a Limiter those that count calls; with Included and Cosigned those that wait for the log; and always [ConstraintRuntime] and [ConstraintResultSize].
 // It is what to hand to policy.Config as its Enforces.
 func (cfg *Config) EnforcedConstraints() []string {
 	names := append([]string{ConstraintRuntime, ConstraintResultSize}, cfg.Enforces...)
 	if cfg.Limiter != nil {
 		names = append(names, ConstraintRate, ConstraintConcurrency, ConstraintRetries)
+	}
+	if cfg.Included != nil {
+		names = append(names, ConstraintIncluded)
+	}
+	if cfg.Cosigned != nil {
+		names = append(names, ConstraintCosigned)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
@@ -65,6 +77,9 @@ func (cfg *Config) checkConstraints() error {
 	for _, name := range cfg.Enforces {
 		if setOf(name) == 0 {
 			return fmt.Errorf("guard: Config.Enforces has %q, which is no constraint", name)
+		}
+		if setOf(name)&confirmed != 0 {
+			return fmt.Errorf("guard: Config.Enforces has %q, which nothing but the guard can enforce", name)
 		}
 	}
 	c, ok := cfg.Policy.(Constrainer)
@@ -93,7 +108,12 @@ const (
 	setConcurrency
 	setRetries
 	setNetwork
+	setIncluded
+	setCosigned
 )
+
+// confirmed are those for which the log is waited.
+const confirmed = setIncluded | setCosigned
 
 // setOf returns the set of the names. What is no constraint is in no set.
 func setOf(names ...string) (s constraintSet) {
@@ -111,6 +131,10 @@ func setOf(names ...string) (s constraintSet) {
 			s |= setRetries
 		case ConstraintNetwork:
 			s |= setNetwork
+		case ConstraintIncluded:
+			s |= setIncluded
+		case ConstraintCosigned:
+			s |= setCosigned
 		}
 	}
 	return s
@@ -138,6 +162,7 @@ func (c *Constraints) asked() (s constraintSet) {
 	}{
 		{setRuntime, c.MaxRuntime != 0}, {setResultSize, c.MaxResultBytes != 0}, {setRate, c.RatePerMinute != 0},
 		{setConcurrency, c.MaxConcurrent != 0}, {setRetries, c.MaxRetries != nil}, {setNetwork, c.NetworkAllowlist != nil},
+		{setIncluded, c.IncludedWithin != 0}, {setCosigned, c.CosignedWithin != 0},
 	} {
 		if one.is {
 			s |= one.set
@@ -149,7 +174,7 @@ func (c *Constraints) asked() (s constraintSet) {
 // sound reports whether c asks for something, and for nothing that cannot be.
 func (c *Constraints) sound() bool {
 	return c.asked() != 0 && c.MaxRuntime >= 0 && c.MaxResultBytes >= 0 && c.RatePerMinute >= 0 && c.MaxConcurrent >= 0 &&
-		(c.MaxRetries == nil || *c.MaxRetries >= 0)
+		c.IncludedWithin >= 0 && c.CosignedWithin >= 0 && (c.MaxRetries == nil || *c.MaxRetries >= 0)
 }
 
 // Tighter returns constraints that meet both. Nil asks for nothing. Neither a nor b is changed.
@@ -164,6 +189,7 @@ func Tighter(a, b *Constraints) *Constraints {
 		MaxRuntime: least(a.MaxRuntime, b.MaxRuntime), MaxRetries: a.MaxRetries,
 		MaxResultBytes: least(a.MaxResultBytes, b.MaxResultBytes),
 		RatePerMinute:  least(a.RatePerMinute, b.RatePerMinute), MaxConcurrent: least(a.MaxConcurrent, b.MaxConcurrent),
+		IncludedWithin: least(a.IncludedWithin, b.IncludedWithin), CosignedWithin: least(a.CosignedWithin, b.CosignedWithin),
 		NetworkAllowlist: a.NetworkAllowlist,
 	}
 	if a.MaxRetries == nil || b.MaxRetries != nil && *b.MaxRetries < *a.MaxRetries {

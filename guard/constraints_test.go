@@ -196,7 +196,7 @@ func TestConstraintsWhenLoaded(t *testing.T) {
 	if got := cfg.EnforcedConstraints(); strings.Join(got, " ") != "max_result_bytes max_runtime_sec network_allowlist" {
 		t.Errorf("enforces %q", got)
 	}
-	cfg.Limiter = &limiter{}
+	cfg.Limiter, cfg.Included, cfg.Cosigned = &limiter{}, confirmer{}, confirmer{}
 	if got := cfg.EnforcedConstraints(); !slices.Equal(got, guard.ConstraintNames()) {
 		t.Errorf("enforces %q", got)
 	}

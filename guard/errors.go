@@ -36,6 +36,8 @@ const (
 	CodeGuardFailed          Code = "GUARD_FAILED"
 
 	CodeConstraintIndeterminate Code = "CONSTRAINT_INDETERMINATE" // whether a limit was reached
+
+	CodeEvidenceUnconfirmed Code = "EVIDENCE_UNCONFIRMED" // the record was not in the log in time
 )
 
 // The causes that this package adds to those of packages badge and badge/pop.
@@ -66,6 +68,10 @@ const (
 	// Of CodeConstraintIndeterminate.
 	CauseLimiter   = "LIMITER_ERROR"
 	CauseAbandoned = "TOO_MANY_ABANDONED"
+
+	// Of CodeEvidenceUnconfirmed, beside CausePanic.
+	CauseNotIncluded = "NOT_INCLUDED"
+	CauseNotCosigned = "NOT_COSIGNED"
 )
 
 // A Refusal is what a refused caller may be told. None of it says more than the caller already knew, except
@@ -91,7 +97,7 @@ func (r *Refusal) Reason() string { return reasonOf(r.Code) }
 func (r *Refusal) Undetermined() bool {
 	switch r.Code {
 	case CodeIdentityUndetermined, CodePolicyIndeterminate, CodeEvidenceUnavailable, CodeGuardFailed,
-		CodeConstraintIndeterminate:
+		CodeConstraintIndeterminate, CodeEvidenceUnconfirmed:
 		return true
 	}
 	return false
@@ -188,6 +194,8 @@ func reasonOf(code Code) string {
 		return "a limit that the server's policy sets was reached"
 	case CodeConstraintIndeterminate:
 		return "the server cannot tell now whether a limit was reached; try again later"
+	case CodeEvidenceUnconfirmed:
+		return "the record of this call was not in the log in time; nothing was run, try again later"
 	case CodeGuardFailed:
 		return "the guard failed; the request is refused"
 	}

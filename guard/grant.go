@@ -42,6 +42,9 @@ const (
 
 	ClassAbandoned      = "abandoned"        // it outlived its maximum runtime and the grace after it, and may still run
 	ClassResultTooLarge = "result_too_large" // it ended, and its result is withheld
+
+	ClassNotIncluded = "not_included" // it did not run: its record was not in the log in time
+	ClassNotCosigned = "not_cosigned" // it did not run: no witnesses' quorum had cosigned its record in time
 )
 
 // An Outcome says how an attempt ended.

@@ -40,6 +40,8 @@ type Guard struct {
 	now      func() time.Time
 
 	limiter      Limiter
+	included     Confirmer
+	cosigned     Confirmer
 	enforced     constraintSet
 	refusals     *refusals
 	factSource   FactSource
@@ -61,7 +63,8 @@ func (g *Guard) RequiresProof() bool { return g.badges != nil && !g.bearer }
 // Check decides about one attempt to use something, and records the decision. With a nil error the attempt
 // may run; the caller must then end it with [Grant.Finish]. The error is a *[DeniedError] or an
 // *[UndeterminedError]; the decision is recorded in both cases, unless the code of the latter is
-// [CodeEvidenceUnavailable].
+// [CodeEvidenceUnavailable]. Where the policy asks that the record is in the log
+// first, Check waits for it, and the code is [CodeEvidenceUnconfirmed] if it does not come in time.
 func (g *Guard) Check(ctx context.Context, r *Request) (*Grant, error) {
 	started := g.now()
 	w := g.watch(ctx, r)
@@ -83,6 +86,9 @@ func (g *Guard) Check(ctx context.Context, r *Request) (*Grant, error) {
 	grant.holds.Store(1)
 	if !g.spares(&v) {
 		grant.constraints = v.constraints
+	}
+	if err := grant.confirm(ctx); err != nil {
+		return nil, err
 	}
 	return grant, nil
 }

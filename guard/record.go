@@ -125,6 +125,9 @@ func (c *Constraints) recorded() (out evidence.Constraints) {
 		MaxResultBytes: uint64(min(max(0, c.MaxResultBytes), most)),
 		RatePerMinute:  uint64(min(max(0, c.RatePerMinute), most)),
 		MaxConcurrent:  uint64(min(max(0, c.MaxConcurrent), most)),
+
+		IncludedWithinSec: uint64(math.Ceil(max(0, c.IncludedWithin).Seconds())),
+		CosignedWithinSec: uint64(math.Ceil(max(0, c.CosignedWithin).Seconds())),
 	}
 	if c.MaxRetries != nil {
 		n := uint64(min(max(0, *c.MaxRetries), most))

@@ -11,7 +11,7 @@ import (
 )
 
 var constraintNames = [...]string{
-	guard.ConstraintConcurrency, guard.ConstraintResultSize, guard.ConstraintRetries, guard.ConstraintRuntime,
+	guard.ConstraintCosigned, guard.ConstraintIncluded, guard.ConstraintConcurrency, guard.ConstraintResultSize, guard.ConstraintRetries, guard.ConstraintRuntime,
 	guard.ConstraintNetwork, guard.ConstraintRate,
 }
 
@@ -27,6 +27,9 @@ func (p *Policy) Constraints() []string {
 	slices.Sort(all)
 	return slices.Compact(all)
 }
+
+// maxConfirmSec bounds how long a call can be made to wait for the log.
+const maxConfirmSec = 300
 
 // maxCount bounds the numbers of constraints.
 const maxCount = 1 << 31
@@ -60,6 +63,13 @@ func (f *file) readConstraints(n *yaml.Node) (*guard.Constraints, any, error) {
 			c.RatePerMinute = count
 		case "max_concurrent":
 			c.MaxConcurrent = count
+		case guard.ConstraintIncluded:
+			c.IncludedWithin = time.Duration(count) * time.Second
+		case guard.ConstraintCosigned:
+			c.CosignedWithin = time.Duration(count) * time.Second
+		}
+		if waits := name == guard.ConstraintIncluded || name == guard.ConstraintCosigned; err == nil && waits && count > maxConfirmSec {
+			err = at(v, "%s is %d, the most is %d", name, count, maxConfirmSec)
 		}
 		if err == nil && count == 0 {
 			err = at(v, "%s is 0; write a rule that denies", name)

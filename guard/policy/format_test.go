@@ -141,7 +141,8 @@ func TestConstraintsEnforced(t *testing.T) {
 	for constraint, name := range map[string]string{
 		"max_runtime_sec: 30": "max_runtime_sec", "max_retries: 0": "max_retries", "max_result_bytes: 1024": "max_result_bytes",
 		"rate_per_minute: 5": "rate_per_minute", "max_concurrent: 1": "max_concurrent", "network_allowlist: [api.github.com]": "network_allowlist",
-		"network_allowlist: []": "network_allowlist",
+		"network_allowlist: []":  "network_allowlist",
+		"included_within_sec: 1": "included_within_sec", "cosigned_within_sec: 300": "cosigned_within_sec",
 	} {
 		others := slices.DeleteFunc(ConstraintNames(), func(s string) bool { return s == name })
 		if err := parse("allow_with_constraints", constraint, name); err != nil {
@@ -155,7 +156,8 @@ func TestConstraintsEnforced(t *testing.T) {
 		}
 	}
 	for constraint, want := range map[string]string{
-		"max_runtime_sec: 0": "write a rule that denies", "max_runtime_sec: 1.5": "not a number from 0", "max_retries: -1": "not a number from 0",
+		"max_runtime_sec: 0": "write a rule that denies", "cosigned_within_sec: 0": "write a rule that denies",
+		"cosigned_within_sec: 301": "the most is 300", "included_within_sec: 301": "the most is 300", "max_runtime_sec: 1.5": "not a number from 0", "max_retries: -1": "not a number from 0",
 		"max_retries: 2147483648": "not a number from 0", `max_concurrent: "1"`: "not a number from 0", "network_allowlist: a": "not a list",
 		"network_allowlist: [\"https://a/\"]": "not a name in lower case", "network_allowlist: [\"*.a\"]": "not a name in lower case", "": "names none",
 	} {

@@ -364,7 +364,7 @@ rules:
     min_level: 2
     decision: allow_with_constraints
     constraints:
-      {max_runtime_sec: 1, max_retries: 0, max_result_bytes: 1, rate_per_minute: 1, max_concurrent: 1, network_allowlist: [a.example]}
+      {max_runtime_sec: 1, max_retries: 0, max_result_bytes: 1, rate_per_minute: 1, max_concurrent: 1, included_within_sec: 2, cosigned_within_sec: 3, network_allowlist: [a.example]}
 roles:
   r:
     description: some

@@ -38,7 +38,7 @@ var capabilityWords = []string{
 // classWords are the classes of outcomes: the guard's, and those of its adapters (spec/guard.md sections 8 and 10).
 var classWords = []string{
 	guard.ClassError, "tool_error", "protocol_error", guard.ClassPanic, guard.ClassExit, guard.ClassCancelled,
-	guard.ClassTimeout, guard.ClassAbandoned, guard.ClassResultTooLarge, "upstream_error", "upstream_malformed", "upstream_gone",
+	guard.ClassTimeout, guard.ClassAbandoned, guard.ClassResultTooLarge, guard.ClassNotIncluded, guard.ClassNotCosigned, "upstream_error", "upstream_malformed", "upstream_gone",
 }
 
 var codeWords = wordsOfCodes(
@@ -46,7 +46,7 @@ var codeWords = wordsOfCodes(
 	guard.CodeBadgeInvalid, guard.CodeBadgeRevoked, guard.CodeIssuerUntrusted, guard.CodeApprovalRequired,
 	guard.CodeRequestMalformed, guard.CodeRequestRejected, guard.CodeMethodDenied, guard.CodeConstraintExceeded,
 	guard.CodeIdentityUndetermined, guard.CodePolicyIndeterminate, guard.CodeEvidenceUnavailable, guard.CodeGuardFailed,
-	guard.CodeConstraintIndeterminate,
+	guard.CodeConstraintIndeterminate, guard.CodeEvidenceUnconfirmed,
 	guard.Code(pop.CodeMissing), guard.Code(pop.CodeMalformed), guard.Code(pop.CodeClaimsInvalid), guard.Code(pop.CodeTxnMismatch),
 	guard.Code(pop.CodeBadgeMismatch), guard.Code(pop.CodeSignatureInvalid), guard.Code(pop.CodeNotYetValid), guard.Code(pop.CodeExpired),
 	guard.Code(pop.CodeServerMismatch), guard.Code(pop.CodeTargetMismatch), guard.Code(pop.CodeParamsMismatch),

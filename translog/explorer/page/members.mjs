@@ -29,6 +29,8 @@ claimed_actor D text
 claimed_approval D text
 claimed_mode D text
 claimed_policy D text
+constraint_cosigned_within_sec D number
+constraint_included_within_sec D number
 constraint_max_concurrent D number
 constraint_max_result_bytes D number
 constraint_max_retries D numberOrNone
