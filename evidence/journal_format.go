@@ -18,7 +18,7 @@ const (
 	// frameAlign is what frame offsets are multiples of.
 	frameAlign = 8
 	// maxFramePayload bounds the payload of one frame.
-	maxFramePayload = 96 << 10
+	maxFramePayload = 112 << 10
 	// maxSegmentBytes bounds one file.
 	maxSegmentBytes = 1 << 40
 	// maxBatchBytes bounds what one write and one sync make durable.
@@ -33,11 +33,11 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // A segmentHeader is the first block of a segment. It is durable before the
 // file has a segment's name.
 type segmentHeader struct {
-	journal  [16]byte // random, the same in each segment of a journal
-	salt     [16]byte // random for each segment: no frame is valid in another one
-	number   uint64   // 1 for the first segment
-	first    uint64   // index of the first frame
-	previous int64    // where the frames of the segment before end; 0 in the first
+	journal  JournalID // random, the same in each segment of a journal
+	salt     [16]byte  // random for each segment: no frame is valid in another one
+	number   uint64    // 1 for the first segment
+	first    uint64    // index of the first frame
+	previous int64     // where the frames of the segment before end; 0 in the first
 }
 
 const (
@@ -68,7 +68,7 @@ func parseSegmentHeader(b []byte) (*segmentHeader, error) {
 		return nil, fmt.Errorf("%q does not begin a segment of this version", b[:16])
 	}
 	h := &segmentHeader{
-		journal: [16]byte(b[16:32]),
+		journal: JournalID(b[16:32]),
 		salt:    [16]byte(b[32:48]),
 		number:  binary.LittleEndian.Uint64(b[48:]),
 		first:   binary.LittleEndian.Uint64(b[56:]),

@@ -12,8 +12,8 @@ import (
 // takes when it is alone in its batch.
 const outcomeSpace = blockBytes
 
-// privateBytes is more than a private part takes beside its tokens.
-const privateBytes = 64
+// privateBytes is more than a private part takes beside its tokens and parameters, sealed or not.
+const privateBytes = 64 + SealedBytes + sealScratch
 
 // A slot is a record on its way into the journal.
 type slot struct {
@@ -83,7 +83,7 @@ func (l *Ledger) prepare(s *slot) (err error) {
 
 // payloadBytes is at least how long the payload of the record will be.
 func (s *slot) payloadBytes() int {
-	return framePrefix + s.entryBytes + privateBytes + len(s.private.Badge) + len(s.private.Proof)
+	return framePrefix + s.entryBytes + privateBytes + s.private.bytes()
 }
 
 // place puts the record at the end of the chain. It waits while the journal is making space.

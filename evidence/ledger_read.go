@@ -16,7 +16,10 @@ import (
 type StoredRecord struct {
 	Sequence uint64
 	Entry    []byte
-	Private  *Private // stays with the server
+	Private  *Private // nil when it is sealed or erased: use OpenPrivate
+
+	journal JournalID
+	private []byte // as it is stored
 }
 
 // ReadJournal iterates over the records in the directory of a ledger, beginning with sequence number from. It
@@ -54,7 +57,13 @@ func (r *journalReader) record() (*StoredRecord, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &StoredRecord{Sequence: seq, Entry: bytes.Clone(f.entry), Private: new(Private)}
+	out := &StoredRecord{
+		Sequence: seq, Entry: bytes.Clone(f.entry), journal: r.cur.head.journal, private: bytes.Clone(f.private),
+	}
+	if len(f.private) > 0 && f.private[0] != privateClear {
+		return out, nil
+	}
+	out.Private = new(Private)
 	if err := out.Private.UnmarshalBinary(f.private); err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func TestJournalSpecification(t *testing.T) {
 	}
 	for constant, text := range map[int]string{
 		blockBytes:          "A *block* is 4096 bytes",
-		maxFramePayload:     "length of the payload, at most 98,304",
+		maxFramePayload:     "length of the payload, at most 114,688",
 		maxBatchBytes >> 20: "it is at most 4 MiB long",
 		tailEntries:         "one of the last 256",
 		DefaultBacklog:      "100,000",

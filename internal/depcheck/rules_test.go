@@ -128,7 +128,8 @@ var rules = map[string]rule{
 		modules:  []string{"formats", "json", "merkle", "x/mod"},
 		forTests: true,
 	},
-	"evidence": {ours: []string{"did", "translog"}, modules: []string{"go-jose", "json", "x/sys"}},
+	"evidence":       {ours: []string{"did", "translog"}, modules: []string{"go-jose", "json", "x/sys"}},
+	"evidence/vault": {ours: []string{"evidence"}, modules: []string{"age", "x/sys"}},
 	"serververify": {
 		ours:    below,
 		modules: []string{"go-jose", "json", "x/time"},
@@ -192,7 +193,7 @@ var rules = map[string]rule{
 		modules: []string{"cli", "go-jose", "go-sdk", "json", "uuid", "x/mod", "x/sys", "x/time", "yaml"},
 	},
 	"cmd/touchmark/internal/agent":   {ours: all, modules: []string{"go-sdk"}},
-	"cmd/touchmark/internal/guarded": {ours: all},
+	"cmd/touchmark/internal/guarded": {ours: append([]string{"evidence/vault"}, all...), modules: []string{"x/sys"}},
 	"cmd/touchmark/internal/logs": {
 		ours:    []string{"evidence", "translog", "translog/tesseralog", "translog/trillianlog"},
 		modules: []string{"json", "pgx", "x/sys"},

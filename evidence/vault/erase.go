@@ -1,0 +1,99 @@
+package vault
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// A Key is a key of a vault, as far as anybody is told.
+type Key struct {
+	File     string // in the vault's directory
+	From, To time.Time
+}
+
+// Keys returns the keys of the vault, the oldest first.
+func (v *Vault) Keys() ([]Key, error) {
+	names, err := v.list()
+	if err != nil {
+		return nil, fmt.Errorf("vault: %w", err)
+	}
+	out := make([]Key, len(names))
+	for i, n := range names {
+		out[i] = Key{File: n.file(), From: n.day.start(), To: n.day.end()}
+	}
+	return out, nil
+}
+
+// EraseBefore destroys the keys of all days that had ended at a time, which must not be to come, and returns them. When
+// it returns nil, nobody who has no copy of a key can open what was sealed with it. The key of a day is destroyed as a
+// whole or not at all: what was sealed on the day of the time itself stays.
+//
+// A key's file is overwritten, synced, and removed. A disk that writes to another place than it is told to, as solid
+// state disks and some file systems do, may keep the wrapped key where it was; then the master key protects it. So a
+// vault that must forget for good has its master key in another place, and is given a new one now and then.
+func (v *Vault) EraseBefore(at time.Time) (erased []Key, err error) {
+	if at.After(v.cfg.Time()) {
+		return nil, fmt.Errorf("vault: %s is to come; erase what was before now", at.UTC().Format(time.RFC3339))
+	}
+	v.making.Lock()
+	defer v.making.Unlock()
+	files, err := v.cfg.fs.ReadDir(v.cfg.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("vault: %w", err)
+	}
+	for _, file := range files {
+		n, ok := parseName(strings.TrimSuffix(file, tempSuffix))
+		if !ok || n.day.end().After(at) {
+			continue
+		}
+		if err := v.destroy(filepath.Join(v.cfg.Dir, file)); err != nil {
+			return erased, fmt.Errorf("vault: destroy the key %q: %w", file, err)
+		}
+		if n.file() == file {
+			erased = append(erased, Key{File: file, From: n.day.start(), To: n.day.end()})
+		}
+		if s := v.current.Load(); s != nil && s.name == n {
+			v.current.Store(nil)
+		}
+	}
+	if err := v.cfg.fs.SyncDir(v.cfg.Dir); err != nil {
+		return erased, fmt.Errorf("vault: %w", err)
+	}
+	return erased, nil
+}
+
+// destroy overwrites a file with what is not a key, waits until that is on the disk, and removes it.
+func (v *Vault) destroy(name string) (err error) {
+	f, err := v.cfg.fs.Open(name, os.O_RDWR)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // somebody else did
+	}
+	if err != nil {
+		return err
+	}
+	size, err := f.Size()
+	if err == nil {
+		noise := make([]byte, min(size, maxKeyFile))
+		rand.Read(noise) //nolint:errcheck // never fails, see crypto/rand
+		if len(noise) > 0 {
+			noise[0] = 0 // no file of a key begins like this
+		}
+		_, err = f.WriteAt(noise, 0)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := v.cfg.fs.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
