@@ -83,6 +83,7 @@ func (r *Record) checkUnknown() error {
 
 func (g *Genesis) check() error {
 	return firstBroken(
+		rule{"log_form", g.LogForm.check() == nil, `"digest", or nothing`},
 		rule{"log_origin", textAllowed(g.LogOrigin, maxText), "plain text of at most 256 bytes"},
 		rule{"software", textAllowed(g.Software, maxText), "plain text of at most 256 bytes"},
 	)

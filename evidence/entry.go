@@ -6,7 +6,6 @@ import (
 
 	"github.com/touchmark-dev/touchmark/did"
 	"github.com/touchmark-dev/touchmark/internal/strictjson"
-	"github.com/touchmark-dev/touchmark/translog"
 )
 
 // An UnverifiedEntry is an entry that was parsed and whose signature has not been checked. Nothing in it may
@@ -128,11 +127,11 @@ func (e *VerifiedEntry) Record() *Record { return e.unverified.Record }
 // KeyID returns the kid of the key that signed.
 func (e *VerifiedEntry) KeyID() string { return e.unverified.KeyID }
 
-// Bytes returns the bytes of the entry: what the log holds. The caller must not change them.
+// Bytes returns the bytes of the entry: what a log of whole records holds. The caller must not change them.
 func (e *VerifiedEntry) Bytes() []byte { return e.unverified.bytes }
 
 // RecordHash returns what the next record of the stream names as `prev`.
 func (e *VerifiedEntry) RecordHash() Hash { return e.hash }
 
-// LeafHash returns the RFC 6962 hash of the entry as a leaf of the log.
-func (e *VerifiedEntry) LeafHash() Hash { return Hash(translog.LeafHash(e.unverified.bytes)) }
+// LeafHash returns the RFC 6962 hash of the leaf that a log of this form holds of the entry.
+func (e *VerifiedEntry) LeafHash(form LogForm) Hash { return form.LeafHash(e.unverified.bytes) }

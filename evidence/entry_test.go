@@ -56,8 +56,8 @@ func TestEntry(t *testing.T) {
 		if v.Record().Kind() != kind || v.KeyID() != s.kid || !bytes.Equal(v.Bytes(), entry) {
 			t.Errorf("%s: read as %s of %q", kind, v.Record().Kind(), v.KeyID())
 		}
-		if v.LeafHash() != Hash(translog.LeafHash(entry)) {
-			t.Errorf("%s: leaf hash %s", kind, v.LeafHash())
+		if v.LeafHash(FormRecord) != Hash(translog.LeafHash(entry)) {
+			t.Errorf("%s: leaf hash %s", kind, v.LeafHash(FormRecord))
 		}
 		if m, _ := r.Message(); v.RecordHash() != m.Hash() {
 			t.Errorf("%s: record hash %s, want %s", kind, v.RecordHash(), m.Hash())

@@ -36,6 +36,12 @@ const (
 	CodeOutcomeUnmatched Code = "EVIDENCE_OUTCOME_UNMATCHED" // no decision is open that the outcome belongs to
 )
 
+// Codes of an entry in a log.
+const (
+	CodeLogForm      Code = "EVIDENCE_LOG_FORM_MISMATCH" // the log is of another form than was said
+	CodeLeafMismatch Code = "EVIDENCE_LEAF_MISMATCH"     // the leaf is that of another entry
+)
+
 // Codes of disclosures and promises.
 const (
 	CodeCommitmentMismatch Code = "EVIDENCE_COMMITMENT_MISMATCH" // what is disclosed is not what was committed to

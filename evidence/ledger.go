@@ -6,8 +6,6 @@ import (
 	"errors"
 	"sync"
 	"time"
-
-	"github.com/touchmark-dev/touchmark/translog"
 )
 
 // A Ledger turns drafts into records that are numbered, chained, signed and durable, and ships them to a log.
@@ -49,8 +47,11 @@ type head struct {
 type Ack struct {
 	ID       string // of the record
 	Sequence uint64 // of the record, and its index in the log
-	LeafHash Hash   // RFC 6962 hash of the entry
+	LeafHash Hash   // RFC 6962 hash of the leaf that the log is to hold of the entry
 	Promise  string // signed promise that the record will be in the log; empty unless configured
+
+	// Entry is the entry, where the log holds its digest alone: nobody finds it there. Nil otherwise.
+	Entry []byte
 }
 
 // Record makes a record of a draft. When it returns nil the record is durable: it survives a crash of this
@@ -116,7 +117,10 @@ func (l *Ledger) seal(s *slot) (err error) {
 			return err
 		}
 	}
-	s.leaf = Hash(translog.LeafHash(entry))
+	s.leaf = l.cfg.LogForm.LeafHash(entry)
+	if l.cfg.LogForm == FormDigest {
+		s.entry = entry[:len(entry):len(entry)]
+	}
 	s.entryBytes = len(entry)
 	f := frame{opens: s.opens, closes: s.record.Outcome != nil, time: s.record.Time, entry: entry}
 	if f.closes {
@@ -154,7 +158,7 @@ func (l *Ledger) await(ctx context.Context, s *slot) (*Ack, error) {
 		return nil, &UnavailableError{Code: CodeCanceled, Pending: true, err: err,
 			Reason: "the context ended before the record was known to be durable: " + err.Error()}
 	}
-	return &Ack{ID: s.record.ID, Sequence: s.record.Sequence, LeafHash: s.leaf, Promise: promise}, nil
+	return &Ack{ID: s.record.ID, Sequence: s.record.Sequence, LeafHash: s.leaf, Promise: promise, Entry: s.entry}, nil
 }
 
 // promise signs the promise for a record while the disk is at work. Nobody sees it before the record is durable.

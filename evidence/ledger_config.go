@@ -36,6 +36,9 @@ type LedgerConfig struct {
 	// the log nobody can tell after a crash what is already in it, and should be a [Checkpointer], whose last
 	// checkpoint the ledger keeps beside the journal. Nothing else may append to it: one ledger, one log.
 	Log translog.Appender
+	// LogForm is what the log holds of each entry. The genesis record says it, and it cannot change: Open refuses a
+	// journal or a log of another form with [CodeLogForm].
+	LogForm LogForm
 	// AllowNoLog makes a ledger without a log: records are durable and chained, and nobody else sees them.
 	AllowNoLog bool
 
@@ -77,8 +80,13 @@ func (c *LedgerConfig) check() error {
 		return errors.New("evidence: a ledger needs a key to sign with; set Key")
 	case c.Log == nil && !c.AllowNoLog:
 		return errors.New("evidence: a ledger needs a log; set Log, or AllowNoLog to keep records where nobody else sees them")
+	case c.Log == nil && c.LogForm != FormRecord:
+		return errors.New("evidence: LogForm is about a log, and there is none; set Log")
 	case c.Backlog < 0 || c.BacklogBytes < 0 || c.BacklogAge < 0 || c.OpenCalls < 0 || c.Heartbeat < 0 || c.SegmentBytes < 0:
 		return errors.New("evidence: a bound of the ledger is negative")
+	}
+	if err := c.LogForm.check(); err != nil {
+		return err
 	}
 	public, ok := c.Key.Public().(ed25519.PublicKey)
 	if !ok {

@@ -4,11 +4,12 @@ import "fmt"
 
 // Codes of an [UnavailableError].
 const (
-	CodeClosed        Code = "EVIDENCE_CLOSED"          // the ledger was closed
-	CodeJournalFailed Code = "EVIDENCE_JOURNAL_FAILED"  // a write or sync failed; restart to recover
-	CodeDiskFull      Code = "EVIDENCE_DISK_FULL"       // no space for another segment; tried again every second
-	CodeBacklogFull   Code = "EVIDENCE_BACKLOG_FULL"    // too much is not yet in the log
-	CodeLogDiverged   Code = "EVIDENCE_LOG_DIVERGED"    // the log is not the beginning of the journal
+	CodeClosed        Code = "EVIDENCE_CLOSED"         // the ledger was closed
+	CodeJournalFailed Code = "EVIDENCE_JOURNAL_FAILED" // a write or sync failed; restart to recover
+	CodeDiskFull      Code = "EVIDENCE_DISK_FULL"      // no space for another segment; tried again every second
+	CodeBacklogFull   Code = "EVIDENCE_BACKLOG_FULL"   // too much is not yet in the log
+	CodeLogDiverged   Code = "EVIDENCE_LOG_DIVERGED"   // the log is not the beginning of the journal
+	// [CodeLogForm] is a code of a ledger, too: the log, or the journal, is of another form.
 	CodeLogFailed     Code = "EVIDENCE_LOG_FAILED"      // the feeder stopped for good; restart
 	CodeOpenCallsFull Code = "EVIDENCE_OPEN_CALLS_FULL" // too many calls have no outcome yet
 	CodeSigningFailed Code = "EVIDENCE_SIGNING_FAILED"  // the key refused, for this record or one before it
@@ -42,8 +43,8 @@ type DivergedError struct {
 	Index  uint64 // of the first entry found to differ, or the number of entries of the shorter one
 	Reason string
 
-	Journal []byte // the entry at Index in the journal, if there is one
-	Log     []byte // the entry at Index in the log, if there is one
+	Journal []byte // the leaf that the journal has for Index, if it has one
+	Log     []byte // the leaf at Index in the log, if there is one
 }
 
 func (e *DivergedError) Error() string {

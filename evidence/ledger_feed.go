@@ -39,7 +39,8 @@ type feeder struct {
 	keeper *keeper
 
 	shipped uint64   // entries in the log
-	batch   [][]byte // the next ones
+	batch   [][]byte // leaves of the next ones
+	sizes   []int64  // of their entries
 
 	urgent chan struct{} // has room for one: do not wait for more
 	done   chan struct{} // closed when the feeder has returned
@@ -89,10 +90,7 @@ func (f *feeder) step(ctx context.Context) (progress bool, err error) {
 // fill reads the next batch from the journal, no further than it is durable.
 func (f *feeder) fill() error {
 	durable, _, _ := f.ledger.journal.position()
-	size := 0
-	for _, entry := range f.batch {
-		size += len(entry)
-	}
+	size := sum(f.sizes)
 	limit := feedEntries - int(f.shipped%feedAlign)
 	for f.shipped+uint64(len(f.batch)) < durable && len(f.batch) < limit && size < feedBytes {
 		_, payload, err := f.in.next()
@@ -106,8 +104,9 @@ func (f *feeder) fill() error {
 		if err != nil {
 			return unavailable(CodeJournalFailed, err, "reading the journal: %v", err)
 		}
-		f.batch = append(f.batch, bytes.Clone(frame.entry))
-		size += len(frame.entry)
+		f.batch = append(f.batch, f.ledger.cfg.LogForm.Leaf(bytes.Clone(frame.entry)))
+		f.sizes = append(f.sizes, int64(len(frame.entry)))
+		size += int64(len(frame.entry))
 	}
 	return nil
 }
@@ -139,8 +138,8 @@ func (f *feeder) sync(ctx context.Context) error {
 		return diverged(&DivergedError{Index: min(size, f.shipped), Reason: "the log changed its size by itself"})
 	}
 	n := int(size - f.shipped) //nolint:gosec // not more than the batch has
-	for i, entry := range f.batch[:n] {
-		if err := sameEntry(ctx, f.log, f.shipped+uint64(i), entry); err != nil {
+	for i, leaf := range f.batch[:n] {
+		if err := sameLeaf(ctx, f.log, f.shipped+uint64(i), leaf); err != nil {
 			return err
 		}
 	}
@@ -149,16 +148,21 @@ func (f *feeder) sync(ctx context.Context) error {
 }
 
 func (f *feeder) advance(n int) {
-	var size int64
-	for _, entry := range f.batch[:n] {
-		size += int64(len(entry))
-	}
+	size := sum(f.sizes[:n])
 	f.batch = append(f.batch[:0], f.batch[n:]...)
+	f.sizes = append(f.sizes[:0], f.sizes[n:]...)
 	f.shipped += uint64(n) //nolint:gosec // not negative
 	l := f.ledger
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.backlog.ship(n, size)
+}
+
+func sum(sizes []int64) (n int64) {
+	for _, size := range sizes {
+		n += size
+	}
+	return n
 }
 
 // idle waits until there is something to ship or a checkpoint to keep.

@@ -51,8 +51,8 @@ func isFatal(err error) bool {
 	return errors.As(err, &u)
 }
 
-// sameEntry compares an entry of the log with that of the journal.
-func sameEntry(ctx context.Context, log LogReader, index uint64, want []byte) error {
+// sameLeaf compares a leaf of the log with the one that the journal's entry has.
+func sameLeaf(ctx context.Context, log LogReader, index uint64, want []byte) error {
 	got, err := log.Entry(ctx, index)
 	if err != nil {
 		return fmt.Errorf("read entry %d of the log: %w", index, err)
@@ -75,10 +75,32 @@ func (l *Ledger) checkLog(ctx context.Context, log LogReader) (size uint64, err 
 			Reason: fmt.Sprintf("the log has %d entries and the journal %d records; the journal is an old copy, or another ledger uses the log", size, records)})
 	}
 	if size == 0 {
-		return 0, nil
+		return 0, l.checkGenesis(records)
 	}
 	return size, l.eachFrame(size-min(size, tailEntries), size, func(index uint64, f *frame) error {
-		return sameEntry(ctx, log, index, f.entry)
+		err := sameLeaf(ctx, log, index, l.cfg.LogForm.Leaf(f.entry))
+		var d *DivergedError
+		if !errors.As(err, &d) {
+			return err
+		}
+		if form, ferr := FormOf(f.entry, Hash(translog.LeafHash(d.Log))); ferr == nil {
+			return unavailable(CodeLogForm, d, "the log is of the form %q, and the ledger was told %q", form, l.cfg.LogForm)
+		}
+		return err
+	})
+}
+
+// checkGenesis holds the form of a log that is empty against what the journal says of it: nothing else says it.
+func (l *Ledger) checkGenesis(records uint64) error {
+	return l.eachFrame(0, min(records, 1), func(_ uint64, f *frame) error {
+		e, err := ParseEntry(f.entry)
+		if err != nil {
+			return err
+		}
+		if g := e.Record.Genesis; g != nil && g.LogForm != l.cfg.LogForm {
+			return unavailable(CodeLogForm, nil, "the journal is for a log of the form %q, and the ledger was told %q", g.LogForm, l.cfg.LogForm)
+		}
+		return nil
 	})
 }
 

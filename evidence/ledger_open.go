@@ -79,7 +79,7 @@ func (l *Ledger) abort() error {
 func (l *Ledger) begins(ctx context.Context) error {
 	s := &slot{record: new(Record), private: new(Private), settles: true}
 	if l.head.next == 0 {
-		s.record.Genesis = &Genesis{LogOrigin: l.origin, Software: l.cfg.Software}
+		s.record.Genesis = &Genesis{LogOrigin: l.origin, LogForm: l.cfg.LogForm, Software: l.cfg.Software}
 	}
 	if err := l.begin(ctx, s); err != nil {
 		return err

@@ -36,6 +36,7 @@ type slot struct {
 	// Set by the goroutine that signs.
 	payload []byte
 	leaf    Hash
+	entry   []byte // for the acknowledgement, where the log will not have it
 
 	// Set under the ledger's lock before placed is closed.
 	ready  bool

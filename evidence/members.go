@@ -119,6 +119,7 @@ var members = [...]member{
 	{"kind", inAll, func(r *Record) any { return derived(kindName) }},
 	{"list_shown", inDecision, func(r *Record) any { return &r.Decision.Shown }},
 	{"list_withheld", inDecision, func(r *Record) any { return &r.Decision.Withheld }},
+	{"log_form", inGenesis, func(r *Record) any { return (*string)(&r.Genesis.LogForm) }},
 	{"log_origin", inGenesis, func(r *Record) any { return &r.Genesis.LogOrigin }},
 	{"method", inDecision, func(r *Record) any { return &r.Decision.Method }},
 	{"min_level", inDecision, func(r *Record) any { return &r.Decision.MinLevel }},

@@ -20,7 +20,7 @@ const promiseTyp = "touchmark-promise+jwt"
 // keep it: when another record stands at that place, or when the deadline has passed without inclusion.
 type Promise struct {
 	Server    did.DID
-	LeafHash  Hash // RFC 6962 leaf hash of the entry
+	LeafHash  Hash // RFC 6962 hash of the leaf that the log is to hold of the entry
 	Stream    StreamID
 	Sequence  uint64
 	LogOrigin string    // origin line of the log
@@ -152,13 +152,13 @@ func parsePromise(payload []byte) (*Promise, error) {
 
 // Check compares the promise with the entry that stands at its place. An error with the code
 // EVIDENCE_PROMISE_MISMATCH shows, together with promise and entry, that the server rewrote its stream, unless
-// the entry is of another place. A nil error says nothing about the log.
+// the entry is of another place. The log may be of either form. A nil error says nothing about it.
 func (v *VerifiedPromise) Check(entry *VerifiedEntry) error {
 	r, p := entry.Record(), &v.promise
-	switch {
-	case r.Server != p.Server, r.Stream != p.Stream, r.Sequence != p.Sequence:
+	if r.Server != p.Server || r.Stream != p.Stream || r.Sequence != p.Sequence {
 		return reject(CodePromiseMismatch, "the promise is about record %d of stream %s", p.Sequence, p.Stream)
-	case entry.LeafHash() != p.LeafHash:
+	}
+	if _, err := FormOf(entry.Bytes(), p.LeafHash); err != nil {
 		return reject(CodePromiseMismatch, "the server promised another entry at this place of its stream")
 	}
 	return nil

@@ -15,7 +15,7 @@ import (
 func testPromise(s *testSigner, entry *VerifiedEntry) *Promise {
 	r := entry.Record()
 	return &Promise{
-		Server: s.did, LeafHash: entry.LeafHash(), Stream: r.Stream, Sequence: r.Sequence, LogOrigin: "log.example/touchmark",
+		Server: s.did, LeafHash: entry.LeafHash(FormRecord), Stream: r.Stream, Sequence: r.Sequence, LogOrigin: "log.example/touchmark",
 		IssuedAt: time.Unix(1_800_000_000, 0).UTC(), Deadline: time.Unix(1_800_000_060, 0).UTC(),
 	}
 }
@@ -97,7 +97,7 @@ func TestPromiseRefused(t *testing.T) {
 		"further claim":       {sign(promise, `"seq"`, `"index":1,"seq"`), CodePromiseMalformed},
 		"claim twice":         {sign(promise, `"seq"`, `"seq":1,"seq"`), CodePromiseMalformed},
 		"no issuer":           {sign(promise, `"iss":"`+s.did.String()+`",`, ``), CodePromiseMalformed},
-		"no leaf":             {sign(promise, `"leaf_hash":"`+entry.LeafHash().String()+`",`, ``), CodePromiseMalformed},
+		"no leaf":             {sign(promise, `"leaf_hash":"`+entry.LeafHash(FormRecord).String()+`",`, ``), CodePromiseMalformed},
 		"no stream":           {sign(promise, `,"stream":"01020300000000000000000000000000"`, ``), CodePromiseMalformed},
 		"no origin":           {sign(promise, `"log.example/touchmark"`, `""`), CodePromiseMalformed},
 		"origin of two lines": {sign(promise, `"log.example/touchmark"`, `"a\nb"`), CodePromiseMalformed},

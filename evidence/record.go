@@ -77,8 +77,9 @@ func (r *Record) Kind() Kind {
 
 // Genesis begins a stream.
 type Genesis struct {
-	LogOrigin string // origin line of the log the stream is shipped to; empty when there is none
-	Software  string // what wrote the stream, for people; may be empty
+	LogOrigin string  // origin line of the log the stream is shipped to; empty when there is none
+	LogForm   LogForm // what that log holds of each entry
+	Software  string  // what wrote the stream, for people; may be empty
 }
 
 // AuthLevel is how the caller was authenticated, in the words of the published protocol.

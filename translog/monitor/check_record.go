@@ -176,7 +176,7 @@ func (p *proof) checkPromise() error {
 		return err
 	}
 	r, promised := e.Record(), v.Promise()
-	if r.Server != promised.Server || r.Stream != promised.Stream || r.Sequence != promised.Sequence || e.LeafHash() == promised.LeafHash {
+	if r.Server != promised.Server || r.Stream != promised.Stream || r.Sequence != promised.Sequence || evidence.FormRecord.LeafHash(entry) == promised.LeafHash {
 		return unshown("the entry is not another one at the place of the promise")
 	}
 	return nil

@@ -37,6 +37,7 @@ func accepted(w *world) []*Vector {
 	later := with(with(with(record(w.heartbeat(1)), "a_new_one", "é\"\n"), "x.count", 17), "zz", true)
 	return []*Vector{
 		one("valid-genesis", "the first record of a stream", w.genesis()),
+		one("valid-genesis-digest", "the first record of a stream whose log holds digests", w.digested()),
 		one("valid-anonymous", "an anonymous caller was allowed", w.anonymous(1)),
 		one("valid-allowed", "a badge caller with a call proof was allowed", w.allowed(1)),
 		one("valid-denied", "a denied call with every member that a decision can have", w.denied(1)),
@@ -117,6 +118,7 @@ func records(w *world) []*Vector {
 		invalid("unknown-fraction", beat, "w", 1.5, "an unknown member is a fraction"),
 		invalid("unknown-name", beat, "W", 1, "an unknown member has a name in upper case"),
 		w.bad("unknown-many", evidence.CodeRecordInvalid, "x9", "33 unknown members", many),
+		invalid("genesis-log-form", genesis, "log_form", "record", "log_form is written where it is to be left out"),
 		invalid("genesis-origin-control", genesis, "log_origin", "log\nexample", "log_origin has a line break"),
 		invalid("change-subject", change, "change", "weather", "a change of something else"),
 		invalid("change-policy-missing", change, "capiscio.policy_version", nil, "a change without the policy that holds from here on"),

@@ -97,6 +97,28 @@ func openings(w *world) []*Vector {
 	}
 }
 
+// leaves hold what a log has against an entry.
+func leaves(w *world) []*Vector {
+	entry := w.entry(w.allowed(1))
+	digest := string(evidence.FormDigest.Leaf([]byte(entry)))
+	leaf := func(form evidence.LogForm, leaf string) *Vector {
+		v := w.vector(KindLeaf, entry)
+		v.Leaf, v.LogForm = b64([]byte(leaf)), form.String()
+		return v
+	}
+	return []*Vector{
+		leaf(evidence.FormRecord, entry).accept("leaf-record", "the leaf is the entry"),
+		leaf(evidence.FormDigest, digest).accept("leaf-digest", "the leaf is the digest of the entry"),
+		leaf(evidence.FormRecord, digest).reject("leaf-form-digest", evidence.CodeLogForm, "", "the reader was told of whole records, and the leaf is a digest"),
+		leaf(evidence.FormDigest, entry).reject("leaf-form-record", evidence.CodeLogForm, "", "the reader was told of digests, and the leaf is the entry"),
+		leaf(evidence.FormDigest, digest[:len(digest)-1]).reject("leaf-digest-short", evidence.CodeLogForm, "", "a digest of 31 bytes"),
+		leaf(evidence.FormDigest, edit(digest, "/v1", "/v2")).reject("leaf-digest-version", evidence.CodeLogForm, "", "a digest of another version"),
+		leaf(evidence.FormRecord, w.entry(w.heartbeat(2))).reject("leaf-other-record", evidence.CodeLeafMismatch, "", "the leaf is another entry"),
+		leaf(evidence.FormDigest, string(evidence.FormDigest.Leaf([]byte(w.entry(w.heartbeat(2)))))).
+			reject("leaf-other-digest", evidence.CodeLeafMismatch, "", "the leaf is the digest of another entry"),
+	}
+}
+
 func promises(w *world) []*Vector {
 	r := w.allowed(1)
 	entry := w.entry(r)
@@ -106,6 +128,10 @@ func promises(w *world) []*Vector {
 		IssuedAt: time.Unix(1790000001, 0), Deadline: time.Unix(1790000061, 0),
 	}
 	token, err := p.Sign(keyID, w.key)
+	must(err)
+	digested := *p
+	digested.LeafHash = evidence.FormDigest.LeafHash([]byte(entry))
+	digest, err := digested.Sign(keyID, w.key)
 	must(err)
 	promise := func(token string, entries ...string) *Vector {
 		v := w.vector(KindPromise, entries...)
@@ -120,6 +146,7 @@ func promises(w *world) []*Vector {
 	}
 	return []*Vector{
 		promise(token, entry).accept("promise-valid", "the entry is the one that was promised"),
+		promise(digest, entry).accept("promise-digest", "the entry is the one whose digest was promised"),
 		promise(token, w.entry(rewritten)).reject("promise-rewritten", evidence.CodePromiseMismatch, "", "the server signed another entry for this place"),
 		promise(token, w.entry(w.heartbeat(2))).reject("promise-other-place", evidence.CodePromiseMismatch, "", "the promise is about another record"),
 		promise(w.promise(jws.Header{Typ: "capiscio.hop+jwt", Kid: keyID}, p, "", nil)).reject("promise-typ", evidence.CodePromiseMalformed, "", "typ is that of a call proof"),

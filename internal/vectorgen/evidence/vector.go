@@ -23,6 +23,7 @@ const (
 	KindDisclosure = "disclosure" // the disclosure, against the entry
 	KindParams     = "params"     // salt and parameters, against the entry
 	KindResult     = "result"     // salt and result, against the entry
+	KindLeaf       = "leaf"       // the leaf, against the entry and the form that the reader was told
 	KindPromise    = "promise"    // the promise, by itself, and against the entry if there is one
 )
 
@@ -40,6 +41,9 @@ type Vector struct {
 	// Tolerance, in milliseconds, and AllowPartial are what the check of a chain is told.
 	Tolerance    int64 `json:"tolerance_ms,omitempty"`
 	AllowPartial bool  `json:"allow_partial,omitempty"`
+
+	Leaf    string `json:"leaf,omitempty"`     // unpadded base64url
+	LogForm string `json:"log_form,omitempty"` // "record" or "digest"
 
 	Disclosure string   `json:"disclosure,omitempty"` // JSON as text
 	Promise    string   `json:"promise,omitempty"`    // compact JWS
@@ -76,7 +80,7 @@ func Generate() (map[string][]byte, error) {
 	w := newWorld()
 	files := make(vectorkit.Files)
 	for _, section := range []func(*world) []*Vector{
-		accepted, entries, records, callers, decisions, refusals, outcomes, keys, chains, disclosures, openings, promises,
+		accepted, entries, records, callers, decisions, refusals, outcomes, keys, chains, disclosures, openings, leaves, promises,
 	} {
 		for _, v := range section(w) {
 			if err := files.Add(v.Name, v); err != nil {

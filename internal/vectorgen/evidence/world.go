@@ -94,6 +94,13 @@ func (w *world) genesis() *evidence.Record {
 	}
 }
 
+// digested is the genesis record of a stream whose log holds digests.
+func (w *world) digested() *evidence.Record {
+	r := w.genesis()
+	r.Genesis.LogForm = evidence.FormDigest
+	return r
+}
+
 // denied is a decision with every member that one can have.
 func (w *world) denied(seq uint64) *evidence.Record {
 	shown, withheld, retries, hosts := uint64(3), uint64(0), uint64(0), "api.example db.example:5432"

@@ -53,6 +53,7 @@ id GDOHCR text
 kind GDOHCR derived
 list_shown D numberOrNone
 list_withheld D numberOrNone
+log_form G text
 log_origin G text
 method D text
 min_level D text

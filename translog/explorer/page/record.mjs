@@ -140,8 +140,9 @@ function checkUnknown(r) {
 const checkKind = {
   heartbeat() {},
   genesis(r) {
-    const { fits } = reader(r);
-    rules(["log_origin", fits("log_origin"), plain], ["software", fits("software"), plain]);
+    const { fits, text } = reader(r);
+    rules(["log_form", text("log_form") === "" || text("log_form") === "digest", '"digest", or nothing'],
+      ["log_origin", fits("log_origin"), plain], ["software", fits("software"), plain]);
   },
   decision: checkDecision,
   outcome(r) {
