@@ -60,7 +60,7 @@ var (
 	below   = []string{"did", "badge", "badge/pop"}
 	guarded = []string{"did", "badge", "badge/pop", "evidence", "translog", "guard"}
 	all     = append([]string{"badge/client", "serververify", "serververify/mcpverify", "guard/policy", "guard/mcpguard",
-		"guard/gateway", "guard/httpguard", "guard/limit", "guard/limit/pglimit", "guard/telemetry", "guard/telemetry/gates", "translog/tlogclient", "translog/tesseralog", "translog/trillianlog", "translog/witness", "translog/monitor", "serververify/pin", "serververify/registry"}, guarded...)
+		"guard/gateway", "guard/httpguard", "guard/confirm", "guard/limit", "guard/limit/pglimit", "guard/telemetry", "guard/telemetry/gates", "translog/tlogclient", "translog/tesseralog", "translog/trillianlog", "translog/witness", "translog/monitor", "serververify/pin", "serververify/registry"}, guarded...)
 )
 
 // rules has one entry for each directory with Go files.
@@ -171,7 +171,11 @@ var rules = map[string]rule{
 	},
 	"guard/policy/authzen": {ours: append([]string{"guard/policy"}, guarded...), modules: []string{"json"}},
 	"guard/httpguard":      {ours: append([]string{"serververify/workload"}, guarded...), modules: []string{"json"}},
-	"guard/limit":          {ours: []string{"guard"}, modules: []string{"x/time"}},
+	"guard/confirm": {
+		ours:    append([]string{"guard", "translog/tlogclient"}, guarded...),
+		modules: []string{"json"},
+	},
+	"guard/limit": {ours: []string{"guard"}, modules: []string{"x/time"}},
 	"guard/limit/pglimit": {
 		ours:    []string{"guard", "guard/limit"},
 		modules: []string{"goose", "pgx", "sqlite", "x/sys", "x/time"},

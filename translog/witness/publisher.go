@@ -30,6 +30,10 @@ type Publisher struct {
 	Path      string
 	Interval  time.Duration // zero means DefaultInterval
 
+	// Wanted, if not nil, begins a round of Run at once when something is received
+	// from it: somebody waits for cosignatures.
+	Wanted <-chan struct{}
+
 	// OnPublish and OnError, if not nil, are told what a round has come to.
 	OnPublish func(*translog.Checkpoint)
 	OnError   func(error)
@@ -58,6 +62,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 			tick.Stop()
 			return ctx.Err()
 		case <-tick.C:
+		case <-p.Wanted:
 		}
 	}
 }
