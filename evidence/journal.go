@@ -58,6 +58,7 @@ func (c *journalConfig) setDefaults() error {
 // more about what is on the disk; the next openJournal finds out.
 type journal struct {
 	cfg  journalConfig
+	id   JournalID
 	lock io.Closer
 
 	// The flusher's own; anybody's when done is closed.
@@ -120,7 +121,7 @@ func openJournal(cfg journalConfig) (_ *journal, err error) {
 		return nil, errors.Join(err, file.Close())
 	}
 	j := &journal{
-		cfg: cfg, lock: lock, file: file, head: head,
+		cfg: cfg, id: head.journal, lock: lock, file: file, head: head,
 		next: head.first, synced: head.first, off: blockBytes,
 		wake: make(chan struct{}, 1), done: make(chan struct{}), changed: make(chan struct{}),
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,6 +23,7 @@ type Ledger struct {
 	origin  string // of the log, for promises
 	sealed  int    // bytes of an entry beside its record
 	feeder  *feeder
+	sealer  atomic.Pointer[Sealer] // the last one that the vault gave
 
 	stop       context.CancelFunc // of the feeder and the heartbeat
 	background sync.WaitGroup     // the heartbeat, and whoever settles abandoned decisions
@@ -82,6 +84,9 @@ func (l *Ledger) accept(ctx context.Context, draft *Draft) (*slot, error) {
 	if err != nil {
 		return nil, err
 	}
+	if l.cfg.KeepParameters {
+		private.keep(draft)
+	}
 	return &slot{record: record, private: private}, nil
 }
 
@@ -127,7 +132,7 @@ func (l *Ledger) seal(s *slot) (err error) {
 		f.reference = s.record.Outcome.DecisionSequence
 	}
 	f.appendPrefix(payload[:0])
-	s.payload, err = s.private.AppendBinary(payload)
+	s.payload, err = l.appendPrivate(payload, s)
 	return err
 }
 

@@ -24,13 +24,15 @@ func benchDraft() *Draft {
 
 // BenchmarkLedgerRecord compares Record with one signature and bare group commit of the same bytes. The ledger has
 // no log: what feeding one costs is in the benchmarks of tesseralog.
-func BenchmarkLedgerRecord(b *testing.B) {
+func BenchmarkLedgerRecord(b *testing.B) { benchLedgerRecord(b, nil) }
+
+func benchLedgerRecord(b *testing.B, vault Vault) {
 	ctx := context.Background()
 	d := benchDraft()
 	for _, writers := range []int{1, 256} {
 		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
 			cfg, _ := ledgerConfig(b)
-			cfg.Log, cfg.AllowNoLog, cfg.SegmentBytes = nil, true, 0
+			cfg.Log, cfg.AllowNoLog, cfg.SegmentBytes, cfg.Vault = nil, true, 0, vault
 			l := mustOpenLedger(b, cfg)
 			defer mustClose(b, l)
 			message, stored := recordSizes(b, l, d)
@@ -68,9 +70,11 @@ func recordSizes(b *testing.B, l *Ledger, d *Draft) (message, stored int) {
 }
 
 // BenchmarkLedgerAllocations counts what one record costs besides the disk.
-func BenchmarkLedgerAllocations(b *testing.B) {
+func BenchmarkLedgerAllocations(b *testing.B) { benchLedgerAllocations(b, nil) }
+
+func benchLedgerAllocations(b *testing.B, vault Vault) {
 	cfg, _ := ledgerConfig(b)
-	cfg.Log, cfg.AllowNoLog = nil, true
+	cfg.Log, cfg.AllowNoLog, cfg.Vault = nil, true, vault
 	onDisk(cfg)
 	l := mustOpenLedger(b, cfg)
 	d := benchDraft()

@@ -54,6 +54,12 @@ type LedgerConfig struct {
 	// PlainHash makes decisions carry the unsalted hash of the arguments as well, which anybody can check a
 	// guess against.
 	PlainHash bool
+	// Vault encrypts the private parts of records in the journal. Nil leaves them in clear, in files of mode 0600; then
+	// they can be erased by rewriting the journal alone. Package vault has one.
+	Vault Vault
+	// KeepParameters keeps the parameters of decisions in their private parts, so that they can be disclosed later
+	// without asking the caller for them ([Private.Arguments]). It needs Vault.
+	KeepParameters bool
 	// Promise makes each acknowledgement carry a signed promise ([Promise]) that the record will be in the log.
 	Promise bool
 	// Heartbeat is the longest time without a record: when it passes, a heartbeat is recorded, so that
@@ -82,6 +88,8 @@ func (c *LedgerConfig) check() error {
 		return errors.New("evidence: a ledger needs a log; set Log, or AllowNoLog to keep records where nobody else sees them")
 	case c.Log == nil && c.LogForm != FormRecord:
 		return errors.New("evidence: LogForm is about a log, and there is none; set Log")
+	case c.KeepParameters && c.Vault == nil:
+		return errors.New("evidence: parameters are not kept in clear; set Vault, or leave KeepParameters out")
 	case c.Backlog < 0 || c.BacklogBytes < 0 || c.BacklogAge < 0 || c.OpenCalls < 0 || c.Heartbeat < 0 || c.SegmentBytes < 0:
 		return errors.New("evidence: a bound of the ledger is negative")
 	}

@@ -13,6 +13,7 @@ const (
 	CodeLogFailed     Code = "EVIDENCE_LOG_FAILED"      // the feeder stopped for good; restart
 	CodeOpenCallsFull Code = "EVIDENCE_OPEN_CALLS_FULL" // too many calls have no outcome yet
 	CodeSigningFailed Code = "EVIDENCE_SIGNING_FAILED"  // the key refused, for this record or one before it
+	CodeVaultFailed   Code = "EVIDENCE_VAULT_FAILED"    // the vault has no key to seal with; asked again for each record
 	CodeCanceled      Code = "EVIDENCE_CANCELED"        // the caller's context ended
 )
 

@@ -24,6 +24,7 @@ type slot struct {
 	left    bool // an outcome that nobody waits for
 
 	// Set before the record has its place.
+	sealer     Sealer // nil: the private part is stored in clear
 	template   *template
 	entryBytes int           // at most, until the entry is made
 	space      int64         // that the payload takes in the journal, at most
@@ -69,6 +70,9 @@ func (s *slot) wait(ctx context.Context) error {
 func (l *Ledger) prepare(s *slot) (err error) {
 	s.placed = make(chan struct{})
 	s.opens = s.record.Decision != nil && s.record.Decision.opens()
+	if err := l.findSealer(s); err != nil {
+		return err
+	}
 	s.record.Header = Header{ID: newRecordID(), Stream: l.stream, Epoch: l.epoch, Server: l.cfg.Server}
 	if s.template, err = s.record.template(); err != nil {
 		return err

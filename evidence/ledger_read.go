@@ -12,11 +12,11 @@ import (
 )
 
 // A StoredRecord is what a journal holds of one record. The entry is as it was written, and its signature has
-// not been checked: use [ParseEntry] and [UnverifiedEntry.Verify], or [VerifyChain].
+// not been checked: use [ParseEntry] and [UnverifiedEntry.Verify], or [VerifyChain]. What belongs to it and stays with
+// the server is behind [StoredRecord.OpenPrivate].
 type StoredRecord struct {
 	Sequence uint64
 	Entry    []byte
-	Private  *Private // nil when it is sealed or erased: use OpenPrivate
 
 	journal JournalID
 	private []byte // as it is stored
@@ -57,17 +57,9 @@ func (r *journalReader) record() (*StoredRecord, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &StoredRecord{
+	return &StoredRecord{
 		Sequence: seq, Entry: bytes.Clone(f.entry), journal: r.cur.head.journal, private: bytes.Clone(f.private),
-	}
-	if len(f.private) > 0 && f.private[0] != privateClear {
-		return out, nil
-	}
-	out.Private = new(Private)
-	if err := out.Private.UnmarshalBinary(f.private); err != nil {
-		return nil, err
-	}
-	return out, nil
+	}, nil
 }
 
 // FindRecord returns the record with an id from the directory of a ledger, which it reads from the beginning.

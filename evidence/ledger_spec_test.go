@@ -23,7 +23,7 @@ func TestJournalSpecification(t *testing.T) {
 	var codes []string
 	for _, code := range []Code{
 		CodeClosed, CodeJournalFailed, CodeDiskFull, CodeBacklogFull, CodeLogDiverged, CodeLogFailed,
-		CodeOpenCallsFull, CodeSigningFailed, CodeCanceled,
+		CodeOpenCallsFull, CodeSigningFailed, CodeVaultFailed, CodeCanceled,
 	} {
 		codes = append(codes, string(code))
 	}

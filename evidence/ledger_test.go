@@ -123,7 +123,7 @@ func TestLedgerRecordsAndShips(t *testing.T) {
 		t.Errorf("promise %+v", got)
 	}
 	found, err := FindRecord(cfg.Dir, ack.ID)
-	if err != nil || found.Sequence != ack.Sequence || found.Private.Salt == (Salt{}) {
+	if err != nil || found.Sequence != ack.Sequence || mustOpenPrivate(t, found, nil).Salt == (Salt{}) {
 		t.Errorf("found %+v, %v", found, err)
 	}
 	mustClose(t, l)

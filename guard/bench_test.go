@@ -131,11 +131,15 @@ func measure(b *testing.B, dir string) sizes {
 		if err != nil {
 			b.Fatal(err)
 		}
-		private, err := stored.Private.MarshalBinary()
+		opened, err := stored.OpenPrivate(nil)
 		if err != nil {
 			b.Fatal(err)
 		}
-		return sizes{len(stored.Private.Proof), len(stored.Entry), len(stored.Entry) + len(private)}
+		private, err := opened.MarshalBinary()
+		if err != nil {
+			b.Fatal(err)
+		}
+		return sizes{len(opened.Proof), len(stored.Entry), len(stored.Entry) + len(private)}
 	}
 	b.Fatal("the journal is empty")
 	return sizes{}

@@ -9,5 +9,5 @@
 //
 // A vault is a directory. Keep it apart from the journal, and out of its
 // backups: a copy of a key that was destroyed brings back what was erased.
-// spec/journal.md section 6 is about its files.
+// spec/journal.md section 10 is about its files.
 package vault

@@ -124,11 +124,15 @@ func (s *share) measure(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		private, err := stored.Private.MarshalBinary()
+		opened, err := stored.OpenPrivate(nil)
 		if err != nil {
 			b.Fatal(err)
 		}
-		s.proof, s.entry, s.disk = newFloor(b, len(stored.Private.Proof), len(stored.Entry), len(stored.Entry)+len(private))
+		private, err := opened.MarshalBinary()
+		if err != nil {
+			b.Fatal(err)
+		}
+		s.proof, s.entry, s.disk = newFloor(b, len(opened.Proof), len(stored.Entry), len(stored.Entry)+len(private))
 		return
 	}
 	b.Fatal("the journal is empty")
