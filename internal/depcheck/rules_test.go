@@ -60,7 +60,7 @@ var (
 	below   = []string{"did", "badge", "badge/pop"}
 	guarded = []string{"did", "badge", "badge/pop", "evidence", "translog", "guard"}
 	all     = append([]string{"badge/client", "serververify", "serververify/mcpverify", "guard/policy", "guard/mcpguard",
-		"guard/gateway", "guard/httpguard", "guard/confirm", "guard/limit", "guard/limit/pglimit", "guard/telemetry", "guard/telemetry/gates", "translog/tlogclient", "translog/tesseralog", "translog/trillianlog", "translog/witness", "translog/monitor", "serververify/pin", "serververify/registry"}, guarded...)
+		"guard/gateway", "guard/httpguard", "guard/confirm", "guard/limit", "guard/limit/pglimit", "guard/telemetry", "guard/telemetry/gates", "translog/tlogclient", "translog/tesseralog", "translog/trillianlog", "translog/trillianlog/pgstate", "translog/witness", "translog/monitor", "serververify/pin", "serververify/registry"}, guarded...)
 )
 
 // rules has one entry for each directory with Go files.
@@ -100,6 +100,10 @@ var rules = map[string]rule{
 	"translog/trillianlog": {
 		ours:    []string{"translog", "translog/internal/signing", "translog/internal/tiles", "translog/tlogclient"},
 		modules: []string{"formats", "grpc", "json", "merkle", "protobuf", "tessera", "trillian", "x/mod", "x/sys"},
+	},
+	"translog/trillianlog/pgstate": {
+		ours:    []string{"translog/trillianlog"},
+		modules: []string{"pgx"},
 	},
 	"translog/trillianlog/trilliantest": {
 		ours:     []string{"translog/trillianlog"},
@@ -199,7 +203,7 @@ var rules = map[string]rule{
 	"cmd/touchmark/internal/agent":   {ours: all, modules: []string{"go-sdk"}},
 	"cmd/touchmark/internal/guarded": {ours: append([]string{"evidence/vault"}, all...), modules: []string{"x/sys"}},
 	"cmd/touchmark/internal/logs": {
-		ours:    []string{"evidence", "translog", "translog/tesseralog", "translog/trillianlog"},
+		ours:    []string{"evidence", "translog", "translog/tesseralog", "translog/tlogclient", "translog/trillianlog", "translog/trillianlog/pgstate"},
 		modules: []string{"json", "pgx", "x/sys"},
 	},
 	"cmd/touchmark/internal/tour": {

@@ -49,7 +49,8 @@ type Config struct {
 	// UnsafePlaintext says otherwise.
 	TLS             *tls.Config
 	UnsafePlaintext bool
-	// Tree is the id of a tree of the type PREORDERED_LOG: see [CreateTree].
+	// Tree is the id of a tree of the type PREORDERED_LOG: see [CreateTree]; for a [Publisher], of the type LOG: see
+	// [CreateSharedTree].
 	Tree int64
 
 	// Dir is the directory of tiles, served to readers. What is missing in it is made again from the database.
@@ -59,6 +60,13 @@ type Config struct {
 	StatePath string
 	// Signer signs the checkpoints; its name is the log's origin.
 	Signer *translog.Signer
+
+	// State is where the candidates who may sign for a log with several writers keep what was signed last; StatePath is
+	// then what this one knows. Nil is the file at StatePath: the candidate that has it locked signs. A log with one
+	// writer has no State.
+	State State
+	// Lease is how long a candidate that is not heard of stays the one who signs. 0 means [DefaultLease].
+	Lease time.Duration
 
 	// CheckpointInterval is the time between two checkpoints, 1 s by default, at least 100 ms.
 	CheckpointInterval time.Duration
@@ -84,8 +92,8 @@ func checked(cfg *Config) (*Config, error) {
 		return nil, errors.New("trillianlog: Config needs a Signer, a Dir and a StatePath")
 	case c.CheckpointInterval != 0 && c.CheckpointInterval < minInterval:
 		return nil, fmt.Errorf("trillianlog: a CheckpointInterval of %v is less than %v", c.CheckpointInterval, minInterval)
-	case c.Timeout < 0:
-		return nil, errors.New("trillianlog: Timeout must not be negative")
+	case c.Timeout < 0 || c.Lease < 0:
+		return nil, errors.New("trillianlog: Timeout and Lease must not be negative")
 	}
 	dir, err := filepath.Abs(c.Dir)
 	if err != nil {
@@ -105,10 +113,20 @@ func checked(cfg *Config) (*Config, error) {
 	if c.Timeout == 0 {
 		c.Timeout = DefaultTimeout
 	}
+	if c.Lease == 0 {
+		c.Lease = DefaultLease
+	}
 	if c.Notice == nil {
 		c.Notice = func(error) {}
 	}
 	return &c, nil
+}
+
+func (c *Config) stateOf() State {
+	if c.State != nil {
+		return c.State
+	}
+	return &fileState{path: c.StatePath}
 }
 
 // dial connects to the server, lazily.
@@ -138,17 +156,25 @@ func local(server string) bool {
 	return err == nil && ip != nil && ip.IsLoopback()
 }
 
-// CreateTree makes a tree in the Trillian that c names, and returns its id for Config.Tree. Of c it needs Server and TLS.
-// The name, of at most 20 bytes, is for people.
+// CreateTree makes a tree for one writer in the Trillian that c names, and returns its id for Config.Tree. Of c it needs
+// Server and TLS. The name, of at most 20 bytes, is for people.
 func CreateTree(ctx context.Context, c *Config, name string) (int64, error) {
+	return createTree(ctx, c, name, trillian.TreeType_PREORDERED_LOG)
+}
+
+// CreateSharedTree is like [CreateTree], and makes a tree that several append to, for [OpenShared] and [OpenPublisher].
+func CreateSharedTree(ctx context.Context, c *Config, name string) (int64, error) {
+	return createTree(ctx, c, name, trillian.TreeType_LOG)
+}
+
+func createTree(ctx context.Context, c *Config, name string, kind trillian.TreeType) (int64, error) {
 	conn, err := dial(c)
 	if err != nil {
 		return 0, err
 	}
 	defer conn.Close() //nolint:errcheck // nothing is under way
 	tree, err := trillian.NewTrillianAdminClient(conn).CreateTree(ctx, &trillian.CreateTreeRequest{Tree: &trillian.Tree{
-		TreeState: trillian.TreeState_ACTIVE, TreeType: trillian.TreeType_PREORDERED_LOG,
-		DisplayName: name, MaxRootDuration: noRootDuration(),
+		TreeState: trillian.TreeState_ACTIVE, TreeType: kind, DisplayName: name, MaxRootDuration: noRootDuration(),
 	}}, grpc.WaitForReady(true))
 	if err != nil {
 		return 0, fmt.Errorf("trillianlog: make a tree: %w", err)
@@ -160,13 +186,37 @@ func CreateTree(ctx context.Context, c *Config, name string) (int64, error) {
 	return tree.TreeId, nil
 }
 
-// Create begins a log: it signs the empty tree and keeps it at StatePath. The tree must be empty. A Create that was
-// interrupted can be repeated.
+// IsShared asks the server whether the tree is one that several append to. Of c it needs Server, TLS and Tree.
+func IsShared(ctx context.Context, c *Config) (bool, error) {
+	asked := *c
+	if asked.Timeout == 0 {
+		asked.Timeout = DefaultTimeout
+	}
+	r, err := newRemote(&asked)
+	if err != nil {
+		return false, err
+	}
+	defer r.close()
+	tree, err := r.describe(ctx)
+	return tree.GetTreeType() == trillian.TreeType_LOG, err
+}
+
+// Create begins a log with one writer: it signs the empty tree and keeps it at StatePath. The tree must be empty. A
+// Create that was interrupted can be repeated.
 func Create(ctx context.Context, cfg *Config) error {
 	c, err := checked(cfg)
 	if err != nil {
 		return err
 	}
+	if err := beginEmpty(ctx, c); err != nil {
+		return err
+	}
+	_, err = signing.Begin(c.Signer, c.StatePath)
+	return err
+}
+
+// beginEmpty makes the directories of a log, and refuses a tree that has entries, and a directory that has a log.
+func beginEmpty(ctx context.Context, c *Config) error {
 	for _, dir := range []string{c.Dir, filepath.Dir(c.StatePath)} {
 		if err := durable.MkdirAll(durable.OS{}, dir); err != nil {
 			return fmt.Errorf("trillianlog: %w", err)
@@ -187,6 +237,5 @@ func Create(ctx context.Context, cfg *Config) error {
 	if _, err := os.Stat(filepath.Join(c.Dir, checkpoint)); err == nil {
 		return fmt.Errorf("trillianlog: there is a log in %q already", c.Dir)
 	}
-	_, err = signing.Begin(c.Signer, c.StatePath)
-	return err
+	return nil
 }

@@ -1,8 +1,12 @@
 package trillianlog
 
-// For tests that speak to the server themselves.
+import "google.golang.org/protobuf/types/known/fieldmaskpb"
+
 var (
 	Identity       = identity
-	NoRootDuration = noRootDuration
 	ParseRoot      = parseRoot
+	NoRootDuration = noRootDuration
 )
+
+// StateMask is what changes the state of a tree alone.
+func StateMask() *fieldmaskpb.FieldMask { return &fieldmaskpb.FieldMask{Paths: []string{"tree_state"}} }

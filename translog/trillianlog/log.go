@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/google/trillian"
+
 	"github.com/touchmark-dev/touchmark/internal/durable"
 	"github.com/touchmark-dev/touchmark/translog"
 	"github.com/touchmark-dev/touchmark/translog/internal/signing"
@@ -20,6 +22,7 @@ import (
 type Log struct {
 	cfg    *Config
 	remote *remote
+	source *entrySource
 	policy *translog.Policy
 	guard  *signing.Guard
 	client *tlogclient.Client
@@ -75,7 +78,8 @@ func Open(ctx context.Context, cfg *Config) (_ *Log, err error) {
 	if l.remote, err = newRemote(c); err != nil {
 		return nil, err
 	}
-	if err := l.remote.check(ctx); err != nil {
+	l.source = &entrySource{remote: l.remote, cfg: c}
+	if err := l.remote.check(ctx, trillian.TreeType_PREORDERED_LOG); err != nil {
 		return nil, err
 	}
 	if err := l.resume(ctx); err != nil {

@@ -7,22 +7,15 @@ import (
 	"time"
 
 	"github.com/touchmark-dev/touchmark/translog"
-	"github.com/touchmark-dev/touchmark/translog/tlogclient"
 )
-
-const firstAnalysis = 1000 // entries
 
 // publish signs what the database has, once an interval, until its context ends.
 func (l *Log) publish(ctx context.Context) {
 	defer close(l.done)
 	tick := time.NewTicker(l.cfg.CheckpointInterval)
 	defer tick.Stop()
-	analysis := uint64(firstAnalysis)
 	for ctx.Err() == nil {
-		for analysis <= l.writer.Size() {
-			l.analyze(ctx)
-			analysis *= 10
-		}
+		l.source.grown(ctx, l.writer.Size())
 		if err := l.publishOnce(ctx); err != nil && ctx.Err() == nil {
 			if translog.CodeOf(err) != "" {
 				l.fail(err)
@@ -34,15 +27,6 @@ func (l *Log) publish(ctx context.Context) {
 		case <-tick.C:
 		case <-ctx.Done():
 		}
-	}
-}
-
-func (l *Log) analyze(ctx context.Context) {
-	if l.cfg.Analyze == nil {
-		return
-	}
-	if err := l.cfg.Analyze(ctx); err != nil {
-		l.cfg.Notice(fmt.Errorf("trillianlog: analyze: %w", err))
 	}
 }
 
@@ -78,41 +62,12 @@ func (l *Log) publishOnce(ctx context.Context) error {
 	if err := l.show(cp); err != nil {
 		return err
 	}
-	for n := from / tlogclient.BundleWidth; (n+1)*tlogclient.BundleWidth <= root.Size; n++ {
-		if err := l.writer.Collect(n); err != nil {
-			return err
-		}
-	}
-	return nil
+	return collect(l.writer, from)
 }
 
 // extend makes the tiles of the entries up to a tree of the database, and holds the tree against them.
 func (l *Log) extend(ctx context.Context, root translog.Tree) error {
-	for l.writer.Size() < root.Size {
-		entries, err := l.read(ctx, l.writer.Size(), root.Size)
-		if err != nil {
-			return err
-		}
-		if err := translog.CheckEntries(entries); err != nil {
-			return l.verdict(translog.CodeEntryInvalid, root, "entries from %d on: %v", l.writer.Size(), err)
-		}
-		for _, entry := range entries {
-			if err := l.writer.Add(entry); err != nil {
-				return err
-			}
-		}
-		if err := l.writer.FlushFull(maxHeld); err != nil {
-			return err
-		}
-	}
-	tree, err := l.writer.Tree()
-	if err != nil {
-		return err
-	}
-	if tree != root {
-		return l.verdict(translog.CodeConsistencyInvalid, root, "the entries of the database have the root %x", tree.Root)
-	}
-	return l.writer.Flush()
+	return extend(ctx, l.writer, root, l.read, l.verdict)
 }
 
 // read returns entries from an index on, of those before end: from memory if this Log appended or sent them, so that the
@@ -134,11 +89,7 @@ func (l *Log) read(ctx context.Context, from, end uint64) ([][]byte, error) {
 	if len(entries) > 0 {
 		return entries, nil
 	}
-	entries, err := l.remote.entries(ctx, from, min(end-from, readLeaves))
-	if err == nil && len(entries) == 0 {
-		err = fmt.Errorf("trillianlog: the server does not answer with entry %d, which is in its tree", from)
-	}
-	return entries, err
+	return l.source.read(ctx, from, end)
 }
 
 // fail ends signing and appending for good.

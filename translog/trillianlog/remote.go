@@ -40,20 +40,30 @@ func newRemote(c *Config) (*remote, error) {
 
 func (r *remote) close() { _ = r.conn.Close() } // no request is under way
 
-// check refuses a tree that is not what an ordered log needs.
-func (r *remote) check(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, r.timeout)
-	defer cancel()
-	tree, err := r.admin.GetTree(ctx, &trillian.GetTreeRequest{TreeId: r.tree}, grpc.WaitForReady(true))
+// check refuses a tree that is not what the log needs.
+func (r *remote) check(ctx context.Context, want trillian.TreeType) error {
+	tree, err := r.describe(ctx)
 	switch {
 	case err != nil:
-		return fmt.Errorf("trillianlog: tree %d: %w", r.tree, err)
-	case tree.TreeType != trillian.TreeType_PREORDERED_LOG:
-		return fmt.Errorf("trillianlog: tree %d is a %v: make one with CreateTree", r.tree, tree.TreeType)
+		return err
+	case tree.TreeType != want && tree.TreeType != trillian.TreeType_LOG && tree.TreeType != trillian.TreeType_PREORDERED_LOG:
+		return fmt.Errorf("trillianlog: tree %d is a %v: make one with CreateTree or CreateSharedTree", r.tree, tree.TreeType)
+	case tree.TreeType != want:
+		return &KindError{Tree: r.tree, Shared: tree.TreeType == trillian.TreeType_LOG}
 	case tree.TreeState != trillian.TreeState_ACTIVE || tree.Deleted:
 		return fmt.Errorf("trillianlog: tree %d is %v: it takes no entries", r.tree, tree.TreeState)
 	}
 	return nil
+}
+
+func (r *remote) describe(ctx context.Context) (*trillian.Tree, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	tree, err := r.admin.GetTree(ctx, &trillian.GetTreeRequest{TreeId: r.tree}, grpc.WaitForReady(true))
+	if err != nil {
+		return nil, fmt.Errorf("trillianlog: tree %d: %w", r.tree, err)
+	}
+	return tree, nil
 }
 
 // root returns what the server says is its tree.

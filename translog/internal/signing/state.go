@@ -28,10 +28,9 @@ func Begin(signer *translog.Signer, path string) (*translog.Checkpoint, error) {
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return trusted, err
 	}
-	text := log.Checkpoint{Origin: signer.Name(), Hash: rfc6962.DefaultHasher.EmptyRoot()}.Marshal()
-	raw, err := note.Sign(&note.Note{Text: string(text)}, signer)
+	raw, err := Empty(signer)
 	if err != nil {
-		return nil, fmt.Errorf("translog: %w", err)
+		return nil, err
 	}
 	empty, err := policy.VerifyCheckpoint(raw)
 	if err != nil {
@@ -42,6 +41,16 @@ func Begin(signer *translog.Signer, path string) (*translog.Checkpoint, error) {
 		return nil, fmt.Errorf("translog: state: %w", err)
 	}
 	return empty, nil
+}
+
+// Empty signs the empty tree: the first checkpoint of a log.
+func Empty(signer *translog.Signer) ([]byte, error) {
+	text := log.Checkpoint{Origin: signer.Name(), Hash: rfc6962.DefaultHasher.EmptyRoot()}.Marshal()
+	raw, err := note.Sign(&note.Note{Text: string(text)}, signer)
+	if err != nil {
+		return nil, fmt.Errorf("translog: %w", err)
+	}
+	return raw, nil
 }
 
 // ReadState reads the checkpoint that was signed last.

@@ -17,14 +17,42 @@ func PostgreSQL(t testing.TB) *Database { return postgresql(t, sqltest.PostgreSQ
 // DurablePostgreSQL is like PostgreSQL, with fsync, for measurements.
 func DurablePostgreSQL(t testing.TB) *Database { return postgresql(t, sqltest.DurablePostgreSQL(t)) }
 
-func postgresql(t testing.TB, location string) *Database {
+// Empty returns the URL of a new database without tables.
+func Empty(t testing.TB) string {
 	t.Helper()
-	Program(t, serverProgram) // skips
+	return plain(t, sqltest.PostgreSQL(t)).String()
+}
+
+// Exec runs a statement on the database at a URL.
+func Exec(t testing.TB, location, statement string, args ...any) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, location)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx) //nolint:errcheck // done with
+	if _, err := conn.Exec(ctx, statement, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// plain drops from the URL of a database what is for package sqlstore.
+func plain(t testing.TB, location string) *url.URL {
+	t.Helper()
 	u, err := url.Parse(location)
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.RawQuery = url.Values{"host": {u.Query().Get("host")}}.Encode() // without what is for package sqlstore
+	u.RawQuery = url.Values{"host": {u.Query().Get("host")}}.Encode()
+	return u
+}
+
+func postgresql(t testing.TB, location string) *Database {
+	t.Helper()
+	Program(t, serverProgram) // skips
+	u := plain(t, location)
 	location = u.String()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

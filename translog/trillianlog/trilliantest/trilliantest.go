@@ -74,14 +74,25 @@ func (r *Trillian) Server() string { return serverProgram }
 // Signer is the name of the other program.
 func (r *Trillian) Signer() string { return signerProgram }
 
-// Tree makes a tree for one log.
+// Tree makes a tree for a log with one writer.
 func (r *Trillian) Tree() int64 {
+	r.t.Helper()
+	return r.makeTree(trillianlog.CreateTree)
+}
+
+// SharedTree makes a tree for a log with several writers.
+func (r *Trillian) SharedTree() int64 {
+	r.t.Helper()
+	return r.makeTree(trillianlog.CreateSharedTree)
+}
+
+func (r *Trillian) makeTree(create func(context.Context, *trillianlog.Config, string) (int64, error)) int64 {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), 2*time.Minute)
 	defer cancel()
 	for {
 		try, cancel := context.WithTimeout(ctx, 10*time.Second)
-		id, err := trillianlog.CreateTree(try, &trillianlog.Config{Server: r.Address}, "test")
+		id, err := create(try, &trillianlog.Config{Server: r.Address}, "test")
 		cancel()
 		if err == nil {
 			return id
