@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/guarded"
-	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/logs"
 	"github.com/touchmark-dev/touchmark/did"
 	"github.com/touchmark-dev/touchmark/guard/telemetry"
 	"github.com/touchmark-dev/touchmark/serververify"
@@ -28,10 +26,11 @@ func gatewayCommand() *cli.Command {
 			"those that were approved, with --registry it has to be in a signed list: the server of this command\n" +
 			"line, as whom the gateway is. Rules may set limits: on the time that a call takes, its result, how often and how\n" +
 			"often at once it is made; and on the hosts that the server reaches where --egress-enforced-by names what\n" +
-			"enforces that.\n\nEXAMPLE\n" +
+			"enforces that. They may demand that the record of a call is in --log before it runs, and with --cosign that\n" +
+			"a quorum of witnesses has cosigned it: another process must not have the same log cosigned.\n\nEXAMPLE\n" +
 			"  touchmark gateway --policy policy.yaml --identity identity --evidence journal --log log \\\n" +
 			"      --issuer https://registry.example -- npx @modelcontextprotocol/server-filesystem /data",
-		Flags: append(slices.Concat(trustFlags(), placeFlags(), rulesFlags(), telemetryFlags()),
+		Flags: append(slices.Concat(trustFlags(), placeFlags(), rulesFlags(), cosignFlags(), telemetryFlags()),
 			&cli.PathFlag{Name: "identity", Usage: "the gateway's identity, a `DIR` with server.jwk and server.badge, made by: touchmark server identity"},
 			&cli.PathFlag{Name: "evidence", Usage: "keep the journal in `DIR`"},
 			&cli.PathFlag{Name: "log", Usage: "ship the records to the log in `DIR`, made by touchmark log init, or at trillian://HOST:PORT/TREE?dir=DIR"},
@@ -73,6 +72,10 @@ func runGateway(ctx *cli.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, closeLimiter()) }()
 	cfg.Limiter = limiter
+	cosigned, err := gatewayLog(ctx, cfg)
+	if err != nil {
+		return err
+	}
 	rules, err := gatewayRules(ctx, cfg)
 	if err != nil {
 		return err
@@ -81,15 +84,6 @@ func runGateway(ctx *cli.Context) (err error) {
 		return err
 	}
 	cfg.Identity.Launch = launch
-	if dir := ctx.Path("log"); dir != "" {
-		place, signer, err := logPlace(dir)
-		if err != nil {
-			return err
-		}
-		cfg.Log = func(ctx context.Context) (guarded.Log, error) {
-			return place.Open(ctx, signer, &logs.Options{Notice: func(err error) { cfg.Logger.Warn("log", "error", err) }})
-		}
-	}
 	t, err := newTrust(ctx)
 	if err != nil {
 		return err
@@ -103,6 +97,11 @@ func runGateway(ctx *cli.Context) (err error) {
 	if err := t.upstream(cfg); err != nil {
 		return err
 	}
+	stop, err := cosigned.start(ctx.Context, con)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	cfg.StartedNotice = func() {
 		con.note("guarding %s as %s, rules %s", con.child[0], cfg.Identity.DID, rules.Version())
 		noteShadow(con, cfg)

@@ -60,15 +60,26 @@ func gatewayRules(ctx *cli.Context, cfg *guarded.Config) (*policy.Policy, error)
 	rules, err := pc.Parse(text)
 	if err != nil {
 		err = usagef("%s: %v", name, err)
-		if strings.Contains(err.Error(), "nothing here enforces "+guard.ConstraintNetwork) {
-			err = hint(err, "say what does, a firewall in front of the server's network: --egress-enforced-by NAME")
-		}
-		return nil, err
+		return nil, unenforced(err)
 	}
 	if cfg.Policy = rules; name != "-" {
 		cfg.Follow = followRules(con, name, pc)
 	}
 	return rules, nil
+}
+
+// unenforced says what would enforce a constraint that nothing does.
+func unenforced(err error) error {
+	for name, by := range map[string]string{
+		guard.ConstraintNetwork:  "say what does, a firewall in front of the server's network: --egress-enforced-by NAME",
+		guard.ConstraintIncluded: "a log does, made by touchmark log init: --log DIR",
+		guard.ConstraintCosigned: "witnesses of the log do, and their quorum: --log DIR --cosign FILE",
+	} {
+		if strings.Contains(err.Error(), "nothing here enforces "+name) {
+			return hint(err, "%s", by)
+		}
+	}
+	return err
 }
 
 // followRules follows the file of the rules while the gateway runs.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,7 +16,6 @@ import (
 	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/logs"
 	"github.com/touchmark-dev/touchmark/translog"
 	"github.com/touchmark-dev/touchmark/translog/tlogclient"
-	"github.com/touchmark-dev/touchmark/translog/witness"
 )
 
 func logFlags(extra ...cli.Flag) []cli.Flag {
@@ -51,11 +49,9 @@ func logCommand() *cli.Command {
 				Name: "serve", Usage: "serve a log's tiles to readers", ArgsUsage: "DIR",
 				Description: "With --cosign, the witnesses of that policy are asked to cosign the log's checkpoints; what a quorum has\n" +
 					"cosigned is served beside the log's own checkpoint.",
-				Flags: []cli.Flag{
+				Flags: append([]cli.Flag{
 					&cli.StringFlag{Name: "listen", Usage: "the `ADDR` to listen at", Value: "127.0.0.1:8480"},
-					&cli.PathFlag{Name: "cosign", Usage: "have checkpoints cosigned by the witnesses of the policy `FILE`"},
-					&cli.DurationFlag{Name: "cosign-interval", Usage: "how often", Value: witness.DefaultInterval},
-				},
+				}, cosignFlags()...),
 				Action: logServe,
 			},
 			logMigrateCommand(),
@@ -244,19 +240,15 @@ func logServe(ctx *cli.Context) error {
 	if _, err := os.Stat(filepath.Join(dir, "checkpoint")); err != nil {
 		return hint(fmt.Errorf("%s holds no log: %w", dir, err), "make one with: touchmark log init --origin NAME %s", dir)
 	}
-	policy, err := cosigningPolicy(ctx)
+	c, err := readCosigning(ctx, dir)
 	if err != nil {
 		return err
 	}
-	if policy != nil {
-		cosigning, cancel := context.WithCancel(ctx.Context)
-		wait, err := startCosigning(cosigning, con, dir, policy, ctx.Duration("cosign-interval"))
-		if err != nil {
-			cancel()
-			return err
-		}
-		defer func() { cancel(); wait() }()
+	stop, err := c.start(ctx.Context, con)
+	if err != nil {
+		return err
 	}
+	defer stop()
 	ln, err := net.Listen("tcp", ctx.String("listen"))
 	if err != nil {
 		return err
@@ -268,22 +260,6 @@ func logServe(ctx *cli.Context) error {
 	}
 	con.note("serving %s at http://%s", dir, ln.Addr())
 	return serveUntilDone(ctx.Context, ln, tileServer(dir))
-}
-
-// cosigningPolicy reads the policy that --cosign names, nil without it.
-func cosigningPolicy(ctx *cli.Context) (*translog.Policy, error) {
-	if !ctx.IsSet("cosign") {
-		if ctx.IsSet("cosign-interval") {
-			return nil, usagef("--cosign-interval without --cosign")
-		}
-		return nil, nil //nolint:nilnil // as documented
-	}
-	text, err := consoleOf(ctx).readInput(ctx.Path("cosign"))
-	if err != nil {
-		return nil, err
-	}
-	p, err := translog.ParsePolicy(text)
-	return p, malformed(err)
 }
 
 // readPolicy reads the policy that --policy names.

@@ -10,13 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/touchmark-dev/touchmark/internal/durable"
 	"github.com/touchmark-dev/touchmark/translog"
-	"github.com/touchmark-dev/touchmark/translog/tlogclient"
 	"github.com/touchmark-dev/touchmark/translog/witness"
 )
 
@@ -162,31 +160,4 @@ func serveUntilDone(ctx context.Context, ln net.Listener, server *http.Server) e
 	stop, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
 	return server.Shutdown(stop)
-}
-
-// startCosigning has the log in dir cosigned until ctx ends. The returned
-// function waits for it.
-func startCosigning(ctx context.Context, con *console, dir string, policy *translog.Policy, interval time.Duration) (wait func(), err error) {
-	source := tlogclient.Dir(dir)
-	collector, err := witness.NewCollector(&witness.CollectorConfig{
-		Policy: policy, Proof: tlogclient.New(source, policy).ConsistencyHashes,
-		OnError: func(name string, err error) { con.note("witness %s: %v", name, err) },
-	})
-	if err != nil {
-		return nil, malformed(err)
-	}
-	p := &witness.Publisher{
-		Log: source, Policy: policy, Collector: collector, Interval: interval,
-		Path:    filepath.Join(dir, tlogclient.CosignedName),
-		OnError: func(err error) { con.note("not cosigned: %v", err) },
-		OnPublish: func(cp *translog.Checkpoint) {
-			con.note("%d entries cosigned by %d witnesses", cp.Size(), len(cp.Cosignatures()))
-		},
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = p.Run(ctx) // ends with ctx
-	}()
-	return func() { <-ended }, nil
 }

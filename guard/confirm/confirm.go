@@ -13,6 +13,9 @@ import (
 	"github.com/touchmark-dev/touchmark/translog/tlogclient"
 )
 
+// urgeLooks is how many looks there are between two calls of Urge.
+const urgeLooks = 5
+
 // DefaultInterval is the time between two looks at a log while somebody waits for it.
 const DefaultInterval = 50 * time.Millisecond
 
@@ -29,7 +32,7 @@ type Config struct {
 	Interval time.Duration
 
 	// Urge, if not nil, is called by [Cosigned] when the log has signed what somebody waits for, and no quorum has cosigned
-	// it: again at each look. It must not block.
+	// it: again and again, some times a second. It must not block.
 	Urge func()
 }
 
@@ -140,28 +143,36 @@ func (w *Waiter) leave() {
 
 // look looks until ctx ends.
 func (w *Waiter) look(ctx context.Context) {
-	for tick := time.NewTicker(w.cfg.Interval); ; {
-		w.once(ctx)
+	tick := time.NewTicker(w.cfg.Interval)
+	defer tick.Stop()
+	for lacking := 0; ; {
+		if !w.once(ctx) {
+			lacking = 0
+		} else if lacking++; lacking%urgeLooks == 1 {
+			w.cfg.Urge()
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			tick.Stop()
 			return
 		}
 	}
 }
 
-// once looks once. A source that panics has shown nothing.
-func (w *Waiter) once(ctx context.Context) {
+// once looks once, and reports whether cosignatures are to be asked for. A source that panics has shown nothing.
+func (w *Waiter) once(ctx context.Context) (lacking bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			w.saw(nil, fmt.Errorf("confirm: panic: %v", p))
 		}
 	}()
 	w.saw(w.client.Checkpoint(ctx))
-	if w.own != nil {
-		w.urge(ctx)
+	if w.own == nil {
+		return false
 	}
+	cp, err := w.own.Checkpoint(ctx)
+	seen, _, _ := w.latest()
+	return err == nil && (seen == nil || cp.Size() > seen.Size())
 }
 
 // saw keeps the largest checkpoint.
@@ -174,12 +185,4 @@ func (w *Waiter) saw(cp *translog.Checkpoint, err error) {
 	w.seen = cp
 	close(w.changed)
 	w.changed = make(chan struct{})
-}
-
-// urge asks for cosignatures of what the log has signed beyond what is cosigned.
-func (w *Waiter) urge(ctx context.Context) {
-	cp, err := w.own.Checkpoint(ctx)
-	if seen, _, _ := w.latest(); err == nil && (seen == nil || cp.Size() > seen.Size()) {
-		w.cfg.Urge()
-	}
 }

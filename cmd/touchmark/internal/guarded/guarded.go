@@ -62,6 +62,8 @@ type Config struct {
 	Limiter  guard.Limiter  // nil: no policy may ask that calls are counted
 	Observer guard.Observer // nil: nobody is told
 
+	Included, Cosigned guard.Confirmer // wait for the log; nil: no policy may ask for it
+
 	// EgressEnforcedBy names what keeps the server to the hosts that the policy allows; empty: nothing does.
 	EgressEnforcedBy string
 
@@ -162,7 +164,7 @@ func (cfg *Config) Enforces() []string { return cfg.guard().EnforcedConstraints(
 func (cfg *Config) guard() *guard.Config {
 	gc := &guard.Config{
 		AllowBearerUnsafe: cfg.AllowBearerUnsafe, UnsafeShadow: cfg.UnsafeShadow,
-		Limiter: cfg.Limiter, Observer: cfg.Observer, Logger: cfg.Logger,
+		Limiter: cfg.Limiter, Included: cfg.Included, Cosigned: cfg.Cosigned, Observer: cfg.Observer, Logger: cfg.Logger,
 	}
 	if cfg.EgressEnforcedBy != "" {
 		gc.Enforces = []string{guard.ConstraintNetwork}
