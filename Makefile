@@ -8,7 +8,7 @@ BENCH    ?= .
 COUNT    ?= 5
 SOAK     ?= .
 
-.PHONY: all build test vet fmt staticcheck race vectors vectors-check lint fuzz bench soak npm opa trillian vuln tidy
+.PHONY: all build test vet fmt staticcheck race vectors vectors-check lint fuzz bench bench-log bench-trillian soak npm opa trillian trillian-up vuln tidy
 
 all: build lint test
 
@@ -59,6 +59,16 @@ fuzz:
 bench:
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./...
 
+# A million records into the embedded log, and a hundred thousand into a Trillian on PostgreSQL, as Markdown and SVG.
+RECORDS = 1000000
+
+bench-log: build
+	./touchmark log bench --records $(RECORDS) --markdown --plot log-bench.svg --force
+
+bench-trillian: RECORDS = 100000
+bench-trillian:
+	@TOUCHMARK_LOG_BENCH=$(RECORDS) $(GO) test -count 1 -timeout 2h -v -run '^TestLogBenchOnTrillian$$' ./cmd/touchmark
+
 # The full counts of kills, load and races; CI runs the same tests with reduced ones.
 soak: npm
 	TOUCHMARK_SOAK=1 TOUCHMARK_REQUIRE_PEERS=1 $(GO) test -count 1 -timeout 120m -v -run '$(SOAK)' ./...
@@ -78,6 +88,10 @@ $(OPA): internal/tools/opa/go.mod internal/tools/opa/go.sum
 # The programs of Trillian, for the tests of translog/trillianlog: some minutes at first.
 trillian:
 	cd internal/trillian && $(GO) build -tags postgresql,mysql -o ../../bin/ tool
+
+# A Trillian on PostgreSQL to try things with, until it is interrupted. It says at which address.
+trillian-up:
+	@TOUCHMARK_TRILLIAN_UP=1 $(GO) test -count 1 -timeout 0 -v -run '^TestServe$$' ./translog/trillianlog/trilliantest
 
 # Exits 3 when a vulnerable function is reachable. Needs the vulnerability database.
 vuln:

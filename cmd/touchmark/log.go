@@ -55,6 +55,7 @@ func logCommand() *cli.Command {
 				Action: logServe,
 			},
 			logMigrateCommand(),
+			logBenchCommand(),
 			logWatchCommand(),
 			logFaultCommand(),
 			{Name: "checkpoint", Usage: "print the latest checkpoint, verified", Flags: logFlags(outFlag(), forceFlag()), Action: logCheckpoint},

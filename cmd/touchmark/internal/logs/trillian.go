@@ -156,3 +156,14 @@ func (t *Trillian) analyze(ctx context.Context) error {
 	}
 	return nil
 }
+
+// DatabaseBytes returns the size of the database that t.Analyze names.
+func (t *Trillian) DatabaseBytes(ctx context.Context) (size int64, err error) {
+	conn, err := pgx.Connect(ctx, t.Analyze)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // done with
+	err = conn.QueryRow(ctx, "SELECT pg_database_size(current_database())").Scan(&size)
+	return size, err
+}
