@@ -96,6 +96,9 @@ func explainEntry(text string) error {
 	return reject(CodeMalformed, "the entry is not in canonical form (RFC 8785)")
 }
 
+// Bytes returns the bytes of the entry. The caller must not change them.
+func (e *UnverifiedEntry) Bytes() []byte { return e.bytes }
+
 // RecordHash returns what the next record of the stream names as `prev`.
 func (e *UnverifiedEntry) RecordHash() Hash { return e.message.Hash() }
 

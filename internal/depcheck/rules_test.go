@@ -134,6 +134,7 @@ var rules = map[string]rule{
 	},
 	"evidence":       {ours: []string{"did", "translog"}, modules: []string{"go-jose", "json", "x/sys"}},
 	"evidence/vault": {ours: []string{"evidence"}, modules: []string{"age", "x/sys"}},
+	"evidence/index": {ours: []string{"evidence"}, modules: []string{"x/sys"}},
 	"serververify": {
 		ours:    below,
 		modules: []string{"go-jose", "json", "x/time"},
