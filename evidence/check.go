@@ -186,8 +186,8 @@ func (d *Decision) checkParams() error {
 	return firstBroken(
 		rule{"badge_hash", !badge || !d.BadgeHash.IsZero(), "the hash of the badge that was verified"},
 		rule{"params_commitment", !d.ParamsCommitment.IsZero(), "a commitment, to no parameters if there were none"},
-		rule{"params_form", d.ParamsForm == ParamsMembers || d.ParamsForm == ParamsOctets, "members or octets"},
-		rule{"capiscio.tool.params_hash", d.ParamsForm == ParamsMembers || d.ParamsHash.IsZero(), "no hash of a canonical form that does not exist"},
+		rule{"params_form", d.ParamsForm == ParamsTree || d.ParamsForm == ParamsOctets, "tree or octets"},
+		rule{"capiscio.tool.params_hash", d.ParamsForm == ParamsTree || d.ParamsHash.IsZero(), "no hash of a canonical form that does not exist"},
 	)
 }
 

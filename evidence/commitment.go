@@ -6,18 +6,17 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
-	"hash"
-	"slices"
 
 	"github.com/touchmark-dev/touchmark/internal/jcs"
-	"github.com/touchmark-dev/touchmark/internal/strictjson"
 )
 
 // The texts that keep the hashes of commitments apart from each other and from all other hashes.
 const (
+	contextPart   = "touchmark/commitment/v1/part\n"
+	contextLeaf   = "touchmark/commitment/v1/leaf\n"
+	contextNode   = "touchmark/commitment/v1/node\n"
+	contextInner  = "touchmark/commitment/v1/inner\n"
 	contextRoot   = "touchmark/commitment/v1/root\n"
-	contextMember = "touchmark/commitment/v1/member\n"
-	contextBlind  = "touchmark/commitment/v1/blind\n"
 	contextOctets = "touchmark/commitment/v1/octets\n"
 	contextResult = "touchmark/commitment/v1/result\n"
 )
@@ -65,21 +64,22 @@ type Params struct {
 	InputResponses json.RawMessage
 }
 
-// Commit returns the commitment of spec/evidence.md section 4 to all members of the parameters under salt, and
-// its form: [ParamsMembers], or [ParamsOctets] when a part is not a JSON object that has one canonical form.
+// Commit returns the commitment of spec/evidence.md section 4 to the parameters under salt, and its form:
+// [ParamsTree], of which any value can be opened alone, or [ParamsOctets] when a part is not a JSON object that
+// has one canonical form.
 func Commit(salt Salt, p *Params) (Hash, ParamsForm) {
-	c := newCommitter(&salt)
-	list, err := c.members(p)
+	var t tree
+	root, err := t.commit(&salt, p)
 	if err != nil {
-		return c.octets(p), ParamsOctets
+		return commitOctets(&salt, p), ParamsOctets
 	}
-	return root(list), ParamsMembers
+	return root, ParamsTree
 }
 
 // CommitResult returns the commitment to the octets of a result under salt.
 func CommitResult(salt Salt, result []byte) Hash {
-	key := Salt(newCommitter(&salt).derive(contextResult))
-	return mac(&key, result)
+	key := mac(&salt, []byte(contextResult))
+	return mac((*Salt)(&key), result)
 }
 
 // HashParams is the published, unsalted hash of the arguments: anyone who can guess them can check the guess.
@@ -89,11 +89,11 @@ func HashParams(arguments json.RawMessage) (Hash, error) {
 	return sha256.Sum256(text), err
 }
 
-// octets commits to both parts as they were sent.
-func (c *committer) octets(p *Params) Hash {
+// commitOctets commits to both parts as they were sent.
+func commitOctets(salt *Salt, p *Params) Hash {
+	key := mac(salt, []byte(contextOctets))
 	a, i := sha256.Sum256(p.Arguments), sha256.Sum256(p.InputResponses)
-	key := Salt(c.derive(contextOctets))
-	return mac(&key, append(a[:], i[:]...))
+	return mac((*Salt)(&key), append(a[:], i[:]...))
 }
 
 // canonicalObject returns the RFC 8785 form of a JSON object, {} for nothing and for null.
@@ -111,74 +111,6 @@ func canonicalObject(text json.RawMessage) ([]byte, error) {
 		return nil, reject(CodeCommitmentMismatch, "parameters that are not a JSON object")
 	}
 	return out, nil
-}
-
-// A committer makes the commitments of one record.
-type committer struct {
-	salted  hash.Hash // HMAC under the salt
-	scratch []byte
-}
-
-func newCommitter(salt *Salt) *committer {
-	return &committer{salted: hmac.New(sha256.New, salt[:]), scratch: make([]byte, 0, 256)}
-}
-
-// members returns the commitment to each member of both parts, and one to nothing: whoever learns how many
-// commitments there are, from a disclosure, does not learn from the record alone whether there were any.
-func (c *committer) members(p *Params) ([]Hash, error) {
-	list := make([]Hash, 1, 8)
-	list[0] = c.derive(contextBlind)
-	for _, part := range []struct {
-		name Part
-		text json.RawMessage
-	}{{PartArguments, p.Arguments}, {PartInputResponses, p.InputResponses}} {
-		text, err := canonicalObject(part.text)
-		if err != nil {
-			return nil, err
-		}
-		for m := strictjson.Value(text).Members(); m.Next(); {
-			key := c.memberKey(part.name, m.Name)
-			list = append(list, c.commit(&key, part.name, m.Name, string(m.Value)))
-		}
-	}
-	return list, nil
-}
-
-// derive returns a key made from the salt, for the use that the texts together name.
-func (c *committer) derive(texts ...string) (out Hash) {
-	c.scratch = c.scratch[:0]
-	for _, text := range texts {
-		c.scratch = append(c.scratch, text...)
-	}
-	c.salted.Reset()
-	c.salted.Write(c.scratch)
-	c.salted.Sum(out[:0])
-	return out
-}
-
-// memberKey is what a disclosure reveals in the place of the salt: it opens one member and no other.
-func (c *committer) memberKey(part Part, name string) Salt {
-	return Salt(c.derive(contextMember, string(part), "\n", name))
-}
-
-// commit commits to the canonical array [part, name, value] under a member's key.
-func (c *committer) commit(key *Salt, part Part, name, value string) Hash {
-	b := appendString(append(c.scratch[:0], '['), string(part))
-	b = appendString(append(b, ','), name)
-	b = append(append(b, ','), value...)
-	c.scratch = append(b, ']')
-	return mac(key, c.scratch)
-}
-
-// root hashes the commitments in the order of their values, which tells nothing of the order of the names.
-func root(list []Hash) Hash {
-	slices.SortFunc(list, func(a, b Hash) int { return slices.Compare(a[:], b[:]) })
-	h := sha256.New()
-	h.Write([]byte(contextRoot))
-	for i := range list {
-		h.Write(list[i][:])
-	}
-	return Hash(h.Sum(nil))
 }
 
 func mac(key *Salt, text []byte) (out Hash) {

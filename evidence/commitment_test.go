@@ -1,12 +1,9 @@
 package evidence
 
 import (
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"reflect"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -27,36 +24,14 @@ func recorded(t testing.TB, p *Params) (*VerifiedEntry, *Private) {
 
 func args(text string) *Params { return &Params{Arguments: json.RawMessage(text)} }
 
-// A second opinion, from the words of spec/evidence.md section 4.
-func TestCommitmentByHand(t *testing.T) {
+func TestOctetsAndResultByHand(t *testing.T) {
 	salt := Salt{7}
-	sum := func(key []byte, text string) []byte {
-		h := hmac.New(sha256.New, key)
-		h.Write([]byte(text))
-		return h.Sum(nil)
-	}
-	all := []string{
-		string(sum(salt[:], "touchmark/commitment/v1/blind\n")),
-		string(sum(sum(salt[:], "touchmark/commitment/v1/member\narguments\npin"), `["arguments","pin",1234]`)),
-		string(sum(sum(salt[:], "touchmark/commitment/v1/member\narguments\n\u20ac\""), `["arguments","€\"",{"a":1,"b":[]}]`)),
-		string(sum(sum(salt[:], "touchmark/commitment/v1/member\ninput_responses\npin"), `["input_responses","pin","x"]`)),
-	}
-	slices.Sort(all)
-	want := Hash(sha256.Sum256([]byte("touchmark/commitment/v1/root\n" + strings.Join(all, ""))))
-	got, form := Commit(salt, &Params{
-		Arguments:      json.RawMessage(`{"\u20ac\"": {"b":[], "a":1.0}, "pin":1234}`),
-		InputResponses: json.RawMessage(`{"pin":"x"}`),
-	})
-	if got != want || form != ParamsMembers {
-		t.Errorf("got %s (%s), want %s", got, form, want)
-	}
-
 	a, i := sha256.Sum256([]byte("[1]")), sha256.Sum256(nil)
-	want = Hash(sum(sum(salt[:], "touchmark/commitment/v1/octets\n"), string(a[:])+string(i[:])))
+	want := Hash(hmacOf(hmacOf(salt[:], "touchmark/commitment/v1/octets\n"), string(a[:])+string(i[:])))
 	if got, form := Commit(salt, args("[1]")); got != want || form != ParamsOctets {
 		t.Errorf("octets: got %s (%s), want %s", got, form, want)
 	}
-	want = Hash(sum(sum(salt[:], "touchmark/commitment/v1/result\n"), "result"))
+	want = Hash(hmacOf(hmacOf(salt[:], "touchmark/commitment/v1/result\n"), "result"))
 	if got := CommitResult(salt, []byte("result")); got != want {
 		t.Errorf("result: got %s, want %s", got, want)
 	}
@@ -67,7 +42,7 @@ func TestNothingIsCommittedToInOneWay(t *testing.T) {
 	want, _ := Commit(salt, &Params{})
 	for _, none := range []string{"null", "{}", " { } "} {
 		got, form := Commit(salt, &Params{Arguments: json.RawMessage(none), InputResponses: json.RawMessage(none)})
-		if got != want || form != ParamsMembers {
+		if got != want || form != ParamsTree {
 			t.Errorf("%q: %s (%s), want %s", none, got, form, want)
 		}
 	}
@@ -134,135 +109,6 @@ func TestPlainHashIsOptIn(t *testing.T) {
 	d.Arguments = json.RawMessage("[1]")
 	if r, _, _ = d.prepare(true); !r.Decision.ParamsHash.IsZero() || r.Decision.ParamsForm != ParamsOctets {
 		t.Errorf("a hash of a form that does not exist: %+v", r.Decision)
-	}
-}
-
-func TestDisclosure(t *testing.T) {
-	p := &Params{Arguments: json.RawMessage(`{"path":"/etc/passwd","pin":1234,"deep":{"b":2,"a":1}}`), InputResponses: json.RawMessage(`{"path":"x"}`)}
-	entry, private := recorded(t, p)
-	for name, want := range map[string]string{"path": `"/etc/passwd"`, "pin": "1234", "deep": `{"a":1,"b":2}`} {
-		d, err := OpenMember(private.Salt, p, PartArguments, name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if string(d.Value) != want || len(d.Others) != 4 {
-			t.Errorf("%s: %s with %d others", name, d.Value, len(d.Others))
-		}
-		if err := d.Check(entry); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		text, err := json.Marshal(d)
-		if err != nil {
-			t.Fatal(err)
-		}
-		back, err := ParseDisclosure(text)
-		if err != nil || !reflect.DeepEqual(back, d) {
-			t.Errorf("%s: read back as %+v, %v", name, back, err)
-		}
-		for _, secret := range []string{"passwd", "1234", `"b":2`} {
-			if !strings.Contains(want, secret) && strings.Contains(string(text), secret) {
-				t.Errorf("the disclosure of %s reveals %s", name, secret)
-			}
-		}
-	}
-	if d, err := OpenMember(private.Salt, p, PartInputResponses, "path"); err != nil || d.Check(entry) != nil {
-		t.Errorf("input response: %v", err)
-	}
-}
-
-func TestDisclosureRefused(t *testing.T) {
-	p := args(`{"path":"/etc/passwd","pin":1234}`)
-	entry, private := recorded(t, p)
-	other, _ := recorded(t, p)
-	s := newTestSigner("server")
-	heartbeat := mustVerify(t, mustSign(t, everyRecord(t, s)[KindHeartbeat], s), s.keys)
-	octets, octetsPrivate := recorded(t, args(`[1]`))
-	for name, test := range map[string]struct {
-		entry  *VerifiedEntry
-		change func(*Disclosure)
-	}{
-		"other value":    {entry, func(d *Disclosure) { d.Value = json.RawMessage(`1235`) }},
-		"no value":       {entry, func(d *Disclosure) { d.Value = nil }},
-		"other name":     {entry, func(d *Disclosure) { d.Name = "pim" }},
-		"other part":     {entry, func(d *Disclosure) { d.Part = PartInputResponses }},
-		"no part":        {entry, func(d *Disclosure) { d.Part = "" }},
-		"other key":      {entry, func(d *Disclosure) { d.Key[0]++ }},
-		"the salt":       {entry, func(d *Disclosure) { d.Key = private.Salt }},
-		"fewer others":   {entry, func(d *Disclosure) { d.Others = d.Others[1:] }},
-		"further others": {entry, func(d *Disclosure) { d.Others = append(d.Others, Hash{}) }},
-		"other record":   {other, func(*Disclosure) {}},
-		"other kind":     {heartbeat, func(*Disclosure) {}},
-		"octets":         {octets, func(*Disclosure) {}},
-	} {
-		d, err := OpenMember(private.Salt, p, PartArguments, "pin")
-		if err != nil {
-			t.Fatal(err)
-		}
-		test.change(d)
-		if err := d.Check(test.entry); CodeOf(err) != CodeCommitmentMismatch {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	if err := CheckParams(octets, octetsPrivate.Salt, args(`[1]`)); err != nil {
-		t.Errorf("octets: %v", err)
-	}
-	for name, err := range map[string]error{
-		"other params":    CheckParams(entry, private.Salt, args(`{"pin":1234}`)),
-		"other salt":      CheckParams(entry, Salt{}, p),
-		"other octets":    CheckParams(octets, octetsPrivate.Salt, args(`[2]`)),
-		"octets for none": CheckParams(octets, octetsPrivate.Salt, &Params{}),
-		"kind":            CheckParams(heartbeat, private.Salt, p),
-		"result":          CheckResult(entry, private.Salt, nil),
-	} {
-		if CodeOf(err) != CodeCommitmentMismatch {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	for _, bad := range []struct {
-		p    *Params
-		part Part
-		name string
-	}{{p, "result", "pin"}, {p, PartArguments, "pim"}, {p, PartInputResponses, "pin"}, {args(`[1]`), PartArguments, "0"},
-		{&Params{Arguments: p.Arguments, InputResponses: json.RawMessage("1")}, PartArguments, "pin"}} {
-		if d, err := OpenMember(private.Salt, bad.p, bad.part, bad.name); CodeOf(err) != CodeCommitmentMismatch {
-			t.Errorf("opened %+v: %+v, %v", bad, d, err)
-		}
-	}
-	for _, text := range []string{"", "{", `{"part":"arguments","x":1}`, `{"key":"AA"}`, `{"others":["x"]}`, `{"key":"` + strings.Repeat("A", 42) + `\n"}`} {
-		if _, err := ParseDisclosure([]byte(text)); CodeOf(err) != CodeMalformed {
-			t.Errorf("%q: %v", text, err)
-		}
-	}
-}
-
-// TestDisclosureIsComplete: a member that is absent or null is not read as an empty one.
-func TestDisclosureIsComplete(t *testing.T) {
-	d, err := OpenMember(Salt{1}, args(`{"":null}`), PartArguments, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.Others, d.Key = []Hash{{}}, Salt{} // so that only the form is to blame
-	text, err := json.Marshal(d)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := ParseDisclosure(text); err != nil {
-		t.Fatal(err)
-	}
-	hash := `"` + Hash{}.String() + `"`
-	for old, text := range map[string]string{
-		`"part":"arguments",`: strings.Replace(string(text), `"part":"arguments",`, ``, 1),
-		`"name":"",`:          strings.Replace(string(text), `"name":"",`, ``, 1),
-		`"name":""`:           strings.Replace(string(text), `"name":""`, `"name":null`, 1),
-		`"value":null,`:       strings.Replace(string(text), `"value":null,`, ``, 1),
-		`"key":"` + strings.Repeat("A", 43) + `"`: strings.Replace(string(text), `"`+strings.Repeat("A", 43)+`"`, `null`, 1),
-		`"others":[` + hash + `]`:                 strings.Replace(string(text), `[`+hash+`]`, `null`, 1),
-		`,"others":[` + hash + `]`:                strings.Replace(string(text), `,"others":[`+hash+`]`, ``, 1),
-		`[` + hash + `]`:                          strings.Replace(string(text), hash, `null`, 1),
-	} {
-		if _, err := ParseDisclosure([]byte(text)); CodeOf(err) != CodeMalformed {
-			t.Errorf("without %s: %s: %v", old, text, err)
-		}
 	}
 }
 

@@ -3,119 +3,93 @@ package evidence
 import (
 	"crypto/subtle"
 	"encoding/json"
-	"slices"
 
 	"github.com/touchmark-dev/touchmark/internal/jcs"
-	"github.com/touchmark-dev/touchmark/internal/strictjson"
 )
 
-// A Disclosure shows one member of the parameters of a recorded call and lets anyone check it against the
-// record. It says nothing about the other members but how many there are. It is made by [OpenMember], and its
-// JSON form is that of spec/evidence.md section 4.3.
+// A Disclosure shows one value within the parameters of a recorded call, and lets anyone check it against the
+// record. Of the other values it shows neither names nor order, and of their number little: see spec/evidence.md
+// section 4.4. It is made by [Disclose]; its JSON form is that of section 4.3.
 type Disclosure struct {
-	Part   Part            `json:"part"`
-	Name   string          `json:"name"`
-	Value  json.RawMessage `json:"value"`
-	Key    Salt            `json:"key"`    // opens this member's commitment alone
-	Others []Hash          `json:"others"` // the commitments to all other members, sorted
+	Path     []Step          `json:"path"` // the part, and the steps from there
+	Value    json.RawMessage `json:"value"`
+	Key      Salt            `json:"key"`      // opens the value's commitment, and those of what is in it
+	Levels   int             `json:"levels"`   // of values that were committed to one by one
+	Siblings [][]Hash        `json:"siblings"` // for each step, what makes the commitment to where it leads from
 }
 
-// OpenMember discloses one member of a call's parameters. It takes the salt that the server kept and all the
-// parameters, which the record does not hold. name is the name itself, not its JSON form.
-func OpenMember(salt Salt, p *Params, part Part, name string) (*Disclosure, error) {
-	value, err := lookup(p, part, name)
+// Disclose opens the value at a JSON Pointer (RFC 6901) in a call's parameters, such as /arguments/path or
+// /input_responses/choice/0. It takes the salt that the server kept, and all the parameters, which the record does not
+// hold. Use [CheckParams] to show all of them.
+func Disclose(salt Salt, p *Params, pointer string) (*Disclosure, error) {
+	path, err := resolve(p, pointer)
 	if err != nil {
 		return nil, err
 	}
-	c := newCommitter(&salt)
-	list, err := c.members(p)
-	if err != nil {
+	o := &opening{path: path, siblings: make([][]Hash, len(path))}
+	t := tree{open: o}
+	if _, err := t.commit(&salt, p); err != nil {
 		return nil, err
 	}
-	key := c.memberKey(part, name)
-	own := c.commit(&key, part, name, string(value))
-	list = slices.DeleteFunc(list, func(h Hash) bool { return h == own })
-	slices.SortFunc(list, func(a, b Hash) int { return slices.Compare(a[:], b[:]) })
-	return &Disclosure{Part: part, Name: name, Value: value, Key: key, Others: list}, nil
+	if o.value == nil {
+		return nil, reject(CodeCommitmentMismatch, "the parameters are too many to be committed to one by one below level %d: show %.80q", t.levels, pointerTo(path[:t.levels]))
+	}
+	return &Disclosure{Path: path, Value: o.value, Key: o.key, Levels: t.levels, Siblings: o.siblings}, nil
 }
 
-func lookup(p *Params, part Part, name string) (json.RawMessage, error) {
-	text := p.Arguments
-	if part == PartInputResponses {
-		text = p.InputResponses
-	} else if part != PartArguments {
-		return nil, reject(CodeCommitmentMismatch, "part %.40q: want arguments or input_responses", string(part))
-	}
-	object, err := canonicalObject(text)
-	if err != nil {
-		return nil, err
-	}
-	for m := strictjson.Value(object).Members(); m.Next(); {
-		if m.Name == name {
-			return json.RawMessage(m.Value), nil
-		}
-	}
-	return nil, reject(CodeCommitmentMismatch, "the %s have no member %.80q", string(part), name)
-}
+// Pointer returns the JSON Pointer to the value that is shown.
+func (d *Disclosure) Pointer() string { return pointerTo(d.Path) }
 
-// ParseDisclosure reads the JSON form of a disclosure.
-func ParseDisclosure(data []byte) (*Disclosure, error) {
-	d := new(Disclosure)
-	if err := strictjson.UnmarshalStrict(data, d); err != nil {
-		return nil, reject(CodeMalformed, "disclosure: %v", err)
-	}
-	if !complete(strictjson.Trusted(string(data))) {
-		return nil, reject(CodeMalformed, "disclosure: want part, name, value, key and others, a list of hashes")
-	}
-	return d, nil
-}
-
-// complete reports whether every member of a disclosure is there: absent or null, they would be read as empty.
-func complete(v strictjson.Value) bool {
-	n := 0
-	for m := v.Members(); m.Next(); n++ {
-		switch m.Name {
-		case "value":
-		case "others":
-			if m.Value.Kind() != '[' {
-				return false
-			}
-			for e := m.Value.Elements(); e.Next(); {
-				if e.Value.Kind() != '"' {
-					return false
-				}
-			}
-		default:
-			if m.Value.Kind() != '"' {
-				return false
-			}
-		}
-	}
-	return n == 5
-}
-
-// Check reports whether the parameters of the recorded call had the member that d shows. The error is a
-// [*RejectedError] with the code EVIDENCE_COMMITMENT_MISMATCH.
+// Check reports whether the parameters of the recorded call had the value that d shows, where it shows it. The error
+// is a [*RejectedError] with the code EVIDENCE_COMMITMENT_MISMATCH, or EVIDENCE_MALFORMED for what [ParseDisclosure]
+// would refuse.
 func (d *Disclosure) Check(entry *VerifiedEntry) error {
 	decision := entry.Record().Decision
 	switch {
 	case decision == nil:
 		return reject(CodeCommitmentMismatch, "the record is not a decision: it commits to no parameters")
-	case decision.ParamsForm != ParamsMembers:
-		return reject(CodeCommitmentMismatch, "the parameters were committed to as a whole: no member can be shown alone")
-	case d.Part != PartArguments && d.Part != PartInputResponses:
-		return reject(CodeCommitmentMismatch, "part %.40q: want arguments or input_responses", string(d.Part))
+	case decision.ParamsForm != ParamsTree:
+		return reject(CodeCommitmentMismatch, "the parameters were committed to as a whole: no value can be shown alone")
+	}
+	if err := d.form(); err != nil {
+		return err
 	}
 	value, err := jcs.Canonicalize(d.Value)
 	if err != nil {
 		return reject(CodeCommitmentMismatch, "the value has no canonical form: %v", err)
 	}
-	own := new(committer).commit(&d.Key, d.Part, d.Name, string(value))
-	got := root(append(slices.Clone(d.Others), own))
-	if subtle.ConstantTimeCompare(got[:], decision.ParamsCommitment[:]) != 1 {
-		return reject(CodeCommitmentMismatch, "the call had no such member, or the disclosure is of another record")
+	within := d.Levels - len(d.Path) + 1 // levels of values, the one shown first
+	if cut([][]byte{value}) < within {
+		return reject(CodeCommitmentMismatch, "the value has more than %d values in it, and none so large was taken apart", MaxTreeValues)
+	}
+	if got := d.root(value); subtle.ConstantTimeCompare(got[:], decision.ParamsCommitment[:]) != 1 {
+		return reject(CodeCommitmentMismatch, "the call had no such value there, or the disclosure is of another record")
 	}
 	return nil
+}
+
+// root returns the commitment to parameters that have the value at the path.
+func (d *Disclosure) root(value []byte) Hash {
+	level := len(d.Path)
+	t := tree{text: value, levels: d.Levels}
+	h := t.value(&d.Key, []byte(d.Path[level-1]), level, false)
+	for level--; level > 0; level-- {
+		step, siblings := d.Path[level], d.Siblings[level]
+		index, _ := step.index()
+		for i := range siblings {
+			if a, b := &h, &siblings[i]; index>>i&1 == 0 {
+				h = t.inner(step.container(), a, b)
+			} else {
+				h = t.inner(step.container(), b, a)
+			}
+		}
+		h = t.node(step.container(), len(siblings), &h, []byte(d.Path[level-1]))
+	}
+	roots := [len(parts)]Hash{h, d.Siblings[0][0]}
+	if d.Path[0] == PartInputResponses.step() {
+		roots[0], roots[1] = roots[1], roots[0]
+	}
+	return t.root(&roots)
 }
 
 // CheckParams reports whether salt and p are what the recorded call was made with: the way to show all

@@ -7,7 +7,7 @@
 // then shows that an entry is in the log.
 //
 // No record holds a parameter or a result. It holds commitments to them ([Commit]) under a random salt that
-// stays with the server ([Private]), so that one argument can be disclosed later ([OpenMember]) and none can be
+// stays with the server ([Private]), so that one argument can be disclosed later ([Disclose]) and none can be
 // guessed before. A [Promise] is what a server hands out with an answer; it is not a proof of inclusion.
 //
 // The formats are in spec/evidence.md.

@@ -66,7 +66,7 @@ func (d *Draft) decision(private *Private, plainHash bool) *Decision {
 	out.ProofHash, private.Proof = keepToken(d.Proof)
 	out.ParamsCommitment, out.ParamsForm = Commit(private.Salt, &Params{d.Arguments, d.InputResponses})
 	out.ParamsHash = Hash{}
-	if plainHash && out.ParamsForm == ParamsMembers {
+	if plainHash && out.ParamsForm == ParamsTree {
 		out.ParamsHash, _ = HashParams(d.Arguments) // cannot fail: the form says so
 	}
 	return &out

@@ -179,11 +179,11 @@ type Decision struct {
 // ParamsForm says what a commitment to parameters is made of.
 type ParamsForm string
 
-// Members is the form of every call whose parameters have a canonical form. Octets is the form of the others:
-// nobody can open one member of what is not an object of unambiguous JSON.
+// Tree is the form of every call whose parameters have a canonical form. Octets is the form of the others:
+// nobody can open one value of what is not an object of unambiguous JSON.
 const (
-	ParamsMembers ParamsForm = "members"
-	ParamsOctets  ParamsForm = "octets"
+	ParamsTree   ParamsForm = "tree"
+	ParamsOctets ParamsForm = "octets"
 )
 
 // OutcomeStatus says how a call ended.

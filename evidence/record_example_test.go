@@ -36,7 +36,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	disclosure, err := evidence.OpenMember(salt, params, evidence.PartArguments, "path")
+	disclosure, err := evidence.Disclose(salt, params, "/arguments/path")
 	if err != nil {
 		panic(err)
 	}
@@ -51,9 +51,9 @@ func Example() {
 		panic(err)
 	}
 	fmt.Println(verified.Record().Decision.Kind, verified.Record().Decision.Target)
-	fmt.Println(disclosure.Name, string(disclosure.Value), disclosure.Check(verified))
+	fmt.Println(disclosure.Pointer(), string(disclosure.Value), disclosure.Check(verified))
 
 	// Output:
 	// allow read_file
-	// path "/tmp/x" <nil>
+	// /arguments/path "/tmp/x" <nil>
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io/fs"
+	"slices"
 	"testing"
 
 	"github.com/touchmark-dev/touchmark/internal/jcs"
@@ -70,28 +71,60 @@ func checkCanonical(t *testing.T, entry []byte, e *UnverifiedEntry) {
 	}
 }
 
-// FuzzCommit holds commitments to their purpose: each member of what has a canonical form can be opened, and
+// FuzzCommit holds commitments to their purpose: each value in what has a canonical form can be opened, and
 // nothing else can.
 func FuzzCommit(f *testing.F) {
-	f.Add([]byte(`{"path":"/etc","pin":1234}`), []byte(`{}`), "pin")
-	f.Add([]byte(`[1]`), []byte(`null`), "0")
-	f.Add([]byte(`{"":{"":[]},"a":1e2}`), []byte(`{"a":"\u20ac"}`), "")
-	f.Fuzz(func(t *testing.T, arguments, responses []byte, name string) {
+	f.Add([]byte(`{"path":"/etc","pin":1234}`), []byte(`{}`), "/arguments/pin")
+	f.Add([]byte(`[1]`), []byte(`null`), "/arguments/0")
+	f.Add([]byte(`{"":{"":[]},"a":1e2}`), []byte(`{"a":"\u20ac"}`), "/arguments/")
+	f.Add([]byte(`{"~":[1,[2,{"/":3}]]}`), []byte(``), "/arguments/~0/1/1/~1")
+	f.Fuzz(func(t *testing.T, arguments, responses []byte, pointer string) {
 		salt := Salt{1}
 		p := &Params{Arguments: arguments, InputResponses: responses}
-		commitment, form := Commit(salt, p)
-		d, err := OpenMember(salt, p, PartArguments, name)
+		entry := decided(Commit(salt, p))
+		d, err := Disclose(salt, p, pointer)
 		if err != nil {
 			return
 		}
-		decision := &Decision{ParamsCommitment: commitment, ParamsForm: form}
-		entry := &VerifiedEntry{unverified: UnverifiedEntry{Record: &Record{Decision: decision}}}
-		if err := d.Check(entry); err != nil {
-			t.Fatalf("member %q of %q: %v", name, arguments, err)
+		if err := d.Check(entry); err != nil || d.Pointer() != pointer {
+			t.Fatalf("%q of %q, as %q: %v", pointer, arguments, d.Pointer(), err)
 		}
-		d.Name += "x"
+		d.Path[len(d.Path)-1] = MemberStep(pointer)
 		if err := d.Check(entry); err == nil {
-			t.Fatalf("member %q of %q opens as %q", name, arguments, d.Name)
+			t.Fatalf("%q of %q opens as %q", pointer, arguments, d.Pointer())
+		}
+	})
+}
+
+// FuzzParseDisclosure: what is accepted is written in one way, and read back as the same.
+func FuzzParseDisclosure(f *testing.F) {
+	p := args(`{"a":[1,{"b":null}],"c":{}}`)
+	for _, pointer := range []string{"/arguments", "/arguments/a/1/b", "/input_responses", "/arguments/c"} {
+		d, err := Disclose(Salt{1}, p, pointer)
+		if err != nil {
+			f.Fatal(err)
+		}
+		text, err := json.Marshal(d)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	entry := decided(Commit(Salt{1}, p))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		d, err := ParseDisclosure(data)
+		if err != nil {
+			if CodeOf(err) != CodeMalformed {
+				t.Fatal(err)
+			}
+			return
+		}
+		shown, err := resolve(p, d.Pointer())
+		if d.Check(entry) == nil && (err != nil || !slices.Equal(shown, d.Path)) {
+			t.Fatalf("%q is shown at %q: %v", d.Value, d.Pointer(), err)
+		}
+		if back := reread(t, d); back.Pointer() != d.Pointer() {
+			t.Fatalf("%q and %q", back.Pointer(), d.Pointer())
 		}
 	})
 }

@@ -175,11 +175,14 @@ var sameBranch = map[string][]string{
 	"what another reader may take for the same": {"entry-space", "record-order", "entry-array", "unknown-null", "unknown-object"},
 	"another way to mislead whoever reads it":   {"target-bidi", "target-long"},
 	"each part of a disclosure counts": {
-		"disclosure-name", "disclosure-value", "disclosure-value-type", "disclosure-part", "disclosure-others", "disclosure-other-record",
+		"disclosure-name", "disclosure-value-type", "disclosure-part", "disclosure-siblings", "disclosure-other-record",
+		"disclosure-key", "disclosure-element-other", "disclosure-levels-other",
 	},
-	"each part of an opening counts":       {"params-other", "params-part-missing", "params-salt"},
-	"each part of what is signed counts":   {"signature-no-context", "signature-stranger"},
-	"the two forms of a log differ in all": {"leaf-digest-short", "leaf-digest-version", "leaf-other-digest"},
+	"what looks alike in JSON Pointers, or is as empty": {"disclosure-element-name", "disclosure-empty-other"},
+	"each member of a disclosure has one form":          {"disclosure-path-pointer", "disclosure-path-step", "disclosure-siblings-null"},
+	"each part of an opening counts":                    {"params-other", "params-part-missing", "params-salt"},
+	"each part of what is signed counts":                {"signature-no-context", "signature-stranger"},
+	"the two forms of a log differ in all":              {"leaf-digest-short", "leaf-digest-version", "leaf-other-digest"},
 	"each half of a reference counts, and what it is to": {
 		"chain-second-outcome", "chain-outcome-id", "chain-outcome-refusals",
 	},

@@ -78,7 +78,7 @@ func signedEntry(t *testing.T, rule, kid string, key ed25519.PrivateKey) []byte 
 		},
 		Decision: &evidence.Decision{
 			Caller: evidence.Caller{Auth: evidence.AuthAnonymous}, Method: "tools/call", Target: "read_file", Rule: rule,
-			Kind: evidence.Allow, PolicyVersion: "example", ParamsCommitment: evidence.Hash{2}, ParamsForm: evidence.ParamsMembers,
+			Kind: evidence.Allow, PolicyVersion: "example", ParamsCommitment: evidence.Hash{2}, ParamsForm: evidence.ParamsTree,
 		},
 	}, kid, key)
 	if err != nil {

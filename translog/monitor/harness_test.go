@@ -83,7 +83,7 @@ func heartbeat() *evidence.Record { return &evidence.Record{} }
 func decision(kind evidence.DecisionKind) *evidence.Record {
 	d := &evidence.Decision{
 		Caller: evidence.Caller{Auth: evidence.AuthAnonymous}, Method: "tools/call", Capability: "tool", Target: "echo",
-		Kind: kind, PolicyVersion: "none", ParamsForm: evidence.ParamsMembers, ParamsCommitment: evidence.Hash{1},
+		Kind: kind, PolicyVersion: "none", ParamsForm: evidence.ParamsTree, ParamsCommitment: evidence.Hash{1},
 	}
 	if !kind.Allows() {
 		d.DenyReason = "TOOL_POLICY_DENIED"

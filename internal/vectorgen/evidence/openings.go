@@ -14,8 +14,12 @@ import (
 
 func disclosures(w *world) []*Vector {
 	entry := w.entry(w.allowed(1))
-	open := func(part evidence.Part, name string, change func(*evidence.Disclosure)) *Vector {
-		d, err := evidence.OpenMember(w.salt, &w.params, part, name)
+	nested := evidence.Params{Arguments: json.RawMessage(nestedArguments)}
+	nestedRecord := w.allowed(1)
+	nestedRecord.Decision.ParamsCommitment, _ = evidence.Commit(w.salt, &nested)
+	nestedEntry := w.entry(nestedRecord)
+	show := func(entry string, p *evidence.Params, pointer string, change func(*evidence.Disclosure)) *Vector {
+		d, err := evidence.Disclose(w.salt, p, pointer)
 		must(err)
 		if change != nil {
 			change(d)
@@ -26,39 +30,70 @@ func disclosures(w *world) []*Vector {
 		v.Disclosure = string(text)
 		return v
 	}
+	pin := func(change func(*evidence.Disclosure)) *Vector {
+		return show(entry, &w.params, "/arguments/pin", change)
+	}
+	deep := func(pointer string, change func(*evidence.Disclosure)) *Vector {
+		return show(nestedEntry, &nested, pointer, change)
+	}
 	bad := func(name, defect string, change func(*evidence.Disclosure)) *Vector {
-		return open(evidence.PartArguments, "pin", change).reject(name, evidence.CodeCommitmentMismatch, "", defect)
+		return pin(change).reject(name, evidence.CodeCommitmentMismatch, "", defect)
 	}
 	otherEntry := func(name, defect string, r *evidence.Record) *Vector {
 		v := bad(name, defect, nil)
 		v.Entries = []string{w.entry(r)}
 		return v
 	}
-	malformed := open(evidence.PartArguments, "pin", nil)
-	malformed.Disclosure = edit(malformed.Disclosure, `"name"`, `"index":1,"name"`)
-	othersNull := open(evidence.PartArguments, "pin", func(d *evidence.Disclosure) { d.Others = nil })
-	othersNull.Disclosure = edit(othersNull.Disclosure, `"others":[]`, `"others":null`)
+	malformed := func(name, defect, old, with string) *Vector {
+		v := pin(nil)
+		v.Disclosure = edit(v.Disclosure, old, with)
+		return v.reject(name, evidence.CodeMalformed, "", defect)
+	}
 	octets := w.allowed(1)
 	octets.Decision.ParamsCommitment, octets.Decision.ParamsForm = evidence.Commit(w.salt, &evidence.Params{Arguments: json.RawMessage("[1]")})
 	otherSalt := w.allowed(1)
 	otherSalt.Decision.ParamsCommitment, _ = evidence.Commit(seed("other salt"), &w.params)
+	const pinPath = `"path":["arguments","pin"]`
 	return []*Vector{
-		open(evidence.PartArguments, "pin", nil).accept("disclosure-valid", "one argument is shown, the other is not"),
-		open(evidence.PartInputResponses, "approval", nil).accept("disclosure-input-response", "an input response is shown"),
+		pin(nil).accept("disclosure-valid", "one argument is shown, the other is not"),
+		show(entry, &w.params, "/input_responses/approval/action", nil).accept("disclosure-input-response", "a value in an input response is shown"),
+		show(entry, &w.params, "/arguments", nil).accept("disclosure-part-whole", "all arguments are shown, and no input response"),
+		deep("/arguments/list/2", nil).accept("disclosure-element", "an element of an array is shown"),
+		deep("/arguments/list/1", nil).accept("disclosure-subtree", "an element of an array is shown, with all that is in it"),
+		deep("/arguments/list/1/~1~0", nil).accept("disclosure-name-escaped", "a member is shown whose name a pointer escapes"),
+		deep("/arguments/none", nil).accept("disclosure-empty", "an empty array is shown"),
 		bad("disclosure-value", "another value", func(d *evidence.Disclosure) { d.Value = json.RawMessage("1235") }),
 		bad("disclosure-value-type", "the value as a string", func(d *evidence.Disclosure) { d.Value = json.RawMessage(`"1234"`) }),
-		bad("disclosure-name", "another name", func(d *evidence.Disclosure) { d.Name = "pim" }),
-		bad("disclosure-part", "a member of the arguments shown as an input response", func(d *evidence.Disclosure) { d.Part = evidence.PartInputResponses }),
-		bad("disclosure-part-unknown", "a part that there is not", func(d *evidence.Disclosure) { d.Part = "result" }),
+		bad("disclosure-name", "another name", func(d *evidence.Disclosure) { d.Path[1] = evidence.MemberStep("pim") }),
+		bad("disclosure-part", "a member of the arguments shown as an input response", func(d *evidence.Disclosure) { d.Path[0] = evidence.MemberStep("input_responses") }),
 		bad("disclosure-key", "another key", func(d *evidence.Disclosure) { d.Key[0] ^= 1 }),
-		bad("disclosure-others", "a commitment is missing from the others", func(d *evidence.Disclosure) { d.Others = d.Others[1:] }),
+		bad("disclosure-siblings", "a sibling is missing", func(d *evidence.Disclosure) { d.Siblings[1] = d.Siblings[1][1:] }),
+		deep("/arguments/list/2", func(d *evidence.Disclosure) { d.Path[2] = evidence.ElementStep(0) }).
+			reject("disclosure-element-other", evidence.CodeCommitmentMismatch, "", "an element shown at another place"),
+		deep("/arguments/list/2", func(d *evidence.Disclosure) { d.Path[2] = evidence.MemberStep("2") }).
+			reject("disclosure-element-name", evidence.CodeCommitmentMismatch, "", "an element shown as a member"),
+		deep("/arguments/none", func(d *evidence.Disclosure) { d.Value = json.RawMessage("{}") }).
+			reject("disclosure-empty-other", evidence.CodeCommitmentMismatch, "", "an empty array shown as an empty object"),
+		deep("/arguments/list/1", func(d *evidence.Disclosure) { d.Levels = 3 }).
+			reject("disclosure-levels-other", evidence.CodeCommitmentMismatch, "", "a value that was taken apart shown as one that was not"),
 		otherEntry("disclosure-other-record", "the disclosure of another record with the same parameters", otherSalt),
 		otherEntry("disclosure-octets", "the parameters were committed to as a whole", octets),
 		otherEntry("disclosure-heartbeat", "the record is not a decision", w.heartbeat(1)),
-		othersNull.reject("disclosure-others-null", evidence.CodeMalformed, "", "null in the place of a list"),
-		malformed.reject("disclosure-further-member", evidence.CodeMalformed, "", "a member that disclosures do not have"),
+		malformed("disclosure-part-unknown", "a part that there is not", `"arguments"`, `"result"`),
+		malformed("disclosure-path-pointer", "a JSON Pointer in the place of the path", pinPath, `"path":"/arguments/pin"`),
+		malformed("disclosure-path-step", "a step that is neither a name nor a number", pinPath, `"path":["arguments",null]`),
+		malformed("disclosure-levels", "more steps than there are levels", `"levels":32`, `"levels":1`),
+		malformed("disclosure-siblings-null", "null in the place of a list", `"siblings":[[`, `"siblings":[null,[`),
+		malformed("disclosure-siblings-steps", "no siblings for the last step", pinPath, `"path":["arguments","pin",0]`),
+		malformed("disclosure-value-missing", "no value", `,"value":1234`, ``),
+		malformed("disclosure-further-member", "a member that disclosures do not have", pinPath, `"index":1,`+pinPath),
+		deep("/arguments/list/2", func(d *evidence.Disclosure) { d.Path[2] = evidence.ElementStep(4) }).
+			reject("disclosure-element-beyond", evidence.CodeMalformed, "", "the number of an element for which there are too few siblings"),
 	}
 }
+
+// nestedArguments have what flat ones have not.
+const nestedArguments = `{"list":[7,{"/~":true,"a":[]},"x"],"none":[]}`
 
 func openings(w *world) []*Vector {
 	text := func(s string) *string { return &s }

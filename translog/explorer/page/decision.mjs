@@ -93,7 +93,7 @@ function checkParams(r, { text, has }) {
   rules(
     ["badge_hash", text("capiscio.auth.level") !== "badge" || has("badge_hash"), "the hash of the badge that was verified"],
     ["params_commitment", has("params_commitment"), "a commitment, to no parameters if there were none"],
-    ["params_form", ["members", "octets"].includes(text("params_form")), "members or octets"],
-    ["capiscio.tool.params_hash", text("params_form") === "members" || !has("capiscio.tool.params_hash"), "no hash of what has no canonical form"],
+    ["params_form", ["tree", "octets"].includes(text("params_form")), "tree or octets"],
+    ["capiscio.tool.params_hash", text("params_form") === "tree" || !has("capiscio.tool.params_hash"), "no hash of what has no canonical form"],
   );
 }
