@@ -17,6 +17,7 @@ import (
 
 	"github.com/touchmark-dev/touchmark/badge/authority"
 	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/logs"
+	"github.com/touchmark-dev/touchmark/evidence"
 	"github.com/touchmark-dev/touchmark/internal/durable"
 	servers "github.com/touchmark-dev/touchmark/serververify/registry"
 	"github.com/touchmark-dev/touchmark/translog/tlogclient"
@@ -108,6 +109,9 @@ func (h *authorityHome) openLog(logger *slog.Logger) (logs.Log, error) {
 	place, signer, err := logPlace(h.file(authorityLog))
 	if err != nil {
 		return nil, err
+	}
+	if place.Form != evidence.FormRecord {
+		return nil, usagef("%s is of the form %q: what is issued stands in the log whole", place.Dir, place.Form)
 	}
 	return place.Open(h.ctx.Context, signer, &logs.Options{Notice: func(err error) { logger.Warn("log", "error", err) }})
 }

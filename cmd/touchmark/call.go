@@ -31,7 +31,7 @@ func callCommand() *cli.Command {
 		Flags: append(append(serverTrustFlags(), callerFlags()...), append(logFlags(),
 			&cli.StringFlag{Name: "args", Usage: "the arguments, a `JSON` object"},
 			&cli.BoolFlag{Name: "list", Usage: "list the tools that the server shows, and call none"},
-			&cli.PathFlag{Name: "receipt", Usage: "wait for the proof that the call is in the log, and write it to `FILE`"},
+			&cli.PathFlag{Name: "receipt", Usage: "wait for the proof that the call is in the log, and write it to `FILE`; the record to FILE.entry, if the log holds its digest"},
 			&cli.DurationFlag{Name: "timeout", Usage: "give up after this time", Value: time.Minute},
 		)...),
 		Action: call,
@@ -124,6 +124,9 @@ func call(ctx *cli.Context) error {
 	return callTool(limit, ctx, s, args[0], arguments)
 }
 
+// entrySuffix is what the name of a receipt's file is continued with for the record, where the log holds its digest.
+const entrySuffix = ".entry"
+
 // checkReceipt refuses, before anything is called, a receipt that could not be
 // had or written afterwards.
 func checkReceipt(ctx *cli.Context) error {
@@ -137,8 +140,10 @@ func checkReceipt(ctx *cli.Context) error {
 	if name == "-" {
 		return usagef("--receipt wants a file: standard output has the result of the call")
 	}
-	if _, err := os.Stat(name); err == nil {
-		return usagef("%s is there already: name a new file for the receipt", name)
+	for _, name := range []string{name, name + entrySuffix} {
+		if _, err := os.Stat(name); err == nil {
+			return usagef("%s is there already: name a new file for the receipt", name)
+		}
 	}
 	_, _, err := openLogClient(ctx)
 	return err
@@ -246,6 +251,11 @@ func saveReceipt(limit context.Context, ctx *cli.Context, s *agent.Session, r *a
 	text, err := proof.MarshalText()
 	if err != nil {
 		return err
+	}
+	if r.Evidence.Entry != "" { // the log holds its digest: this is the only copy that the caller has
+		if err := consoleOf(ctx).writeOutput(name+entrySuffix, []byte(r.Evidence.Entry), modePublic, false); err != nil {
+			return err
+		}
 	}
 	return consoleOf(ctx).writeOutput(name, text, modePublic, false)
 }

@@ -26,6 +26,7 @@ func gatewayLog(ctx *cli.Context, cfg *guarded.Config) (*cosigning, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.LogForm = place.Form
 	cfg.Log = func(ctx context.Context) (guarded.Log, error) {
 		return place.Open(ctx, signer, &logs.Options{Notice: func(err error) { cfg.Logger.Warn("log", "error", err) }})
 	}

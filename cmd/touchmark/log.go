@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/logs"
+	"github.com/touchmark-dev/touchmark/evidence"
 	"github.com/touchmark-dev/touchmark/translog"
 	"github.com/touchmark-dev/touchmark/translog/tlogclient"
 )
@@ -37,11 +38,14 @@ func logCommand() *cli.Command {
 				Name: "init", Usage: "make a new log, its key and its policy", ArgsUsage: "DIR",
 				Description: "Beside the directory of tiles DIR it makes DIR.key (secret), DIR.state (the last checkpoint\n" +
 					"signed; never restore it from a backup) and DIR.policy (for those who verify). With --trillian the entries\n" +
-					"are in a Trillian, where a tree is made for them, and DIR.trillian says where it is.\n\nEXAMPLES\n" +
+					"are in a Trillian, where a tree is made for them, and DIR.trillian says where it is. A log of the form digest\n" +
+					"holds hashes of records, for strangers to read, and DIR.form says so: the records stay in the journal.\n\nEXAMPLES\n" +
 					"  touchmark log init --origin log.example.com/calls log\n" +
-					"  touchmark log init --origin log.example.com/calls --trillian 127.0.0.1:8090 log",
+					"  touchmark log init --origin log.example.com/calls --trillian 127.0.0.1:8090 log\n" +
+					"  touchmark log init --origin log.example.com/calls --form digest log",
 				Flags: append([]cli.Flag{
 					&cli.StringFlag{Name: "origin", Usage: "the log's name, a URL without scheme, `NAME`"},
+					&cli.StringFlag{Name: "form", Usage: "what it holds of each record: `FORM` record or digest", Value: evidence.FormRecord.String()},
 				}, trillianFlags()...),
 				Action: logInit,
 			},
@@ -68,8 +72,10 @@ func logCommand() *cli.Command {
 			},
 			{
 				Name: "verify", Usage: "verify, offline, that an entry is in the log",
-				Description: "EXAMPLE\n  touchmark log verify --entry record.json --proof record.tlog-proof --policy log.policy",
+				Description: "The log may hold the entry or its digest: which it is, is told, and with --form must be that.\n\n" +
+					"EXAMPLE\n  touchmark log verify --entry record.json --proof record.tlog-proof --policy log.policy",
 				Flags: []cli.Flag{
+					&cli.StringFlag{Name: "form", Usage: "what the log has to hold: `FORM` record or digest; either by default"},
 					&cli.PathFlag{Name: "entry", Usage: "the entry, in `FILE`"},
 					&cli.PathFlag{Name: "proof", Usage: "its proof, in `FILE`"},
 					&cli.PathFlag{Name: "log-policy", Aliases: []string{"policy"}, Usage: "whom to trust, `FILE`"},
@@ -151,6 +157,10 @@ func logInit(ctx *cli.Context) error {
 	if err := required(ctx, "origin"); err != nil {
 		return err
 	}
+	form, err := evidence.ParseLogForm(ctx.String("form"))
+	if err != nil {
+		return usagef("--form: %w", err)
+	}
 	con, dir := consoleOf(ctx), strings.TrimRight(ctx.Args().First(), "/")
 	if err := checkNewLog(dir); err != nil {
 		return err
@@ -159,7 +169,10 @@ func logInit(ctx *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return con.result(map[string]string{"origin": ctx.String("origin"), "vkey": vkey, "dir": dir},
+	if err := logs.WriteForm(dir, form); err != nil {
+		return err
+	}
+	return con.result(map[string]string{"origin": ctx.String("origin"), "vkey": vkey, "dir": dir, "form": form.String()},
 		fmt.Sprintf("log    %s in %s\nkey    %s.key\npolicy %s.policy", ctx.String("origin"), dir, dir, dir))
 }
 
@@ -200,7 +213,7 @@ func makeLog(ctx *cli.Context, dir, origin string) (vkey string, err error) {
 // checkNewLog refuses a place for a log where something is, before anything is
 // made there.
 func checkNewLog(dir string) error {
-	for _, suffix := range []string{".key", ".policy", ".state", logs.Suffix} {
+	for _, suffix := range []string{".key", ".policy", ".state", logs.Suffix, logs.FormSuffix} {
 		if _, err := os.Lstat(dir + suffix); err == nil {
 			return hint(usagef("%s%s is there already", dir, suffix), "a log is begun once: choose another DIR")
 		}
@@ -331,6 +344,9 @@ func logProve(ctx *cli.Context) error {
 		return err
 	}
 	proof, err := client.ProveEntry(ctx.Context, cp, entry, ctx.Uint64("index"))
+	if errors.Is(err, tlogclient.ErrNotFound) {
+		proof, err = client.ProveEntry(ctx.Context, cp, evidence.FormDigest.Leaf(entry), ctx.Uint64("index"))
+	}
 	if err != nil {
 		if errors.Is(err, tlogclient.ErrNotFound) {
 			err = hint(fmt.Errorf("the log of %d entries does not hold this entry: %w", cp.Size(), err),
@@ -371,14 +387,31 @@ func logVerify(ctx *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	in, err := policy.Verify(entry, proof)
+	in, form, err := verifyReceipt(ctx.String("form"), policy, entry, proof)
 	if err != nil {
 		return err
 	}
-	cp := in.Checkpoint()
+	cp, what := in.Checkpoint(), "entry"
+	if form == evidence.FormDigest {
+		what = "digest"
+	}
 	return con.result(map[string]any{
 		"verdict": "accepted", "origin": cp.Origin(), "index": in.Index(), "size": cp.Size(), "cosignatures": len(cp.Cosignatures()),
-	}, fmt.Sprintf("accepted: entry %d of %d in %s", in.Index(), cp.Size(), cp.Origin()))
+		"form": form.String(),
+	}, fmt.Sprintf("accepted: %s %d of %d in %s", what, in.Index(), cp.Size(), cp.Origin()))
+}
+
+// verifyReceipt verifies a receipt from a log of a form, or with "" of either.
+func verifyReceipt(form string, policy *translog.Policy, entry []byte, receipt *translog.Proof) (*translog.Inclusion, evidence.LogForm, error) {
+	if form == "" {
+		return evidence.VerifyReceipt(policy, entry, receipt)
+	}
+	want, err := evidence.ParseLogForm(form)
+	if err != nil {
+		return nil, want, usagef("--form: %w", err)
+	}
+	in, err := want.VerifyReceipt(policy, entry, receipt)
+	return in, want, err
 }
 
 func logConsistency(ctx *cli.Context) error {

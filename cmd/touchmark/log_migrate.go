@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/logs"
+	"github.com/touchmark-dev/touchmark/evidence"
 	"github.com/touchmark-dev/touchmark/translog"
 	"github.com/touchmark-dev/touchmark/translog/tlogclient"
 )
@@ -75,7 +76,7 @@ func logMigrate(ctx *cli.Context) (err error) {
 	if err != nil {
 		return migrateError(err)
 	}
-	m, err := migrate(ctx.Context, con, from, cp, place.Dir, to)
+	m, err := migrate(ctx.Context, con, from, cp, place, to)
 	if closed := closeLog(to); err == nil {
 		err = closed
 	}
@@ -144,7 +145,7 @@ func continued(ctx context.Context, from *tlogclient.Client, policy *translog.Po
 }
 
 // migrate copies what to lacks of the entries of cp, and proves that it lacks nothing.
-func migrate(ctx context.Context, con *console, from *tlogclient.Client, cp *translog.Checkpoint, dir string, to logs.Log) (*migration, error) {
+func migrate(ctx context.Context, con *console, from *tlogclient.Client, cp *translog.Checkpoint, place *logs.Place, to logs.Log) (*migration, error) {
 	size, err := to.Size(ctx)
 	if err != nil {
 		return nil, err
@@ -156,11 +157,14 @@ func migrate(ctx context.Context, con *console, from *tlogclient.Client, cp *tra
 	if err := beginning(ctx, from, held, cp); err != nil {
 		return nil, err
 	}
-	if err := replaceFile(dir+migratedSuffix, cp.Note(), modePublic); err != nil {
+	if err := replaceFile(place.Dir+migratedSuffix, cp.Note(), modePublic); err != nil {
 		return nil, err
 	}
 	told := time.Now()
 	err = from.ScanProven(ctx, cp, size, func(first uint64, entries [][]byte) error {
+		if err := ofForm(place.Form, first, entries); err != nil {
+			return err
+		}
 		at, err := to.Append(ctx, entries)
 		if err == nil && at != first {
 			err = rejectedf("entry %d of FROM became entry %d of TO: somebody else appends to it", first, at)
@@ -174,7 +178,17 @@ func migrate(ctx context.Context, con *console, from *tlogclient.Client, cp *tra
 	if err != nil {
 		return nil, err
 	}
-	return proveSame(ctx, cp, size, dir, to)
+	return proveSame(ctx, cp, size, place.Dir, to)
+}
+
+// ofForm refuses leaves that a log of this form cannot have.
+func ofForm(form evidence.LogForm, first uint64, leaves [][]byte) error {
+	for i, leaf := range leaves {
+		if err := form.CheckLeaf(leaf); err != nil {
+			return hint(fmt.Errorf("entry %d of FROM: %w", first+uint64(i), err), "TO is made with the form of FROM: touchmark log init --form") //nolint:gosec // counts
+		}
+	}
+	return nil
 }
 
 // covering returns a checkpoint of a log of so many entries.

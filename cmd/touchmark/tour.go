@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/logs"
 	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/tour"
+	"github.com/touchmark-dev/touchmark/evidence"
 	"github.com/touchmark-dev/touchmark/translog"
 )
 
@@ -19,10 +21,11 @@ func tourCommand() *cli.Command {
 		Name: "tour", Usage: "see the whole chain, and the attacks on it, on this machine (a DEMO)",
 		Description: "It makes an issuer, three agents, a server with a guard and a log; calls, attacks, and verifies\n" +
 			"everything offline. Only loopback is used. Exit code 0 means that every step held.\n\nEXAMPLES\n" +
-			"  touchmark tour\n  touchmark tour --keep demo\n  touchmark tour --log trillian://127.0.0.1:8090",
+			"  touchmark tour\n  touchmark tour --keep demo\n  touchmark tour --log trillian://127.0.0.1:8090\n  touchmark tour --form digest",
 		Flags: []cli.Flag{
 			&cli.PathFlag{Name: "keep", Usage: "leave everything it made in `DIR`, which must not exist"},
 			&cli.StringFlag{Name: "trillian", Aliases: []string{"log"}, Usage: "keep the log in the Trillian at `trillian://HOST:PORT`, in a tree of its own"},
+			&cli.StringFlag{Name: "form", Usage: "what the log holds of each record: `FORM` record or digest", Value: evidence.FormRecord.String()},
 		},
 		Action: runTour,
 	}
@@ -31,6 +34,10 @@ func tourCommand() *cli.Command {
 func runTour(ctx *cli.Context) (err error) {
 	if err := wantArgs(ctx); err != nil {
 		return err
+	}
+	form, err := evidence.ParseLogForm(ctx.String("form"))
+	if err != nil {
+		return usagef("--form: %w", err)
 	}
 	con := consoleOf(ctx)
 	dir := ctx.Path("keep")
@@ -44,7 +51,10 @@ func runTour(ctx *cli.Context) (err error) {
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
-	o := &tour.Options{Dir: dir, Out: con.out}
+	o := &tour.Options{Dir: dir, Out: con.out, LogForm: form}
+	if err := logs.WriteForm(filepath.Join(dir, "log"), form); err != nil {
+		return err
+	}
 	if ctx.IsSet("trillian") {
 		o.OpenLog = tourLog(strings.TrimPrefix(ctx.String("trillian"), "trillian://"))
 	}

@@ -98,6 +98,7 @@ func evidenceMeta(ack *evidence.Ack) json.RawMessage {
 		ID:       ack.ID,
 		LeafHash: "sha256:" + base64.RawURLEncoding.EncodeToString(ack.LeafHash[:]),
 		Promise:  ack.Promise,
+		Entry:    string(ack.Entry),
 	})
 	if err != nil {
 		panic("gateway: internal error: " + err.Error())

@@ -73,7 +73,7 @@ func attach(res mcp.Result, ack evidence.Ack) {
 		meta = map[string]any{}
 	}
 	meta[mcpwire.MetaEvidence] = mcpwire.Evidence{
-		ID: ack.ID, LeafHash: ack.LeafHash.String(), Promise: ack.Promise,
+		ID: ack.ID, LeafHash: ack.LeafHash.String(), Promise: ack.Promise, Entry: string(ack.Entry),
 	}
 	res.SetMeta(meta)
 }

@@ -21,6 +21,7 @@ type Denial struct {
 // Evidence is the value of MetaEvidence in the result of a guarded call.
 type Evidence struct {
 	ID       string `json:"id"`                // of the decision's record
-	LeafHash string `json:"leaf_hash"`         // RFC 6962 hash of its entry
+	LeafHash string `json:"leaf_hash"`         // RFC 6962 hash of the leaf that the log is to hold of it
 	Promise  string `json:"promise,omitempty"` // signed promise that it will be in the log
+	Entry    string `json:"entry,omitempty"`   // the entry, where the log holds its digest alone
 }

@@ -27,6 +27,7 @@ type answer struct {
 	Verdict, Code, Member, Reason string
 	Record, Leaf                  string // hashes of an accepted entry, hexadecimal
 	Unknown                       []string
+	Form                          string // of the log that has an entry
 	Refused                       string // why a DID or a document is refused
 	Methods                       []struct{ ID, Kind, Key string }
 }

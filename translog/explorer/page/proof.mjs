@@ -1,5 +1,5 @@
 // The receipt: a C2SP tlog-proof (spec/receipt.md sections 2 and 5).
-import { Rejected, fromOctets, octets, sameBytes, sha256, strictBase64 } from "./text.mjs";
+import { Rejected, concat, fromOctets, octets, sameBytes, sha256, strictBase64, toUTF8 } from "./text.mjs";
 import { verifyCheckpoint } from "./checkpoint.mjs";
 
 const header = "c2sp.org/tlog-proof@v1";
@@ -52,6 +52,24 @@ export async function verifyInclusion(entry, proof, policy) {
   if (root === null) throw new Rejected("LOG_INCLUSION_INVALID", "the number of hashes does not fit index and size");
   if (!sameBytes(root, checkpoint.root)) throw new Rejected("LOG_INCLUSION_INVALID", "the proof does not lead to the root");
   return { index: proof.index, leaf, checkpoint };
+}
+
+// digestLeaf is what a log of digests has of an entry (spec/evidence.md section 3.1).
+export const digestLeaf = async (entry) => concat(toUTF8("touchmark/evidence-digest/v1\n"), await sha256(entry));
+
+// verifyReceipt takes the steps for the entry, and if the last one alone fails, for its digest (spec/receipt.md
+// section 5.1).
+export async function verifyReceipt(entry, proof, policy) {
+  try {
+    return { ...(await verifyInclusion(entry, proof, policy)), form: "record" };
+  } catch (e) {
+    if (!(e instanceof Rejected) || e.code !== "LOG_INCLUSION_INVALID") throw e;
+    try {
+      return { ...(await verifyInclusion(await digestLeaf(entry), proof, policy)), form: "digest" };
+    } catch {
+      throw e;
+    }
+  }
 }
 
 // rootFrom is RFC 9162 section 2.1.3.2, and null where the number of hashes is wrong.

@@ -86,10 +86,11 @@ const listOrNothing = (texts) => (texts.length === 0 ? ["Nothing."] : texts).map
 function shown({ log, record }) {
   const texts = [];
   if (log.verdict === "accepted") {
-    const { index, leaf, checkpoint } = log.value;
+    const { index, leaf, checkpoint, form } = log.value;
+    const number = form === "digest" ? "of which number " + index + " is the digest of this record" : "of which this is number " + index;
     texts.push(
-      "The log " + quote(checkpoint.origin, 200) + " has signed a tree of " + checkpoint.size + " entries, of which this is number " +
-        index + ". The leaf hash is " + hex(leaf) + ", the root " + hex(checkpoint.root) + ".",
+      "The log " + quote(checkpoint.origin, 200) + " has signed a tree of " + checkpoint.size + " entries, " + number +
+        ". The leaf hash is " + hex(leaf) + ", the root " + hex(checkpoint.root) + ".",
     );
     for (const c of checkpoint.cosignatures) {
       texts.push("The witness " + quote(witnessName(c.witness), 80) + " cosigned that tree and says that it was at " + timeText(c.time) + ".");

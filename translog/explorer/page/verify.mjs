@@ -1,7 +1,7 @@
 // The whole check: a record, its receipt, the policy and the server's DID document.
 import { Rejected, Undetermined } from "./text.mjs";
 import { parsePolicy } from "./policy.mjs";
-import { checkEntryBytes, parseProof, verifyInclusion } from "./proof.mjs";
+import { checkEntryBytes, parseProof, verifyReceipt } from "./proof.mjs";
 import { parseEntry, verifyEntry } from "./entry.mjs";
 import { documentKeys, keysOfDID } from "./did.mjs";
 import { Refused } from "./forms.mjs";
@@ -23,7 +23,7 @@ export const checkLog = ({ entry, proof, policy }) => judge(async () => {
   need({ policy, entry, proof }, "policy", "entry", "proof");
   const trusted = await parsePolicy(policy);
   checkEntryBytes(entry);
-  return { ...(await verifyInclusion(entry, parseProof(proof), trusted)), needsWitnesses: trusted.needsWitnesses };
+  return { ...(await verifyReceipt(entry, parseProof(proof), trusted)), needsWitnesses: trusted.needsWitnesses };
 });
 
 // checkSignature says whether the server signed the record (spec/evidence.md section 3). parsed is the entry as far

@@ -49,7 +49,7 @@ for (const c of JSON.parse(readFileSync(0, "utf8"))) {
   for (const name of inputs) c[name] = bytes(c[name]);
   const { verdict, code, reason, member, record, leaf, unknown, value } = await ops[c.op](c);
   const text = typeof record === "string" ? record : undefined; // examine has a verdict of this name
-  out.push({ verdict, code, reason, member, record: text, leaf, unknown, refused: value?.refused, methods: value?.methods });
+  out.push({ verdict, code, reason, member, record: text, leaf, unknown, form: value?.form, refused: value?.refused, methods: value?.methods });
 }
 process.stdout.write(JSON.stringify(out));
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/touchmark-dev/touchmark/evidence"
 	"github.com/touchmark-dev/touchmark/translog"
 	"github.com/touchmark-dev/touchmark/translog/tlogclient"
 )
@@ -17,8 +18,8 @@ const pollInterval = 200 * time.Millisecond
 
 // AwaitReceipt waits until the record of a call, which the answer r names, is
 // under a checkpoint of the log, and returns the proof. It verifies the proof, and
-// that the entry is the server's record of this very call. It gives up when ctx
-// does.
+// that the entry is the server's record of this very call. Where the log holds
+// digests, the entry is the one that the answer has. It gives up when ctx does.
 func (s *Session) AwaitReceipt(ctx context.Context, log *tlogclient.Client, policy *translog.Policy, r *Result) (*translog.Proof, error) {
 	leaf, err := parseLeaf(r.Evidence.LeafHash)
 	if err != nil {
@@ -32,9 +33,16 @@ func (s *Session) AwaitReceipt(ctx context.Context, log *tlogclient.Client, poli
 	if err != nil {
 		return nil, err
 	}
-	entry, err := log.Entry(ctx, in.Checkpoint(), in.Index())
+	stored, err := log.Entry(ctx, in.Checkpoint(), in.Index())
 	if err != nil {
 		return nil, err
+	}
+	entry := stored
+	if _, digest := evidence.ParseDigest(stored); digest {
+		entry = []byte(r.Evidence.Entry)
+		if err := evidence.FormDigest.VerifyLeaf(entry, stored); err != nil {
+			return nil, fmt.Errorf("the log holds a digest, and the answer not the record that has it: %w", err)
+		}
 	}
 	if err := r.call.checkRecord(entry, r.Evidence, keys, in.Checkpoint().Origin()); err != nil {
 		return nil, err

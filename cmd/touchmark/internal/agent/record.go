@@ -73,6 +73,9 @@ func (c *sentCall) checkRecord(entry []byte, e *mcpwire.Evidence, keys evidence.
 	if err != nil {
 		return err
 	}
+	if got := promise.Promise().LeafHash.String(); got != e.LeafHash {
+		return &evidence.RejectedError{Code: evidence.CodePromiseMismatch, Reason: "the promise is about another leaf than the answer"}
+	}
 	if got := promise.Promise().LogOrigin; got != origin {
 		return &evidence.RejectedError{Code: evidence.CodePromiseMismatch, Reason: "the promise is about another log than this receipt"}
 	}

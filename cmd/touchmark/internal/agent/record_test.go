@@ -57,7 +57,8 @@ func TestCheckRecord(t *testing.T) {
 		return token
 	}
 	good := record(nil)
-	named := &mcpwire.Evidence{ID: ownID, Promise: promise(good, origin)}
+	leaf := evidence.FormRecord.LeafHash(good).String()
+	named := &mcpwire.Evidence{ID: ownID, LeafHash: leaf, Promise: promise(good, origin)}
 	if err := sent.checkRecord(good, named, keys, origin); err != nil {
 		t.Fatal(err)
 	}
@@ -94,9 +95,12 @@ func TestCheckRecord(t *testing.T) {
 		"another server's":                {&elsewhere, good, mcpwire.Evidence{ID: ownID}, keys, evidence.CodeRecordInvalid},
 		"signed by nobody known":          {&sent, good, mcpwire.Evidence{ID: ownID}, evidence.Keys{}, evidence.CodeKeyUnknown},
 		"no entry at all":                 {&sent, []byte("entry"), mcpwire.Evidence{ID: ownID}, keys, evidence.CodeMalformed},
-		"another entry promised":          {&sent, good, mcpwire.Evidence{ID: ownID, Promise: promise([]byte("x"), origin)}, keys, evidence.CodePromiseMismatch},
-		"promised for another log":        {&sent, good, mcpwire.Evidence{ID: ownID, Promise: promise(good, "log.example/other")}, keys, evidence.CodePromiseMismatch},
-		"a promise that is none":          {&sent, good, mcpwire.Evidence{ID: ownID, Promise: "x"}, keys, evidence.CodePromiseMalformed},
+		"another entry promised":          {&sent, good, mcpwire.Evidence{ID: ownID, LeafHash: leaf, Promise: promise([]byte("x"), origin)}, keys, evidence.CodePromiseMismatch},
+		"promised in the other form": {&sent, good, mcpwire.Evidence{
+			ID: ownID, LeafHash: evidence.FormDigest.LeafHash(good).String(), Promise: promise(good, origin),
+		}, keys, evidence.CodePromiseMismatch},
+		"promised for another log": {&sent, good, mcpwire.Evidence{ID: ownID, LeafHash: leaf, Promise: promise(good, "log.example/other")}, keys, evidence.CodePromiseMismatch},
+		"a promise that is none":   {&sent, good, mcpwire.Evidence{ID: ownID, Promise: "x"}, keys, evidence.CodePromiseMalformed},
 	} {
 		if err := test.call.checkRecord(test.entry, &test.named, test.keys, origin); evidence.CodeOf(err) != test.code {
 			t.Errorf("%s: %v, want %s", name, err, test.code)

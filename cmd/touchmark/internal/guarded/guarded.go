@@ -54,6 +54,7 @@ type Config struct {
 
 	EvidenceDir string
 	Log         func(context.Context) (Log, error) // opens it; nil: the records stay in the journal
+	LogForm     evidence.LogForm                   // what its leaves are
 
 	AllowBearerUnsafe bool
 	UnsafeShadow      bool // what is refused runs, but for what is final
@@ -244,7 +245,7 @@ func newGateway(cfg *Config, g *guard.Guard) (_ *gateway.Gateway, err error) {
 func openEvidence(ctx context.Context, cfg *Config) (*evidence.Ledger, func(context.Context) error, error) {
 	lc := &evidence.LedgerConfig{
 		Dir: cfg.EvidenceDir, Server: cfg.Identity.DID, Key: cfg.Identity.Key, KeyID: cfg.Identity.KeyID,
-		AllowNoLog: cfg.Log == nil, Promise: cfg.Log != nil, Software: "touchmark gateway",
+		LogForm: cfg.LogForm, AllowNoLog: cfg.Log == nil, Promise: cfg.Log != nil, Software: "touchmark gateway",
 	}
 	var log Log
 	if cfg.Log != nil {

@@ -33,6 +33,7 @@ type Log interface {
 type Place struct {
 	Dir      string    // of the tiles
 	Trillian *Trillian // nil: the embedded engine
+	Form     evidence.LogForm
 }
 
 // Options say how a log is opened.
@@ -61,11 +62,14 @@ func Dir(where string) (string, error) {
 // IsTrillian reports whether a log is written out as a trillian:// URL.
 func IsTrillian(where string) bool { return strings.HasPrefix(where, scheme) }
 
-// At finds out where a log is: DIR, with what DIR.trillian says if it is there, or trillian://HOST:PORT/TREE?dir=DIR, which
-// such a file must not contradict.
+// At finds out where a log is: DIR, with what DIR.form and DIR.trillian say if they are there, or
+// trillian://HOST:PORT/TREE?dir=DIR, which such a file must not contradict.
 func At(where string) (*Place, error) {
 	p, err := parse(where)
 	if err != nil {
+		return nil, err
+	}
+	if p.Form, err = Form(p.Dir); err != nil {
 		return nil, err
 	}
 	kept, err := readTrillian(p.Dir)

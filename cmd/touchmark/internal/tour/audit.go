@@ -30,8 +30,11 @@ func publishLog(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	for i := range records {
-		if err := w.saveReceipt(ctx, cp, i); err != nil {
+	for stored, err := range w.ledger.Entries(0) {
+		if err != nil {
+			return err
+		}
+		if err := w.saveReceipt(ctx, cp, stored); err != nil {
 			return err
 		}
 	}
@@ -46,12 +49,15 @@ func publishLog(ctx context.Context, w *world) error {
 	return errors.Join(w.saveConsistency(ctx, cp), w.saveHome())
 }
 
-func (w *world) saveReceipt(ctx context.Context, cp *translog.Checkpoint, index uint64) error {
-	entry, err := w.log.Entry(ctx, index)
+func (w *world) saveReceipt(ctx context.Context, cp *translog.Checkpoint, record *evidence.StoredRecord) error {
+	leaf, err := w.log.Entry(ctx, record.Sequence)
 	if err != nil {
 		return err
 	}
-	proof, err := w.log.Prove(ctx, cp, index)
+	if err := w.o.LogForm.VerifyLeaf(record.Entry, leaf); err != nil {
+		return err
+	}
+	proof, err := w.log.Prove(ctx, cp, record.Sequence)
 	if err != nil {
 		return err
 	}
@@ -59,8 +65,8 @@ func (w *world) saveReceipt(ctx context.Context, cp *translog.Checkpoint, index 
 	if err != nil {
 		return err
 	}
-	name := filepath.Join("receipts", fmt.Sprintf("%04d", index))
-	return errors.Join(w.publish(name+".json", entry), w.publish(name+".tlog-proof", text))
+	name := filepath.Join("receipts", fmt.Sprintf("%04d", record.Sequence))
+	return errors.Join(w.publish(name+".json", record.Entry), w.publish(name+".tlog-proof", text))
 }
 
 // saveConsistency saves both checkpoints and the hashes between them.
@@ -114,7 +120,7 @@ func verifyOffline(ctx context.Context, w *world) error {
 		return fmt.Errorf("%d calls have no outcome", len(summary.Open))
 	}
 	for i, entry := range a.entries {
-		in, err := a.policy.Verify(entry, a.proofs[i])
+		in, err := w.o.LogForm.VerifyReceipt(a.policy, entry, a.proofs[i])
 		if err != nil {
 			return fmt.Errorf("record %d: %w", i, err)
 		}
@@ -248,7 +254,7 @@ func tamperRecord(_ context.Context, w *world) error {
 			return fmt.Errorf("record %d was rewritten, and the chain says %w", i, orNone(err))
 		}
 		w.find("record %d rewritten: the chain says %s", i, evidence.CodeOf(err))
-		_, err = a.policy.Verify(changed, a.proofs[i])
+		_, err = w.o.LogForm.VerifyReceipt(a.policy, changed, a.proofs[i])
 		if translog.CodeOf(err) != translog.CodeInclusionInvalid {
 			return fmt.Errorf("record %d was rewritten, and the log says %w", i, orNone(err))
 		}
@@ -275,7 +281,7 @@ func forgeLog(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	_, err = a.policy.Verify(forged[0], proof)
+	_, err = w.o.LogForm.VerifyReceipt(a.policy, forged[0], proof)
 	if translog.CodeOf(err) != translog.CodeCheckpointSignatureInvalid {
 		return fmt.Errorf("a log of another key: %w", orNone(err))
 	}
@@ -319,7 +325,11 @@ func (w *world) makeFork(ctx context.Context, name, skey string, entries [][]byt
 		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, log.Close(context.WithoutCancel(ctx))) }()
-	if _, err := log.Append(ctx, entries); err != nil {
+	leaves := make([][]byte, len(entries))
+	for i, entry := range entries {
+		leaves[i] = w.o.LogForm.Leaf(entry)
+	}
+	if _, err := log.Append(ctx, leaves); err != nil {
 		return nil, nil, err
 	}
 	cp, err := log.AwaitPublished(ctx, uint64(len(entries)-1))

@@ -127,7 +127,7 @@ func (w *world) openLedger(ctx context.Context) error {
 	}
 	w.ledger, err = evidence.Open(ctx, &evidence.LedgerConfig{
 		Dir: w.path("journal"), Server: w.server.did, Key: w.signer, KeyID: doc.Methods[0].ID.String(),
-		Log: w.log, Promise: true, Software: "touchmark tour",
+		Log: w.log, LogForm: w.o.LogForm, Promise: true, Software: "touchmark tour",
 	})
 	return err
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/logs"
+	"github.com/touchmark-dev/touchmark/evidence"
 	"github.com/touchmark-dev/touchmark/translog"
 )
 
@@ -32,6 +33,9 @@ type Options struct {
 	// OpenLog makes a log with tiles in dir, and opens it; nil means the embedded engine. Its checkpoints should come
 	// several times a second.
 	OpenLog func(ctx context.Context, dir string, signer *translog.Signer) (logs.Log, error)
+
+	// LogForm is what the log holds of each record.
+	LogForm evidence.LogForm
 
 	// testOnlyBefore runs before each step. Tests break the world with it and
 	// see the step fail.
