@@ -48,7 +48,7 @@ type head struct {
 // An Ack says that a record is durable.
 type Ack struct {
 	ID       string // of the record
-	Sequence uint64 // of the record, and its index in the log
+	Sequence uint64 // of the record, and its index in a log that no other ledger appends to
 	LeafHash Hash   // RFC 6962 hash of the leaf that the log is to hold of the entry
 	Promise  string // signed promise that the record will be in the log; empty unless configured
 

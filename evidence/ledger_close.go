@@ -52,6 +52,9 @@ func (l *Ledger) stopFeeder() error {
 	defer timer.Stop()
 	select {
 	case <-l.feeder.done:
+		if s := l.feeder.shared; s != nil {
+			return errors.Join(s.close(), s.in.close())
+		}
 		return l.feeder.in.close()
 	case <-timer.C:
 		return errors.New("evidence: the log does not return from an append")

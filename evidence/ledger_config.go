@@ -36,6 +36,8 @@ type LedgerConfig struct {
 	// the log nobody can tell after a crash what is already in it, and should be a [Checkpointer], whose last
 	// checkpoint the ledger keeps beside the journal. Nothing else may append to it: one ledger, one log.
 	Log translog.Appender
+	// Shared is a log that other ledgers append to as well, in place of Log.
+	Shared SharedLog
 	// LogForm is what the log holds of each entry. The genesis record says it, and it cannot change: Open refuses a
 	// journal or a log of another form with [CodeLogForm].
 	LogForm LogForm
@@ -76,6 +78,8 @@ type LedgerConfig struct {
 	fs durable.FS // nil: durable.OS
 }
 
+func (c *LedgerConfig) hasLog() bool { return c.Log != nil || c.Shared != nil }
+
 func (c *LedgerConfig) check() error {
 	switch {
 	case c.Dir == "":
@@ -84,9 +88,11 @@ func (c *LedgerConfig) check() error {
 		return errors.New("evidence: a ledger needs the DID of its server; set Server")
 	case c.Key == nil:
 		return errors.New("evidence: a ledger needs a key to sign with; set Key")
-	case c.Log == nil && !c.AllowNoLog:
-		return errors.New("evidence: a ledger needs a log; set Log, or AllowNoLog to keep records where nobody else sees them")
-	case c.Log == nil && c.LogForm != FormRecord:
+	case c.Log != nil && c.Shared != nil:
+		return errors.New("evidence: a ledger has one log; set Log or Shared")
+	case !c.hasLog() && !c.AllowNoLog:
+		return errors.New("evidence: a ledger needs a log; set Log or Shared, or AllowNoLog to keep records where nobody else sees them")
+	case !c.hasLog() && c.LogForm != FormRecord:
 		return errors.New("evidence: LogForm is about a log, and there is none; set Log")
 	case c.KeepParameters && c.Vault == nil:
 		return errors.New("evidence: parameters are not kept in clear; set Vault, or leave KeepParameters out")

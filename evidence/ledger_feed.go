@@ -37,6 +37,7 @@ type feeder struct {
 	log    feederLog
 	in     *journalReader
 	keeper *keeper
+	shared *sharedFeed // of a shared log, which has neither log nor keeper; else nil
 
 	shipped uint64   // entries in the log
 	batch   [][]byte // leaves of the next ones
@@ -75,6 +76,9 @@ func (f *feeder) run(ctx context.Context) {
 
 // step ships one batch if there is anything to ship.
 func (f *feeder) step(ctx context.Context) (progress bool, err error) {
+	if f.shared != nil {
+		return f.shared.step(ctx)
+	}
 	if err := f.fill(); err != nil {
 		return false, err
 	}
@@ -167,6 +171,10 @@ func sum(sizes []int64) (n int64) {
 
 // idle waits until there is something to ship or a checkpoint to keep.
 func (f *feeder) idle(ctx context.Context) {
+	if f.shared != nil {
+		f.shared.idle(ctx)
+		return
+	}
 	durable, changed, _ := f.ledger.journal.position()
 	if durable > f.shipped {
 		return

@@ -46,10 +46,8 @@ func (l *Ledger) start(ctx context.Context) error {
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
-	if l.cfg.Log != nil {
-		if err := l.startFeeder(ctx, running); err != nil {
-			return err
-		}
+	if err := l.startFeeding(ctx, running); err != nil {
+		return err
 	}
 	if l.cfg.Promise && l.origin == "" {
 		return errors.New("evidence: promises name the log they are about; Log must be a Checkpointer")
@@ -62,6 +60,16 @@ func (l *Ledger) start(ctx context.Context) error {
 	}
 	if l.cfg.Heartbeat > 0 {
 		l.background.Go(func() { l.beat(running) })
+	}
+	return nil
+}
+
+func (l *Ledger) startFeeding(ctx, running context.Context) error {
+	switch {
+	case l.cfg.Shared != nil:
+		return l.startShared(ctx, running)
+	case l.cfg.Log != nil:
+		return l.startFeeder(ctx, running)
 	}
 	return nil
 }

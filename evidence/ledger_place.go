@@ -145,7 +145,7 @@ func (l *Ledger) admit(s *slot) error {
 	if s.opens && l.open.len() >= l.cfg.OpenCalls {
 		return unavailable(CodeOpenCallsFull, nil, "%d calls have no outcome yet, the limit is %d", l.open.len(), l.cfg.OpenCalls)
 	}
-	if s.settles || l.cfg.Log == nil {
+	if s.settles || !l.cfg.hasLog() {
 		return nil
 	}
 	return l.backlog.check(&l.cfg, l.head.next, uint64(l.open.len())) //nolint:gosec // not negative
@@ -224,7 +224,7 @@ func (l *Ledger) promote() {
 			s.refuse(journalError(err))
 			continue
 		}
-		if l.cfg.Log != nil {
+		if l.cfg.hasLog() {
 			l.backlog.add(s.record.Sequence, s.record.Time, s.entryBytes, l.cfg.BacklogAge/backlogMarks)
 		}
 		s.commit = c

@@ -268,7 +268,7 @@ func TestPublishersTakeTurns(t *testing.T) {
 	submit := func(n int) {
 		for range n {
 			entry := fmt.Sprintf("entry %d", len(want))
-			if _, err := s.Submit(t.Context(), [][]byte{[]byte(entry)}); err != nil {
+			if _, err := s.Submit(t.Context(), nil, [][]byte{[]byte(entry)}); err != nil {
 				t.Fatal(err)
 			}
 			want[entry] = true
@@ -348,7 +348,7 @@ func TestRestored(t *testing.T) {
 	grow := func(first, n int) {
 		t.Helper()
 		_, stop := publish(t, cfg)
-		if _, err := s.Submit(t.Context(), numbered(first, n)); err != nil {
+		if _, err := s.Submit(t.Context(), nil, numbered(first, n)); err != nil {
 			t.Fatal(err)
 		}
 		awaitShown(t, cfg, first+n)
@@ -392,7 +392,7 @@ func TestRestored(t *testing.T) {
 		t.Errorf("an empty database: %v", err)
 	}
 	other := openShared(t, &restored)
-	if _, err := other.Submit(t.Context(), numbered(100, 40)); err != nil {
+	if _, err := other.Submit(t.Context(), nil, numbered(100, 40)); err != nil {
 		t.Fatal(err)
 	}
 	awaitSize(t, r, restored.Tree, 40)
@@ -455,7 +455,7 @@ func TestFileState(t *testing.T) {
 	other := *cfg
 	other.Dir = filepath.Join(t.TempDir(), "tiles")
 	second, _ := publish(t, &other)
-	if _, err := openShared(t, cfg).Submit(t.Context(), numbered(0, 5)); err != nil {
+	if _, err := openShared(t, cfg).Submit(t.Context(), nil, numbered(0, 5)); err != nil {
 		t.Fatal(err)
 	}
 	awaitShown(t, cfg, 5)
@@ -466,7 +466,7 @@ func TestFileState(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
-	if _, err := openShared(t, cfg).Submit(t.Context(), numbered(5, 5)); err != nil {
+	if _, err := openShared(t, cfg).Submit(t.Context(), nil, numbered(5, 5)); err != nil {
 		t.Fatal(err)
 	}
 	awaitShown(t, &other, 10)

@@ -65,8 +65,8 @@ type SharedConfig struct {
 
 // A Shared appends to a log that others append to as well. It is safe for concurrent use.
 //
-// An entry is in the log once, however often and by whomever it is submitted, because Trillian knows it by its content.
-// It has no index before a publisher has shown a checkpoint with it, which [Shared.Continue] finds.
+// An entry is in the log once, however often it is submitted, because Trillian knows it by an identity: one of the
+// caller's, or its content. It has no index before a publisher has shown a checkpoint with it, which [Shared.Continue] finds.
 type Shared struct {
 	remote *remote
 	policy *translog.Policy
@@ -119,37 +119,48 @@ func OpenShared(ctx context.Context, cfg *SharedConfig) (*Shared, error) {
 //
 // The order is that of the clock of the log server. A server whose clock is put back, or another one with another clock
 // behind the same address, can put an entry before one that is still in its queue.
-func (s *Shared) Submit(ctx context.Context, entries [][]byte) (int, error) {
+//
+// Where identities is not nil, it has one for each entry: an entry is taken once under each, and an error that is a
+// translog.RejectedError says that the log has another entry under one. Nobody else should be able to guess them. Entries
+// without identities are known by their leaf hashes.
+func (s *Shared) Submit(ctx context.Context, identities [][32]byte, entries [][]byte) (int, error) {
 	if err := translog.CheckEntries(entries); err != nil {
 		return 0, err
 	}
+	if identities != nil && len(identities) != len(entries) {
+		return 0, fmt.Errorf("trillianlog: %d identities of %d entries", len(identities), len(entries))
+	}
 	for i, entry := range entries {
-		if err := s.submit(ctx, entry); err != nil {
+		leaf := translog.LeafHash(entry)
+		identity := leaf
+		if identities != nil {
+			identity = identities[i]
+		}
+		if err := s.submit(ctx, identity, leaf, entry); err != nil {
 			return i, err
 		}
 	}
 	return len(entries), nil
 }
 
-func (s *Shared) submit(ctx context.Context, entry []byte) error {
+func (s *Shared) submit(ctx context.Context, identity, leaf [32]byte, entry []byte) error {
 	select {
 	case s.slots <- struct{}{}:
 	case <-ctx.Done():
 		return fmt.Errorf("trillianlog: %d entries are under way: %w", cap(s.slots), ctx.Err())
 	}
 	defer func() { <-s.slots }()
-	leaf := translog.LeafHash(entry)
-	there, err := s.remote.queue(ctx, leaf, entry)
+	there, err := s.remote.queue(ctx, identity, entry)
 	s.stats.submitted(leaf, there, err, s.now())
 	return err
 }
 
 // queue sends one entry, and reports whether it was there already.
-func (r *remote) queue(ctx context.Context, leaf [32]byte, entry []byte) (there bool, err error) {
+func (r *remote) queue(ctx context.Context, identity [32]byte, entry []byte) (there bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	answer, err := r.log.QueueLeaf(ctx, &trillian.QueueLeafRequest{
-		LogId: r.tree, Leaf: &trillian.LogLeaf{LeafValue: entry, LeafIdentityHash: leaf[:]},
+		LogId: r.tree, Leaf: &trillian.LogLeaf{LeafValue: entry, LeafIdentityHash: identity[:]},
 	})
 	switch code := status.Code(err); {
 	case code == codes.ResourceExhausted:
@@ -164,7 +175,7 @@ func (r *remote) queue(ctx context.Context, leaf [32]byte, entry []byte) (there 
 	case codes.AlreadyExists:
 		if string(queued.GetLeaf().GetLeafValue()) != string(entry) {
 			return false, &translog.RejectedError{Code: translog.CodeForked,
-				Reason: fmt.Sprintf("tree %d has something else under the hash of an entry: %x", r.tree, leaf)}
+				Reason: fmt.Sprintf("tree %d has another entry under the identity %x", r.tree, identity)}
 		}
 		return true, nil
 	}

@@ -132,7 +132,7 @@ func TestSharedWriters(t *testing.T) {
 				s := openShared(t, cfg)
 				all.Go(func() {
 					for range 2 {
-						if n, err := s.Submit(t.Context(), append(entries[:each:each], []byte("of all"))); err != nil || n != each+1 {
+						if n, err := s.Submit(t.Context(), nil, append(entries[:each:each], []byte("of all"))); err != nil || n != each+1 {
 							t.Errorf("submitted %d: %v", n, err)
 						}
 					}
@@ -291,11 +291,14 @@ func TestSubmitRefused(t *testing.T) {
 		"a refusal":     {answer: queued(codes.Internal, ""), check: func(err error) bool { return err != nil }},
 	} {
 		f.queue = func(*trillian.QueueLeafRequest) (*trillian.QueueLeafResponse, error) { return test.answer, test.err }
-		if n, err := s.Submit(t.Context(), [][]byte{[]byte("entry"), []byte("next")}); n != 0 || !test.check(err) {
+		if n, err := s.Submit(t.Context(), nil, [][]byte{[]byte("entry"), []byte("next")}); n != 0 || !test.check(err) {
 			t.Errorf("%s: %d taken, %v", name, n, err)
 		}
 	}
-	if n, err := s.Submit(t.Context(), [][]byte{{}}); n != 0 || translog.CodeOf(err) != translog.CodeEntryInvalid {
+	if n, err := s.Submit(t.Context(), make([][32]byte, 2), [][]byte{[]byte("entry")}); n != 0 || err == nil {
+		t.Errorf("two identities of one entry: %d taken", n)
+	}
+	if n, err := s.Submit(t.Context(), nil, [][]byte{{}}); n != 0 || translog.CodeOf(err) != translog.CodeEntryInvalid {
 		t.Errorf("an empty entry: %v", err)
 	}
 	if st := s.Stats(); st.Busy != 1 || st.Failed != 3 || st.Submitted != 0 {
@@ -334,7 +337,7 @@ func TestInFlight(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 10 {
 		all.Go(func() {
-			if _, err := s.Submit(t.Context(), [][]byte{fmt.Appendf(nil, "entry %d", i)}); err != nil {
+			if _, err := s.Submit(t.Context(), nil, [][]byte{fmt.Appendf(nil, "entry %d", i)}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -343,7 +346,7 @@ func TestInFlight(t *testing.T) {
 	}
 	ended, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := s.Submit(ended, [][]byte{[]byte("one more")}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := s.Submit(ended, nil, [][]byte{[]byte("one more")}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("beyond the bound: %v", err)
 	}
 	close(release)

@@ -1,0 +1,375 @@
+package evidence
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/touchmark-dev/touchmark/translog"
+	"github.com/touchmark-dev/touchmark/translog/translogtest"
+)
+
+// A crowdedLog is a shared log in memory. What is submitted waits in a queue until publish, or for ever if it is lost.
+type crowdedLog struct {
+	*translogtest.Log
+
+	mu      sync.Mutex
+	known   map[[32]byte][]byte // by identity
+	queue   [][]byte
+	entries [][]byte
+	others  int
+
+	refuse  func(n int) error // the n-th leaf, before it is taken
+	taken   atomic.Int64
+	again   atomic.Int64 // leaves that were there
+	lose    bool
+	reverse bool
+}
+
+func newCrowdedLog(signer *translog.Signer) *crowdedLog {
+	return &crowdedLog{Log: translogtest.NewLogFor(signer), known: make(map[[32]byte][]byte)}
+}
+
+func logSigner(t testing.TB) *translog.Signer {
+	t.Helper()
+	skey, _, err := translog.GenerateKey("log.example/crowded")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := translog.ParseSigner(skey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer
+}
+
+func (c *crowdedLog) Submit(_ context.Context, identities [][32]byte, leaves [][]byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, leaf := range leaves {
+		if c.refuse != nil {
+			if err := c.refuse(int(c.taken.Load())); err != nil {
+				return i, err
+			}
+		}
+		switch there, ok := c.known[identities[i]]; {
+		case ok && !bytes.Equal(there, leaf):
+			return i, &translog.RejectedError{Code: translog.CodeForked, Reason: "another entry"}
+		case ok:
+			c.again.Add(1)
+		default:
+			c.known[identities[i]] = bytes.Clone(leaf)
+			c.queue = append(c.queue, c.known[identities[i]])
+		}
+		c.taken.Add(1)
+	}
+	return len(leaves), nil
+}
+
+// publish puts what waits into the tree, with an entry of somebody else before each.
+func (c *crowdedLog) publish() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lose {
+		clear(c.known)
+		c.queue = nil
+	}
+	for i := range c.queue {
+		if c.reverse {
+			i = len(c.queue) - 1 - i
+		}
+		c.others++
+		for _, e := range [][]byte{fmt.Appendf(nil, "of somebody else %d", c.others), c.queue[i]} {
+			if _, err := c.Append(context.Background(), [][]byte{e}); err != nil {
+				panic(err)
+			}
+			c.entries = append(c.entries, e)
+		}
+	}
+	c.queue = nil
+}
+
+func (c *crowdedLog) Continue(ctx context.Context, older, newer *translog.Checkpoint, visit func(uint64, [32]byte)) error {
+	from := uint64(0)
+	if older != nil && older.Size() > 0 {
+		if _, err := c.Consistency(ctx, older, newer); err != nil {
+			return err
+		}
+		from = older.Size()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := from; i < newer.Size(); i++ {
+		visit(i, translog.LeafHash(c.entries[i]))
+	}
+	return nil
+}
+
+// publishing publishes again and again until the test ends.
+func (c *crowdedLog) publishing(t *testing.T) {
+	t.Helper()
+	stop := make(chan struct{})
+	t.Cleanup(func() { close(stop) })
+	go func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+				c.publish()
+			}
+		}
+	}()
+}
+
+func sharedConfig(t testing.TB) (*LedgerConfig, *crowdedLog) {
+	t.Helper()
+	cfg, _ := ledgerConfig(t)
+	log := newCrowdedLog(logSigner(t))
+	cfg.Log, cfg.Shared, cfg.Promise = nil, log, true
+	return cfg, log
+}
+
+// once wants each record of the journal to be in the log once, and returns how many there are.
+func (c *crowdedLog) once(t *testing.T, cfg *LedgerConfig) int {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := make(map[string]int)
+	for _, e := range c.entries {
+		n[string(e)]++
+	}
+	records := 0
+	for r, err := range ReadJournal(cfg.Dir, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := n[string(cfg.LogForm.Leaf(r.Entry))]; got != 1 {
+			t.Errorf("record %d is in the log %d times", r.Sequence, got)
+		}
+		records++
+	}
+	return records
+}
+
+// Records are proven to be in a log between those of others, in both forms, through failures and restarts.
+func TestShared(t *testing.T) {
+	for _, form := range []LogForm{FormRecord, FormDigest} {
+		cfg, log := sharedConfig(t)
+		cfg.LogForm = form
+		log.refuse = func(n int) error {
+			if n%7 == 3 && log.again.Add(1)%3 != 0 {
+				return errors.New("the connection was lost")
+			}
+			return nil
+		}
+		log.publishing(t)
+		for range 3 {
+			l := mustOpenLedger(t, cfg)
+			recordMany(t, l, 20)
+			if err := l.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if st := l.Status(); st.Logged != st.Records || st.Waiting != 0 {
+				t.Errorf("status: %+v", st)
+			}
+			ack := mustRecord(t, l, decisionDraft(Deny, "write"))
+			if ack.Promise == "" {
+				t.Error("no promise")
+			}
+			mustClose(t, l)
+		}
+		if n := log.once(t, cfg); n != 3*22 {
+			t.Errorf("%d records", n)
+		}
+		text, err := os.ReadFile(filepath.Join(cfg.Dir, placeFile))
+		if err != nil || !strings.Contains(string(text), "\nrecords 66\n") {
+			t.Errorf("the place is %q: %v", text, err)
+		}
+	}
+}
+
+// A ledger that ends before its records are in a tree goes on from its place, and submits them again.
+func TestSharedResumes(t *testing.T) {
+	cfg, log := sharedConfig(t)
+	l := mustOpenLedger(t, cfg)
+	log.publish()
+	recordMany(t, l, 100)
+	crash := func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+		defer cancel()
+		if err := l.Close(ctx); err == nil {
+			t.Error("closed, with records that are in no tree")
+		}
+	}
+	for began := time.Now(); log.taken.Load() < 101 && time.Since(began) < time.Minute; time.Sleep(time.Millisecond) {
+	}
+	crash()
+	log.publish() // after the ledger has gone
+	taken := log.taken.Load()
+	l = mustOpenLedger(t, cfg)
+	if st := l.Status(); st.Logged < 100 {
+		t.Errorf("it does not know what is in the log: %+v", st)
+	}
+	log.publishing(t)
+	if err := l.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := log.taken.Load() - taken; n > 5 {
+		t.Errorf("%d records were submitted again", n)
+	}
+	mustClose(t, l)
+
+	// Without its place, it looks through the whole log.
+	if err := os.Remove(filepath.Join(cfg.Dir, placeFile)); err != nil {
+		t.Fatal(err)
+	}
+	l = mustOpenLedger(t, cfg)
+	recordMany(t, l, 5)
+	mustClose(t, l)
+	log.once(t, cfg)
+}
+
+// What the log took and lost is submitted again, and what comes in another order than it was submitted is found.
+func TestSharedLoses(t *testing.T) {
+	cfg, log := sharedConfig(t)
+	var clock atomic.Int64
+	clock.Store(1_800_000_000_000)
+	cfg.Time = func() time.Time { return time.UnixMilli(clock.Add(50)) } // a look at each turn or so
+	cfg.BacklogAge = 24 * time.Hour
+	l := mustOpenLedger(t, cfg)
+	recordMany(t, l, 10)
+	for began := time.Now(); log.taken.Load() < 11 && time.Since(began) < time.Minute; time.Sleep(time.Millisecond) {
+	}
+	log.mu.Lock()
+	log.lose = true
+	log.mu.Unlock()
+	log.publish()
+	log.mu.Lock()
+	log.lose, log.reverse = false, true
+	log.mu.Unlock()
+	clock.Add((2 * resubmitAfter).Milliseconds())
+	recordMany(t, l, 5) // a tree that is larger, and has not what was lost
+	log.publishing(t)
+	for began := time.Now(); l.Status().Logged < 16 && time.Since(began) < time.Minute; time.Sleep(10 * time.Millisecond) {
+		clock.Add(time.Second.Milliseconds())
+		if time.Since(began) > time.Second {
+			clock.Add(resubmitAfter.Milliseconds())
+			recordMany(t, l, 1)
+		}
+	}
+	mustClose(t, l)
+	log.once(t, cfg)
+}
+
+// The journal of before, a log of another stream, a fork, and what is no place are refused.
+func TestSharedRefused(t *testing.T) {
+	signer := logSigner(t)
+	cfg, _ := sharedConfig(t)
+	log := newCrowdedLog(signer)
+	cfg.Shared = log
+	log.publishing(t)
+	l := mustOpenLedger(t, cfg)
+	recordMany(t, l, 10)
+	if err := l.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, l)
+	backup := filepath.Join(t.TempDir(), "backup")
+	if err := os.CopyFS(backup, os.DirFS(cfg.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	l = mustOpenLedger(t, cfg)
+	recordMany(t, l, 10)
+	mustClose(t, l)
+
+	restored := *cfg
+	restored.Dir = backup
+	l = mustOpenLedger(t, &restored)
+	for began := time.Now(); l.Status().Err == nil && time.Since(began) < time.Minute; time.Sleep(time.Millisecond) {
+	}
+	wantUnavailable(t, "a journal of before", l.Status().Err, CodeLogDiverged)
+	if err := l.Close(t.Context()); err == nil {
+		t.Error("closed well")
+	}
+	log.once(t, cfg)
+
+	placeOf := filepath.Join(cfg.Dir, placeFile)
+	text, err := os.ReadFile(placeOf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	change := func(old, replacement string) string { return strings.Replace(string(text), old, replacement, 1) }
+	for name, test := range map[string]struct {
+		text string
+		code Code
+	}{
+		"more records":   {change("records 2", "records 92"), CodeLogDiverged},
+		"another stream": {otherStream(string(text)), CodeLogDiverged},
+		"another line":   {change("\n\n", "\nmore\n\n"), ""},
+		"another form":   {change("records 2", "records 02"), ""},
+		"no checkpoint":  {change("\n\n", "\n\nx"), ""},
+		"nothing":        {"", ""},
+	} {
+		if err := os.WriteFile(placeOf, []byte(test.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l, err := Open(t.Context(), cfg)
+		if err == nil {
+			mustClose(t, l)
+		}
+		if err == nil || CodeOf(err) != test.code {
+			t.Errorf("%s: %v, want %q", name, err, test.code)
+		}
+	}
+	if err := os.WriteFile(placeOf, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fork := newCrowdedLog(signer)
+	for range log.entries {
+		fork.queue = append(fork.queue, []byte("else"))
+	}
+	fork.publish()
+	forked := *cfg
+	forked.Shared = fork
+	openFails(t, "a fork", &forked, CodeLogDiverged)
+
+	both := *cfg
+	both.Log = translogtest.NewLog("log.example/test")
+	if _, err := Open(t.Context(), &both); err == nil {
+		t.Error("two logs: opened")
+	}
+}
+
+func otherStream(text string) string {
+	lines := strings.SplitN(text, "\n", 3)
+	return lines[0] + "\nstream " + NewStreamID().String() + "\n" + lines[2]
+}
+
+func FuzzParsePlace(f *testing.F) {
+	log := translogtest.NewLog("log.example/test")
+	cp, err := log.Checkpoint(context.Background())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add([]byte(fmt.Sprintf("%s\nstream %s\nrecords 5\n\n%s", placeLine, NewStreamID(), cp.Note())))
+	f.Add([]byte(placeLine + "\n\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		p, err := parsePlace(text, log.Policy())
+		if err != nil {
+			return
+		}
+		again := fmt.Appendf(nil, "%s\nstream %s\nrecords %d\n\n%s", placeLine, p.stream, p.records, p.checkpoint.Note())
+		if !bytes.Equal(again, text) {
+			t.Errorf("%q is read as %q", text, again)
+		}
+	})
+}
