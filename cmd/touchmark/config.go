@@ -137,7 +137,7 @@ func (c *configFile) set(ctx *cli.Context, f cli.Flag, flag string) error {
 
 // fileFlags are the flags whose values are names of files.
 var fileFlags = map[string]bool{
-	"ca-file": true, "revocations": true, "cosign": true, "did-document": true, "policy": true, "log-policy": true,
+	"ca-file": true, "revocations": true, "cosign": true, "capabilities": true, "authzen-token": true, "did-document": true, "policy": true, "log-policy": true,
 	"key": true, "badge": true, "identity": true, "evidence": true, "log": true,
 	"passphrase-file": true, "tls-cert": true, "tls-key": true, "account-key-file": true, "grant": true,
 	"pins": true, "registry": true, "registry-key": true, "registry-state": true, "also-key": true, "statement": true,

@@ -22,7 +22,8 @@ func gatewayCommand() *cli.Command {
 		Name: "gateway", Usage: "put a guard in front of an MCP server on standard input and output", ArgsUsage: "-- CMD ARGS",
 		Description: "The server CMD is launched, and spoken to in its stead. Every call is decided by the rules in\n" +
 			"--policy and recorded in --evidence before it runs. The rules are read anew when their file changes,\n" +
-			"and on SIGHUP; a file that is no policy changes nothing. With --pins the server's tools have to be\n" +
+			"and on SIGHUP; a file that is no policy changes nothing. They may be in Cedar, and a decision service may be\n" +
+			"asked as well: what both allow runs, and what one cannot say is refused. With --pins the server's tools have to be\n" +
 			"those that were approved, with --registry it has to be in a signed list: the server of this command\n" +
 			"line, as whom the gateway is. Rules may set limits: on the time that a call takes, its result, how often and how\n" +
 			"often at once it is made; and on the hosts that the server reaches where --egress-enforced-by names what\n" +
@@ -30,7 +31,7 @@ func gatewayCommand() *cli.Command {
 			"a quorum of witnesses has cosigned it: another process must not have the same log cosigned.\n\nEXAMPLE\n" +
 			"  touchmark gateway --policy policy.yaml --identity identity --evidence journal --log log \\\n" +
 			"      --issuer https://registry.example -- npx @modelcontextprotocol/server-filesystem /data",
-		Flags: append(slices.Concat(trustFlags(), placeFlags(), rulesFlags(), cosignFlags(), telemetryFlags()),
+		Flags: append(slices.Concat(trustFlags(), placeFlags(), rulesFlags(), serviceFlags(), cosignFlags(), telemetryFlags()),
 			&cli.PathFlag{Name: "identity", Usage: "the gateway's identity, a `DIR` with server.jwk and server.badge, made by: touchmark server identity"},
 			&cli.PathFlag{Name: "evidence", Usage: "keep the journal in `DIR`"},
 			&cli.PathFlag{Name: "log", Usage: "ship the records to the log in `DIR`, made by touchmark log init, or at trillian://HOST:PORT/TREE?dir=DIR"},
@@ -91,10 +92,7 @@ func runGateway(ctx *cli.Context) (err error) {
 	defer t.close()
 	t.telemetry = watch.tel
 	t.audience = append(ctx.StringSlice("audience"), cfg.Identity.DID.String())
-	if cfg.Badges, err = gatewayBadges(ctx, t); err != nil {
-		return err
-	}
-	if err := t.upstream(cfg); err != nil {
+	if err := t.gateway(cfg); err != nil {
 		return err
 	}
 	stop, err := cosigned.start(ctx.Context, con)
@@ -107,6 +105,17 @@ func runGateway(ctx *cli.Context) (err error) {
 		noteShadow(con, cfg)
 	}
 	return guarded.Run(ctx.Context, cfg)
+}
+
+// gateway reads whom the flags trust: about callers, about decisions, and of the server behind the gateway.
+func (t *trust) gateway(cfg *guarded.Config) (err error) {
+	if cfg.Badges, err = gatewayBadges(t.ctx, t); err != nil {
+		return err
+	}
+	if cfg.Service, err = t.service(cfg); err != nil {
+		return err
+	}
+	return t.upstream(cfg)
 }
 
 // upstream reads what the flags say of the server behind a gateway. It has no

@@ -17,7 +17,9 @@ import (
 // rulesFlags say by which rules a gateway decides, and what is true where it does.
 func rulesFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.PathFlag{Name: "policy", Usage: "the rules, in `FILE` (spec/policy.md)"},
+		&cli.PathFlag{Name: "policy", Usage: "the rules, in `FILE` (spec/policy.md, and spec/decision-services.md for Cedar)"},
+		&cli.StringFlag{Name: "engine", Value: engineTouchmark, Usage: "the `LANGUAGE` of the rules: touchmark or cedar. A file in Cedar is not followed"},
+		&cli.PathFlag{Name: "capabilities", Usage: "with cedar, and for --authzen: what capabilities are, in `FILE` (spec/decision-services.md section 2)"},
 		&cli.StringFlag{Name: "server-name", Usage: "the rules know the server as `NAME`, and where it runs from --environment"},
 		&cli.StringFlag{Name: "tenant", Usage: "the server is used for the tenant `NAME`, as the rules know it"},
 		&cli.StringFlag{Name: "egress-enforced-by", Usage: "`NAME`, a firewall say, keeps the server to the hosts that the rules allow; recorded. Without it rules with a network_allowlist are refused"},
@@ -46,7 +48,7 @@ func newLimiter(ctx *cli.Context, log *slog.Logger) (guard.Limiter, func() error
 }
 
 // gatewayRules reads the rules of a gateway, as a server that enforces what cfg says.
-func gatewayRules(ctx *cli.Context, cfg *guarded.Config) (*policy.Policy, error) {
+func gatewayRules(ctx *cli.Context, cfg *guarded.Config) (guard.Versioned, error) {
 	con, name := consoleOf(ctx), ctx.Path("policy")
 	cfg.UnsafeShadow, cfg.EgressEnforcedBy = ctx.Bool("unsafe-shadow"), ctx.String("egress-enforced-by")
 	cfg.Facts = guard.Facts{
@@ -56,11 +58,25 @@ func gatewayRules(ctx *cli.Context, cfg *guarded.Config) (*policy.Policy, error)
 	if err != nil {
 		return nil, err
 	}
+	switch engine := ctx.String("engine"); engine {
+	case engineCedar:
+		rules, err := readCedarRules(ctx, cfg, text)
+		if err != nil {
+			return nil, unenforced(usagef("%s: %v", name, err))
+		}
+		cfg.Policy = rules
+		return rules, nil
+	case engineTouchmark:
+	default:
+		return nil, usagef("--engine %q is neither %s nor %s", engine, engineTouchmark, engineCedar)
+	}
+	if ctx.IsSet("capabilities") && !ctx.IsSet("authzen") {
+		return nil, usagef("--capabilities is for --engine cedar and --authzen; a policy file has its own")
+	}
 	pc := policy.Config{Enforces: cfg.Enforces()}
 	rules, err := pc.Parse(text)
 	if err != nil {
-		err = usagef("%s: %v", name, err)
-		return nil, unenforced(err)
+		return nil, unenforced(usagef("%s: %v", name, err))
 	}
 	if cfg.Policy = rules; name != "-" {
 		cfg.Follow = followRules(con, name, pc)

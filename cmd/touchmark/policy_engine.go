@@ -49,14 +49,9 @@ func readTested(ctx *cli.Context, name string) (tested, error) {
 
 func readCedar(ctx *cli.Context, name string) (tested, error) {
 	cfg := &cedar.Config{Enforces: ctx.StringSlice("enforces")}
-	if from := ctx.Path("capabilities"); from != "" {
-		text, err := consoleOf(ctx).readInput(from)
-		if err != nil {
-			return nil, err
-		}
-		if cfg.Capabilities, err = policy.ParseCapabilities(text); err != nil {
-			return nil, inFile(from, err)
-		}
+	var err error
+	if cfg.Capabilities, err = readCapabilities(ctx); err != nil {
+		return nil, err
 	}
 	text, err := consoleOf(ctx).readInput(name)
 	if err != nil {

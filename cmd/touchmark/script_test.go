@@ -64,6 +64,7 @@ func scripts(p testscript.Params) testscript.Params {
 		"load":   load,
 
 		"collector": collector,
+		"decider":   decider,
 	}
 	return p
 }

@@ -196,13 +196,13 @@ var rules = map[string]rule{
 	// The program may use all that users may.
 	"cmd/touchmark": {
 		ours: append([]string{
-			"badge/authority", "guard/policy/cedar", "cmd/touchmark/internal/agent", "cmd/touchmark/internal/guarded", "cmd/touchmark/internal/logbench", "cmd/touchmark/internal/logs", "cmd/touchmark/internal/tour",
+			"badge/authority", "guard/policy/authzen", "guard/policy/cedar", "cmd/touchmark/internal/agent", "cmd/touchmark/internal/guarded", "cmd/touchmark/internal/logbench", "cmd/touchmark/internal/logs", "cmd/touchmark/internal/tour",
 			"translog/explorer",
 		}, all...),
 		modules: []string{"cli", "go-jose", "go-sdk", "json", "uuid", "x/mod", "x/sys", "x/time", "yaml"},
 	},
 	"cmd/touchmark/internal/agent":   {ours: all, modules: []string{"go-sdk"}},
-	"cmd/touchmark/internal/guarded": {ours: append([]string{"evidence/vault"}, all...), modules: []string{"x/sys"}},
+	"cmd/touchmark/internal/guarded": {ours: append([]string{"evidence/vault", "guard/policy/authzen"}, all...), modules: []string{"x/sys"}},
 	"cmd/touchmark/internal/logbench": {
 		ours: []string{"badge", "badge/pop", "cmd/touchmark/internal/logs", "did", "evidence", "guard", "guard/policy", "translog"},
 	},

@@ -22,6 +22,7 @@ import (
 	"github.com/touchmark-dev/touchmark/guard"
 	"github.com/touchmark-dev/touchmark/guard/gateway"
 	"github.com/touchmark-dev/touchmark/guard/policy"
+	"github.com/touchmark-dev/touchmark/guard/policy/authzen"
 	"github.com/touchmark-dev/touchmark/internal/durable"
 	"github.com/touchmark-dev/touchmark/serververify"
 	"github.com/touchmark-dev/touchmark/translog"
@@ -50,6 +51,7 @@ type Config struct {
 	Identity Identity
 	Policy   guard.Policy
 	Follow   *policy.WatchConfig // instead of Policy: its file, which may change; the rest of it is filled in
+	Service  guard.Policy        // is asked about what the policy allows; nil: nobody is
 	Badges   *badge.Verifier     // nil: nobody's badge is accepted
 
 	EvidenceDir string
@@ -106,6 +108,9 @@ func Run(ctx context.Context, cfg *Config) (err error) {
 		return err
 	}
 	defer stop()
+	if cfg.Service != nil {
+		rules = authzen.All(rules, cfg.Service)
+	}
 	g, err := newGuard(cfg, rules, ledger)
 	if err != nil {
 		return err
@@ -143,8 +148,8 @@ func Run(ctx context.Context, cfg *Config) (err error) {
 
 // declare records what is unusual about the gateway before it serves.
 func declare(ctx context.Context, cfg *Config, rules guard.Policy, recorder guard.Recorder) error {
-	if !cfg.UnsafeShadow && cfg.EgressEnforcedBy == "" {
-		return nil
+	if cfg.Follow != nil && cfg.Service == nil && !cfg.UnsafeShadow && cfg.EgressEnforcedBy == "" {
+		return nil // who follows the file has recorded its version
 	}
 	c := &evidence.Change{
 		Subject: evidence.ChangeConfiguration, PolicyVersion: "none",
