@@ -27,6 +27,7 @@ type journalConfig struct {
 	dir          string
 	segmentBytes int64            // 0: defaultSegmentBytes
 	maxPayload   int              // 0: maxFramePayload
+	quota        int64            // bytes of all segments; 0: no bound
 	now          func() time.Time // nil: time.Now
 }
 
@@ -39,6 +40,9 @@ func (c *journalConfig) setDefaults() error {
 	}
 	if c.now == nil {
 		c.now = time.Now
+	}
+	if c.quota != 0 && c.quota < 2*c.segmentBytes {
+		return fmt.Errorf("a journal of %d bytes does not hold two segments of %d", c.quota, c.segmentBytes)
 	}
 	least := 2*blockBytes + 2*loneSpace(c.maxPayload)
 	if c.maxPayload < 0 || c.maxPayload > maxFramePayload || c.segmentBytes < least ||
@@ -78,6 +82,7 @@ type journal struct {
 	synced   uint64  // payloads that are durable: all with a smaller index
 	off      int64   // end of what was written in this segment
 	promised int64   // bytes of space that were reserved and not used so far
+	closed   int64   // bytes of the segments before this one
 	spare    spare
 	closing  bool
 	err      error         // why nothing can be appended any more
@@ -109,7 +114,7 @@ func openJournal(cfg journalConfig) (_ *journal, err error) {
 			err = errors.Join(err, lock.Close())
 		}
 	}()
-	head, err := recoverJournal(cfg.fs, cfg.dir)
+	head, closed, err := recoverJournal(cfg.fs, cfg.dir)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +127,7 @@ func openJournal(cfg journalConfig) (_ *journal, err error) {
 	}
 	j := &journal{
 		cfg: cfg, id: head.journal, lock: lock, file: file, head: head,
-		next: head.first, synced: head.first, off: blockBytes,
+		next: head.first, synced: head.first, off: blockBytes, closed: closed,
 		wake: make(chan struct{}, 1), done: make(chan struct{}), changed: make(chan struct{}),
 	}
 	go j.run()

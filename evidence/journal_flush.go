@@ -140,6 +140,7 @@ func (j *journal) rotate() error {
 	old, end := j.file, j.off
 	j.mu.Lock()
 	j.file, j.head, j.used, j.off, j.zeroed = file, head, 0, blockBytes, 0
+	j.closed += end
 	j.spare.taken = false
 	j.mu.Unlock()
 	// The rest of the old file is only space: the new header says where its

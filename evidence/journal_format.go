@@ -37,11 +37,12 @@ type segmentHeader struct {
 	salt     [16]byte  // random for each segment: no frame is valid in another one
 	number   uint64    // 1 for the first segment
 	first    uint64    // index of the first frame
-	previous int64     // where the frames of the segment before end; 0 in the first
+	previous int64     // where the frames of the segment before end, or did before it was compacted; 0 in the first
+	was, end int64     // where its own frames ended before it was compacted, and end now; 0 unless it was
 }
 
 const (
-	headerFields   = 16 + 16 + 16 + 8 + 8 + 8
+	headerFields   = 16 + 16 + 16 + 8 + 8 + 8 + 8 + 8
 	headerChecksum = blockBytes - 4
 )
 
@@ -52,7 +53,9 @@ func (h *segmentHeader) marshal() []byte {
 	b = append(b, h.salt[:]...)
 	b = binary.LittleEndian.AppendUint64(b, h.number)
 	b = binary.LittleEndian.AppendUint64(b, h.first)
-	b = binary.LittleEndian.AppendUint64(b, uint64(h.previous)) //nolint:gosec // not negative
+	for _, off := range []int64{h.previous, h.was, h.end} {
+		b = binary.LittleEndian.AppendUint64(b, uint64(off)) //nolint:gosec // not negative
+	}
 	b = b[:headerChecksum]
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
@@ -73,11 +76,16 @@ func parseSegmentHeader(b []byte) (*segmentHeader, error) {
 		number:  binary.LittleEndian.Uint64(b[48:]),
 		first:   binary.LittleEndian.Uint64(b[56:]),
 	}
-	previous := binary.LittleEndian.Uint64(b[64:])
-	if previous > maxSegmentBytes || previous%blockBytes != 0 {
-		return nil, fmt.Errorf("frames of the segment before cannot end at byte %d", previous)
+	for i, off := range []*int64{&h.previous, &h.was, &h.end} {
+		v := binary.LittleEndian.Uint64(b[64+8*i:])
+		if v > maxSegmentBytes || v%blockBytes != 0 {
+			return nil, fmt.Errorf("frames of a segment cannot end at byte %d", v)
+		}
+		*off = int64(v)
 	}
-	h.previous = int64(previous)
+	if h.was == 0 && h.end != 0 || h.was != 0 && (h.end < blockBytes || h.end > h.was) {
+		return nil, fmt.Errorf("frames that ended at byte %d cannot end at byte %d in a segment that was compacted", h.was, h.end)
+	}
 	if !isZero(b[headerFields:headerChecksum]) {
 		return nil, errors.New("the segment's header has fields that this version does not know")
 	}

@@ -51,6 +51,9 @@ func openSegment(f durable.File, name string) (*segmentReader, error) {
 	if r.head, err = parseSegmentHeader(b[:n]); err != nil {
 		return nil, r.corrupt(0, "%v", err)
 	}
+	if r.head.end > 0 {
+		r.end = r.head.end
+	}
 	return r, nil
 }
 

@@ -16,6 +16,17 @@ import (
 // stands there is called damage: a writer may be at it.
 const tailReads = 3
 
+// A RemovedError says that a reader was overtaken: the records that it was to
+// read next were removed while it was reading. Read again from First.
+type RemovedError struct {
+	Next  uint64 // sequence number of the record that was to be next
+	First uint64 // of the first record that is kept
+}
+
+func (e *RemovedError) Error() string {
+	return fmt.Sprintf("evidence: records %d to %d of the journal were removed while it was read; read again from %d", e.Next, e.First-1, e.First)
+}
+
 // A journalReader reads payloads in order. It takes no lock and changes
 // nothing, so it can read a directory that is being written; then what it
 // reads last may not be durable yet.
@@ -27,7 +38,8 @@ type journalReader struct {
 }
 
 // openJournalReader returns a reader whose first payload is the one with index
-// from, or the end of the journal when it has no such payload yet.
+// from, or the first that is kept if that was removed, or the end of the
+// journal when it has no such payload yet.
 func openJournalReader(fsys durable.FS, dir string, from uint64) (*journalReader, error) {
 	r := &journalReader{fs: fsys, dir: dir}
 	if err := r.seek(from); err != nil {
@@ -38,16 +50,34 @@ func openJournalReader(fsys durable.FS, dir string, from uint64) (*journalReader
 
 // seek opens the segment that has the payload and skips those before it.
 func (r *journalReader) seek(from uint64) error {
-	count, err := listSegments(r.fs, r.dir)
-	if err != nil {
-		return err
+	for {
+		list, err := listSegments(r.fs, r.dir)
+		if err != nil {
+			return err
+		}
+		if list.count == 0 {
+			return fmt.Errorf("there is no journal in %q: %w", r.dir, fs.ErrNotExist)
+		}
+		err = r.find(list, from)
+		if errors.Is(err, fs.ErrNotExist) {
+			if now, rerr := readHead(r.fs, r.dir); rerr == nil && !now.same(list.head) {
+				continue // segments were removed just now
+			}
+		}
+		if err != nil {
+			return err
+		}
+		break
 	}
-	if count == 0 {
-		return fmt.Errorf("there is no journal in %q: %w", r.dir, fs.ErrNotExist)
-	}
+	r.index = r.cur.head.first
+	return r.skip(from)
+}
+
+// find opens the segment that has a payload, or the first.
+func (r *journalReader) find(list *listing, from uint64) error {
 	var failed error
-	after := sort.Search(int(count), func(i int) bool { //nolint:gosec // they were counted one by one
-		seg, err := r.open(uint64(i) + 1) //nolint:gosec // i is not negative
+	after := sort.Search(int(list.count), func(i int) bool { //nolint:gosec // they were counted one by one
+		seg, err := r.open(list.number(uint64(i))) //nolint:gosec // i is not negative
 		if err != nil {
 			failed = errors.Join(failed, err)
 			return true
@@ -58,10 +88,21 @@ func (r *journalReader) seek(from uint64) error {
 	if failed != nil {
 		return failed
 	}
-	if r.cur, err = r.open(uint64(max(after, 1))); err != nil {
+	seg, err := r.open(list.number(uint64(max(after, 1) - 1))) //nolint:gosec // not negative
+	if err != nil {
 		return err
 	}
-	r.index = r.cur.head.first
+	if after <= 1 {
+		if err := list.head.begins(seg); err != nil {
+			return errors.Join(err, seg.file.Close())
+		}
+	}
+	r.cur = seg
+	return nil
+}
+
+// skip goes on to the payload with index from.
+func (r *journalReader) skip(from uint64) error {
 	for r.index < from {
 		if _, _, err := r.next(); errors.Is(err, io.EOF) {
 			return nil
@@ -79,7 +120,7 @@ func (r *journalReader) open(number uint64) (*segmentReader, error) {
 		return nil, err
 	}
 	seg, err := openSegment(f, name)
-	if err == nil && (number == 1 || seg.head.number != number) {
+	if err == nil {
 		err = follows(seg, number, nil)
 	}
 	if err != nil {
@@ -114,6 +155,9 @@ func (r *journalReader) next() (index uint64, payload []byte, err error) {
 func (r *journalReader) advance() (more bool, err error) {
 	next, err := r.open(r.cur.head.number + 1)
 	if errors.Is(err, fs.ErrNotExist) {
+		if err := r.overtaken(); err != nil {
+			return false, err
+		}
 		return r.tail()
 	}
 	if err != nil {
@@ -128,12 +172,50 @@ func (r *journalReader) advance() (more bool, err error) {
 		return true, next.file.Close()
 	}
 	if roundUp(r.cur.off, blockBytes) != r.cur.end || r.index != next.head.first {
-		err := r.cur.corrupt(r.cur.off, "no valid frame is here, but the next segment says that frames reach to byte %d", r.cur.end)
-		return false, errors.Join(err, next.file.Close())
+		return r.reopen(next)
 	}
 	old := r.cur
 	r.cur = next
 	return true, old.file.Close()
+}
+
+// overtaken returns an error if the segment that is to be next was removed.
+func (r *journalReader) overtaken() error {
+	head, err := readHead(r.fs, r.dir)
+	if err != nil {
+		return err
+	}
+	if head.firstSegment() > r.cur.head.number+1 {
+		return &RemovedError{Next: r.index, First: head.First}
+	}
+	return nil
+}
+
+// reopen is for a segment whose frames do not reach where the next one says that they do. It is damaged, unless it was
+// compacted while it was read: then another file has its name, in which reading goes on, and the old one is overwritten.
+func (r *journalReader) reopen(next *segmentReader) (more bool, err error) {
+	damaged := r.cur.corrupt(r.cur.off, "no valid frame is here, but frames reach to byte %d, says the next segment or the header", r.cur.end)
+	if err := next.file.Close(); err != nil {
+		return false, err
+	}
+	now, err := r.open(r.cur.head.number)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := r.overtaken(); err != nil {
+			return false, err
+		}
+	}
+	if err != nil {
+		return false, errors.Join(damaged, err)
+	}
+	if now.head.salt == r.cur.head.salt || now.head.first != r.cur.head.first || now.head.journal != r.cur.head.journal {
+		return false, errors.Join(damaged, now.file.Close())
+	}
+	old, index := r.cur, r.index
+	r.cur, r.index = now, now.head.first
+	if err := old.file.Close(); err != nil {
+		return false, err
+	}
+	return true, r.skip(index)
 }
 
 // tail judges what stands behind the last frame.

@@ -9,7 +9,7 @@ import (
 )
 
 // recoverJournal reads what a writer left and returns the header of the
-// segment to write next. Of what was acknowledged nothing is given up: the
+// segment to write next, and how many bytes those before it have. Of what was acknowledged nothing is given up: the
 // only bytes left out are those of the last batch, when it did not become
 // whole and nobody was told that it had.
 //
@@ -17,54 +17,72 @@ import (
 // its good frames, and the copy takes its place. That leaves every old byte
 // alone until the copy is durable, and it writes the last batch again: after
 // a failed sync the system may show bytes that are not on the disk.
-func recoverJournal(fsys durable.FS, dir string) (*segmentHeader, error) {
-	for _, name := range []string{tempName, copyName} {
+func recoverJournal(fsys durable.FS, dir string) (next *segmentHeader, bytes int64, err error) {
+	for _, name := range []string{tempName, copyName, compactName} {
 		if err := remove(fsys, filepath.Join(dir, name)); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
-	count, err := listSegments(fsys, dir)
+	list, err := listSegments(fsys, dir)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	if count == 0 {
-		return firstHeader(), nil
+	if list.count == 0 {
+		return firstHeader(), 0, nil
 	}
 	var last *segmentHeader
-	for number := uint64(1); number <= count; number++ {
-		if last, err = checkHeader(fsys, dir, number, last); err != nil {
-			return nil, err
+	for i := range list.count {
+		var size int64
+		if last, size, err = checkHeader(fsys, dir, list, i, last); err != nil {
+			return nil, 0, err
+		}
+		if i+1 < list.count {
+			bytes += size
 		}
 	}
-	return recoverSegment(fsys, dir, last)
+	if err := removeAll(fsys, dir, list.left); err != nil {
+		return nil, 0, err
+	}
+	if next, err = recoverSegment(fsys, dir, last); err != nil {
+		return nil, 0, err
+	}
+	return next, bytes + next.previous, nil
 }
 
-// checkHeader reads the header of a segment and compares it with the one before.
-func checkHeader(fsys durable.FS, dir string, number uint64, before *segmentHeader) (head *segmentHeader, err error) {
-	name := filepath.Join(dir, segmentName(number))
+// checkHeader reads the header of a segment and compares it with the one before. It returns the size of the file, too.
+func checkHeader(
+	fsys durable.FS, dir string, list *listing, i uint64, before *segmentHeader,
+) (head *segmentHeader, size int64, err error) {
+	name := filepath.Join(dir, segmentName(list.number(i)))
 	f, err := fsys.Open(name, os.O_RDONLY)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer closeFile(f, &err)
 	r, err := openSegment(f, name)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return r.head, follows(r, number, before)
+	if size, err = f.Size(); err != nil {
+		return nil, 0, err
+	}
+	if err := follows(r, list.number(i), before); err != nil || before != nil {
+		return r.head, size, err
+	}
+	return r.head, size, list.head.begins(r)
 }
 
-// follows checks that a segment has its number and follows the one before.
+// follows checks that a segment has its number and follows the one before, if there is one.
 func follows(r *segmentReader, number uint64, before *segmentHeader) error {
 	switch head := r.head; {
 	case head.number != number:
 		return r.corrupt(0, "the header says segment %d", head.number)
-	case before == nil && (head.first != 0 || head.previous != 0):
-		return r.corrupt(0, "the header of the first segment names an earlier one")
 	case before != nil && head.journal != before.journal:
 		return r.corrupt(0, "the segment is of another journal")
 	case before != nil && (head.first < before.first || head.previous < blockBytes):
 		return r.corrupt(0, "the header does not follow that of the segment before")
+	case before != nil && before.was > 0 && head.previous != before.was:
+		return r.corrupt(0, "the segment before was compacted, and its header is not followed by this one")
 	}
 	return nil
 }

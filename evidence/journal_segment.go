@@ -21,6 +21,8 @@ const (
 	tempName = "next.tmp"
 	// copyName is the good part of a segment that is being recovered.
 	copyName = "copy.tmp"
+	// compactName is what is to be left of a segment that is being compacted.
+	compactName = "compact.tmp"
 )
 
 func segmentName(number uint64) string {
@@ -37,28 +39,69 @@ func segmentNumber(name string) (uint64, bool) {
 	return n, err == nil && segmentName(n) == name
 }
 
-// listSegments returns how many segments there are. They are numbered from 1;
-// one that is missing is refused.
-func listSegments(fsys durable.FS, dir string) (uint64, error) {
+// A listing is the segments of a journal.
+type listing struct {
+	head  *JournalHead // nil: nothing was removed
+	count uint64       // of the segments that are kept
+	left  []string     // files of segments that were to be removed
+}
+
+// number returns the number of the ith segment, from 0.
+func (l *listing) number(i uint64) uint64 { return l.head.firstSegment() + i }
+
+// end returns the number that follows that of the last segment.
+func (l *listing) end() uint64 { return l.number(l.count) }
+
+// listSegments returns what segments there are. They are numbered from the one that the head names, or from 1; one that
+// is missing is refused.
+func listSegments(fsys durable.FS, dir string) (*listing, error) {
+	for {
+		head, err := readHead(fsys, dir)
+		if err != nil {
+			return nil, err
+		}
+		out, err := listFrom(fsys, dir, head)
+		if !errors.As(err, new(*CorruptError)) {
+			return out, err
+		}
+		// Segments are removed after the head says so, perhaps just now.
+		if now, rerr := readHead(fsys, dir); rerr != nil || now.same(head) {
+			return nil, err
+		}
+	}
+}
+
+func listFrom(fsys durable.FS, dir string, head *JournalHead) (*listing, error) {
 	names, err := fsys.ReadDir(dir)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	count := uint64(0)
+	out := &listing{head: head}
 	for _, name := range names {
 		n, ok := segmentNumber(name)
 		if !ok {
 			continue
 		}
-		count++
-		if n != count {
-			return 0, &CorruptError{
-				File:   filepath.Join(dir, segmentName(count)),
-				Reason: "the file is missing, and later ones are not",
-			}
+		if n < out.number(0) {
+			out.left = append(out.left, name)
+			continue
 		}
+		if n != out.end() {
+			return nil, missing(dir, out.end())
+		}
+		out.count++
 	}
-	return count, nil
+	if out.count == 0 && head != nil {
+		return nil, missing(dir, out.end())
+	}
+	return out, nil
+}
+
+func missing(dir string, number uint64) error {
+	return &CorruptError{
+		File:   filepath.Join(dir, segmentName(number)),
+		Reason: "the file is missing, and others say that it was there",
+	}
 }
 
 // makeSegment makes a file with space for a segment under the temporary name.

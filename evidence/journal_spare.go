@@ -31,6 +31,12 @@ func (e *noSpaceError) Error() string {
 }
 func (e *noSpaceError) Unwrap() error { return e.err }
 
+// errQuota is why there is no space on a disk that has some.
+var errQuota = errors.New("the journal has the size that it may have; give it more, or let it end sooner")
+
+// over reports whether the journal would be larger than it may, with this much beside the segments that are closed.
+func (j *journal) over(bytes int64) bool { return j.cfg.quota > 0 && j.closed+bytes > j.cfg.quota }
+
 // tryReserve sets space aside for one payload that takes n bytes (loneSpace),
 // or returns a channel that is closed when it is worth trying again. Unless
 // there is a spare segment it also wants keep bytes left over: on a full disk,
@@ -40,6 +46,9 @@ func (j *journal) tryReserve(n, keep int64) (wait <-chan struct{}, err error) {
 	defer j.mu.Unlock()
 	if j.err != nil {
 		return nil, j.err
+	}
+	if keep > 0 && j.over(j.cfg.segmentBytes) {
+		return nil, &noSpaceError{errQuota}
 	}
 	room := j.room()
 	if room < max(j.cfg.segmentBytes/2, keep)+n {
@@ -77,6 +86,10 @@ func (j *journal) room() int64 {
 func (j *journal) startSpare() {
 	s := &j.spare
 	if s.file != nil || s.making || s.taken || j.cfg.now().Before(s.retry) {
+		return
+	}
+	if j.over(2 * j.cfg.segmentBytes) {
+		s.err = errQuota
 		return
 	}
 	s.making = true

@@ -7,6 +7,7 @@ const (
 	CodeClosed        Code = "EVIDENCE_CLOSED"         // the ledger was closed
 	CodeJournalFailed Code = "EVIDENCE_JOURNAL_FAILED" // a write or sync failed; restart to recover
 	CodeDiskFull      Code = "EVIDENCE_DISK_FULL"      // no space for another segment; tried again every second
+	CodeJournalFull   Code = "EVIDENCE_JOURNAL_FULL"   // MaxJournalBytes; taken again when records were removed
 	CodeBacklogFull   Code = "EVIDENCE_BACKLOG_FULL"   // too much is not yet in the log
 	CodeLogDiverged   Code = "EVIDENCE_LOG_DIVERGED"   // the log is not the beginning of the journal
 	// [CodeLogForm] is a code of a ledger, too: the log, or the journal, is of another form.

@@ -151,9 +151,10 @@ func (l *Ledger) admit(s *slot) error {
 	return l.backlog.check(&l.cfg, l.head.next, uint64(l.open.len())) //nolint:gosec // not negative
 }
 
-// keep is the space to leave for outcomes when the disk is full. Outcomes themselves leave none.
+// keep is the space to leave for outcomes when the disk is full. Outcomes themselves leave none, nor does what the
+// ledger writes when it starts.
 func (l *Ledger) keep(s *slot) int64 {
-	if s.record.Outcome != nil {
+	if s.record.Outcome != nil || s.settles {
 		return 0
 	}
 	return int64(l.open.len()+1) * outcomeSpace
@@ -242,6 +243,8 @@ func journalError(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, errQuota):
+		return unavailable(CodeJournalFull, err, "%v", err)
 	case errors.As(err, &full):
 		return unavailable(CodeDiskFull, err, "%v", err)
 	case errors.Is(err, errJournalClosed):

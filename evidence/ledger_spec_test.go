@@ -22,7 +22,7 @@ func TestJournalSpecification(t *testing.T) {
 	}
 	var codes []string
 	for _, code := range []Code{
-		CodeClosed, CodeJournalFailed, CodeDiskFull, CodeBacklogFull, CodeLogDiverged, CodeLogForm, CodeLogFailed,
+		CodeClosed, CodeJournalFailed, CodeDiskFull, CodeJournalFull, CodeBacklogFull, CodeLogDiverged, CodeLogForm, CodeLogFailed,
 		CodeOpenCallsFull, CodeSigningFailed, CodeVaultFailed, CodeCanceled,
 	} {
 		codes = append(codes, string(code))

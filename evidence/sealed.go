@@ -16,7 +16,7 @@ type Vault interface {
 	// be fast but where a key is made.
 	Sealer(at time.Time) (Sealer, error)
 	// Open returns the private part that was sealed for a record of a journal. The error wraps [ErrPrivateErased] when
-	// the key is not there any more.
+	// the key was destroyed.
 	Open(journal JournalID, seq uint64, sealed []byte) ([]byte, error)
 }
 
@@ -38,8 +38,8 @@ const (
 
 // Errors of [StoredRecord.OpenPrivate].
 var (
-	// ErrPrivateErased says that the private part is gone: it was erased, or the key that opens it was, or is lost.
-	ErrPrivateErased = errors.New("the private part was erased, or the key that opens it is not in the vault any more")
+	// ErrPrivateErased says that the private part is gone: it was erased, or the key that opens it was.
+	ErrPrivateErased = errors.New("the private part was erased, or the key that opens it was")
 	// ErrPrivateSealed says that a vault is needed, and none was given.
 	ErrPrivateSealed = errors.New("the private part is sealed; name the vault that has its key")
 )

@@ -34,7 +34,7 @@ func (v *Vault) Keys() ([]Key, error) {
 // it returns nil, nobody who has no copy of a key can open what was sealed with it. The key of a day is destroyed as a
 // whole or not at all: what was sealed on the day of the time itself stays.
 //
-// A key's file is overwritten, synced, and removed. A disk that writes to another place than it is told to, as solid
+// A key's file is overwritten, synced, and replaced by an empty one that says that it was destroyed. A disk that writes to another place than it is told to, as solid
 // state disks and some file systems do, may keep the wrapped key where it was; then the master key protects it. So a
 // vault that must forget for good has its master key in another place, and is given a new one now and then.
 func (v *Vault) EraseBefore(at time.Time) (erased []Key, err error) {
@@ -52,7 +52,7 @@ func (v *Vault) EraseBefore(at time.Time) (erased []Key, err error) {
 		if !ok || n.day.end().After(at) {
 			continue
 		}
-		if err := v.destroy(filepath.Join(v.cfg.Dir, file)); err != nil {
+		if err := v.destroy(n, file); err != nil {
 			return erased, fmt.Errorf("vault: destroy the key %q: %w", file, err)
 		}
 		if n.file() == file {
@@ -68,12 +68,24 @@ func (v *Vault) EraseBefore(at time.Time) (erased []Key, err error) {
 	return erased, nil
 }
 
-// destroy overwrites a file with what is not a key, waits until that is on the disk, and removes it.
-func (v *Vault) destroy(name string) (err error) {
-	f, err := v.cfg.fs.Open(name, os.O_RDWR)
-	if errors.Is(err, fs.ErrNotExist) {
+// destroy wipes the file of a key, or what was to become one, and leaves an empty one under the name of a destroyed key.
+func (v *Vault) destroy(n keyName, file string) error {
+	name := filepath.Join(v.cfg.Dir, file)
+	err := v.wipe(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil // somebody else did
+	case err != nil:
+		return err
+	case file != n.file():
+		return v.cfg.fs.Remove(name)
 	}
+	return v.cfg.fs.Rename(name, filepath.Join(v.cfg.Dir, n.gone()))
+}
+
+// wipe overwrites a file with what is not a key, waits until that is on the disk, and empties it.
+func (v *Vault) wipe(name string) (err error) {
+	f, err := v.cfg.fs.Open(name, os.O_RDWR)
 	if err != nil {
 		return err
 	}
@@ -89,11 +101,32 @@ func (v *Vault) destroy(name string) (err error) {
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
+	if err == nil {
+		err = f.Truncate(0)
 	}
-	if err := v.cfg.fs.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if err == nil {
+		err = f.Sync()
 	}
-	return nil
+	return errors.Join(err, f.Close())
+}
+
+// Erased returns a function that reports whether what was sealed was sealed under a key that was destroyed, as far as
+// that is known now. Of a key that is merely missing it says no.
+func (v *Vault) Erased() (func(sealed []byte) bool, error) {
+	files, err := v.cfg.fs.ReadDir(v.cfg.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("vault: %w", err)
+	}
+	gone := map[keyName]bool{}
+	for _, file := range files {
+		if base, ok := strings.CutSuffix(file, goneSuffix); ok {
+			if n, ok := parseName(base + keySuffix); ok {
+				gone[n] = true
+			}
+		}
+	}
+	return func(sealed []byte) bool {
+		n, err := parseSealed(sealed)
+		return err == nil && gone[n]
+	}, nil
 }

@@ -16,7 +16,8 @@ import (
 // Files of keys: YYYYMMDD-0123456789abcdef.key, a line, and the wrapped key.
 const (
 	keySuffix  = ".key"
-	tempSuffix = ".tmp" // of a key that is being written, and was never used
+	goneSuffix = ".erased" // of the empty file that is left of a key that was destroyed
+	tempSuffix = ".tmp"    // of a key that is being written, and was never used
 	dayLayout  = "20060102"
 	fileHeader = "touchmark-vault-key/1\n"
 	maxKeyFile = 64 << 10
@@ -41,8 +42,10 @@ type keyName struct {
 	id  [8]byte
 }
 
-func (n keyName) file() string {
-	return n.day.start().Format(dayLayout) + "-" + hex.EncodeToString(n.id[:]) + keySuffix
+func (n keyName) file() string { return n.base() + keySuffix }
+func (n keyName) gone() string { return n.base() + goneSuffix }
+func (n keyName) base() string {
+	return n.day.start().Format(dayLayout) + "-" + hex.EncodeToString(n.id[:])
 }
 
 // parseName reads the name of a key's file.

@@ -151,7 +151,7 @@ func (v *Vault) read(name keyName) (*periodKey, error) {
 }
 
 // Open returns the private part that was sealed for a record. The error wraps [evidence.ErrPrivateErased] when its key
-// is not in the vault.
+// was destroyed.
 func (v *Vault) Open(journal evidence.JournalID, seq uint64, sealed []byte) ([]byte, error) {
 	name, err := parseSealed(sealed)
 	if err != nil {
@@ -160,7 +160,10 @@ func (v *Vault) Open(journal evidence.JournalID, seq uint64, sealed []byte) ([]b
 	// It is read each time: another process may have destroyed it.
 	key, err := v.read(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("key %q: %w", name.file(), evidence.ErrPrivateErased)
+		if gone, gerr := v.Erased(); gerr == nil && gone(sealed) {
+			return nil, fmt.Errorf("key %q: %w", name.file(), evidence.ErrPrivateErased)
+		}
+		return nil, fmt.Errorf("the key %q is not in the vault %q: it is another vault, or the key was lost", name.file(), v.cfg.Dir)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("key %q of the vault %q: %w", name.file(), v.cfg.Dir, err)

@@ -173,22 +173,32 @@ func TestEraseBefore(t *testing.T) {
 	if err != nil || len(erased) != 2 {
 		t.Fatalf("erased %v, %v", erased, err)
 	}
+	ended := disk.Len()
 	for d, s := range sealed {
 		_, err := v.Open(journal, 1, s)
 		if gone := errors.Is(err, evidence.ErrPrivateErased); gone != (d < 2) || !gone && err != nil {
 			t.Errorf("day %d: %v", d, err)
 		}
 	}
-	for i, op := range disk.Ops() { // what is removed was overwritten and synced before
-		if op.Kind == durabletest.OpRemove && strings.HasSuffix(op.Name, keySuffix) {
+	for i, op := range disk.Ops() { // what goes was overwritten and synced before
+		if op.Kind == durabletest.OpRename && strings.HasSuffix(op.Name, keySuffix) {
 			before := disk.Ops()[:i]
-			if n := len(before); before[n-1].Kind != durabletest.OpSync || before[n-2].Kind != durabletest.OpWrite ||
-				len(before[n-2].Data) != len(old[op.Name]) || bytes.Equal(before[n-2].Data, old[op.Name]) {
-				t.Errorf("%s is removed after %v", op.Name, before[n-2:])
+			n := len(before)
+			if before[n-1].Kind != durabletest.OpSync || before[n-2].Kind != durabletest.OpTruncate || before[n-3].Kind != durabletest.OpSync ||
+				before[n-4].Kind != durabletest.OpWrite || len(before[n-4].Data) != len(old[op.Name]) || bytes.Equal(before[n-4].Data, old[op.Name]) {
+				t.Errorf("%s goes after %v", op.Name, before[n-4:])
 			}
 		}
 	}
-	if last := disk.Ops()[disk.Len()-1]; last.Kind != durabletest.OpSyncDir {
+	elsewhere := *cfg
+	elsewhere.Dir = "/another"
+	if _, err := mustOpen(t, &elsewhere).Open(journal, 1, sealed[0]); err == nil || errors.Is(err, evidence.ErrPrivateErased) {
+		t.Errorf("another vault says that the key was erased: %v", err)
+	}
+	if gone, err := v.Erased(); err != nil || !gone(sealed[0]) || gone(sealed[3]) || gone(nil) {
+		t.Errorf("erased: %v", err)
+	}
+	if last := disk.Ops()[ended-1]; last.Kind != durabletest.OpSyncDir {
 		t.Errorf("the last operation is %v", last)
 	}
 }
