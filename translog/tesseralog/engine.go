@@ -66,6 +66,7 @@ func (l *Log) start(ctx context.Context, c *Config) (err error) {
 	l.watch = newWatcher(l.client.Checkpoint, l.guard.Verdict, c.CheckpointInterval)
 	l.appender = newAppender(engine, l.integratedSize, size)
 	go l.watch.run(background)
+	go stayPresent(background, c.Dir, c.CheckpointInterval)
 	go l.appender.run()
 	return nil
 }

@@ -1,12 +1,19 @@
 package tesseralog_test
 
 import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/touchmark-dev/touchmark/internal/durable"
 	"github.com/touchmark-dev/touchmark/translog"
 	"github.com/touchmark-dev/touchmark/translog/tesseralog"
+	"github.com/touchmark-dev/touchmark/translog/tlogclient"
 	"github.com/touchmark-dev/touchmark/translog/translogtest"
 )
 
@@ -55,9 +62,66 @@ func closeLog(t testing.TB, l *tesseralog.Log) {
 }
 
 func TestEngine(t *testing.T) {
-	translogtest.TestEngine(t, func(t *testing.T) translogtest.Engine {
-		cfg := newConfig(t)
+	translogtest.TestInstallation(t, func(t *testing.T) *translogtest.Installation {
+		cfg, keyFile := newConfigWithKeyFile(t)
+		if err := os.Mkdir(cfg.Dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		fill := translogtest.SmallDisk(t, cfg.Dir)
 		create(t, cfg)
-		return open(t, cfg)
+		return &translogtest.Installation{
+			Open:    func(ctx context.Context) (translogtest.Engine, error) { return opened(tesseralog.Open(ctx, cfg)) },
+			Signer:  cfg.Signer,
+			Source:  tlogclient.Dir(cfg.Dir),
+			Reopens: true,
+			Locked:  durable.ErrLocked,
+			Command: func() *exec.Cmd {
+				child := exec.Command(os.Args[0], "-test.run=^TestEngineChild$", "-test.count=1")
+				child.Env = append(os.Environ(), childVar+"="+cfg.Dir, "TESSERALOG_TEST_STATE="+cfg.StatePath, "TESSERALOG_TEST_KEY="+keyFile)
+				return child
+			},
+			Fill: fill,
+			SetBack: func(t testing.TB) {
+				ahead := time.Now().Add(24 * time.Hour)
+				err := filepath.WalkDir(filepath.Dir(cfg.Dir), func(path string, _ fs.DirEntry, err error) error {
+					if err != nil {
+						return nil //nolint:nilerr // collected in the meantime
+					}
+					if err := os.Chtimes(path, ahead, ahead); err != nil && !errors.Is(err, fs.ErrNotExist) {
+						return err
+					}
+					return nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			},
+		}
 	})
+}
+
+// opened makes no Engine of a nil *tesseralog.Log.
+func opened(l *tesseralog.Log, err error) (translogtest.Engine, error) {
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+const childVar = "TESSERALOG_TEST_ENGINE_CHILD"
+
+// TestEngineChild is the process that TestEngine kills; by itself it tests nothing.
+func TestEngineChild(t *testing.T) {
+	dir := os.Getenv(childVar)
+	if dir == "" {
+		return
+	}
+	signer, err := translog.ParseSigner(read(t, os.Getenv("TESSERALOG_TEST_KEY")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := open(t, &tesseralog.Config{
+		Dir: dir, StatePath: os.Getenv("TESSERALOG_TEST_STATE"), Signer: signer, CheckpointInterval: 100 * time.Millisecond,
+	})
+	t.Fatal(translogtest.AppendUntilKilled(t.Context(), l, os.Stdout))
 }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"path/filepath"
 
+	"github.com/touchmark-dev/touchmark/internal/durable"
 	"github.com/touchmark-dev/touchmark/translog"
 )
 
@@ -158,6 +160,11 @@ func (l *Log) send(ctx context.Context, b *batch) error {
 	l.mu.Lock()
 	l.flight, l.sent = b, max(l.sent, b.first+uint64(len(b.entries)))
 	l.mu.Unlock()
+	if b.first == 0 {
+		if err := durable.WriteFile(durable.OS{}, filepath.Join(l.cfg.Dir, firstName), b.entries[0]); err != nil {
+			return fmt.Errorf("trillianlog: %w", err)
+		}
+	}
 	if err := l.remote.add(context.WithoutCancel(ctx), b.first, b.entries); err != nil {
 		if translog.CodeOf(err) != "" {
 			l.fail(err)

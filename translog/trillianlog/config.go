@@ -35,6 +35,7 @@ const (
 	maxPendingMem = 256 << 20
 	maxHeld       = 64 << 20 // of full tiles, in memory
 	lockName      = ".lock"
+	firstName     = ".first" // the first entry, until the tree has it
 	checkpoint    = "checkpoint"
 )
 

@@ -137,6 +137,11 @@ func (l *Log) resume(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if trusted.Size() == 0 {
+		if root, err = l.begun(ctx, root); err != nil {
+			return err
+		}
+	}
 	if root.Size < trusted.Size() {
 		return l.verdict(translog.CodeRolledBack, root, "the database has %d entries, a checkpoint of %d was signed", root.Size, trusted.Size())
 	}
@@ -153,6 +158,28 @@ func (l *Log) resume(ctx context.Context) error {
 	l.pending.skip(l.next)
 	l.sent = l.next
 	return l.show(trusted)
+}
+
+// begun returns a tree that has an entry, if the log was ever given one. Of a tree that is empty yet, Trillian does not
+// tell what is durable behind it: the first entry is kept beside the tiles, and sent again.
+func (l *Log) begun(ctx context.Context, root translog.Tree) (translog.Tree, error) {
+	if root.Size > 0 {
+		return root, nil
+	}
+	first, err := durable.ReadFile(durable.OS{}, filepath.Join(l.cfg.Dir, firstName), translog.MaxEntryBytes)
+	if errors.Is(err, fs.ErrNotExist) {
+		return root, nil
+	}
+	if err != nil {
+		return root, fmt.Errorf("trillianlog: %w", err)
+	}
+	if err := l.remote.add(ctx, 0, [][]byte{first}); err != nil {
+		return root, err
+	}
+	if _, err := l.remote.await(ctx, 0, first); err != nil {
+		return root, err
+	}
+	return l.remote.root(ctx)
 }
 
 // sequenced counts the entries that are durable behind those of the tree.

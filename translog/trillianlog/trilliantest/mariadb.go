@@ -45,7 +45,8 @@ func MariaDB(t testing.TB) *Database {
 	mariaRun(t, "", "create database "+name)
 	mariaRun(t, name, schema(t, "mysql"))
 	uri := fmt.Sprintf("root@unix(%s)/%s", mariaSocket, name)
-	return &Database{System: "mysql", URI: uri, args: []string{"--mysql_uri=" + uri, "--mysql_max_conns=20", "--mysql_max_idle_conns=10"}}
+	return &Database{System: "mysql", URI: uri, args: []string{"--mysql_uri=" + uri, "--mysql_max_conns=20", "--mysql_max_idle_conns=10"},
+		run: func(t testing.TB, statements string) { mariaRun(t, name, statements) }}
 }
 
 func mariaRun(t testing.TB, database, statements string) {

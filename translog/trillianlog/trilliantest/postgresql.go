@@ -54,18 +54,22 @@ func postgresql(t testing.TB, location string) *Database {
 	Program(t, serverProgram) // skips
 	u := plain(t, location)
 	location = u.String()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	conn, err := pgx.Connect(ctx, location)
-	if err != nil {
-		t.Fatal(err)
+	run := func(t testing.TB, statements string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
+		defer cancel()
+		conn, err := pgx.Connect(ctx, location)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(ctx) //nolint:errcheck // done with
+		if err := conn.PgConn().Exec(ctx, statements).Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	defer conn.Close(ctx) //nolint:errcheck // done with
-	if err := conn.PgConn().Exec(ctx, schema(t, "postgresql")).Close(); err != nil {
-		t.Fatal(err)
-	}
+	run(t, schema(t, "postgresql"))
 	q := u.Query()
 	q.Set("pool_max_conns", "20")
 	u.RawQuery = q.Encode()
-	return &Database{System: "postgresql", URI: location, args: []string{"--postgresql_uri=" + u.String()}}
+	return &Database{System: "postgresql", URI: location, args: []string{"--postgresql_uri=" + u.String()}, run: run}
 }

@@ -39,6 +39,7 @@ type Database struct {
 	System string // "postgresql" or "mysql"
 	URI    string // as Trillian wants it
 	args   []string
+	run    func(t testing.TB, statements string)
 }
 
 // A Trillian is a log server and a signer that can be killed and started again.
