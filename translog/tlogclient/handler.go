@@ -2,13 +2,16 @@ package tlogclient
 
 import (
 	"bytes"
-	"compress/gzip"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -37,16 +40,21 @@ var (
 // Handler serves the log in dir at the paths of C2SP tlog-tiles: the checkpoint,
 // the cosigned one beside it ([CosignedName]), the tiles, the entry bundles, and nothing else that lies there, such as the
 // engine's .state. Mount it behind http.StripPrefix when the log's URL prefix
-// has a path, on a server with timeouts. Everything in it is public: a record
+// has a path, on a server with timeouts. Answers say how long they may be kept, and conditional requests
+// and ranges are understood (spec/serving.md). Everything in it is public: a record
 // that must stay private does not belong in a log.
 func Handler(dir string) http.Handler {
-	return &handler{dir: dir, opening: make(places, maxServing), sending: make(places, maxServing)}
+	return &handler{
+		dir: dir, opening: make(places, maxServing), sending: make(places, maxServing), compressing: make(places, maxCompressing),
+	}
 }
 
 type handler struct {
 	dir     string
 	opening places
 	sending places // of large resources
+
+	compressing places
 }
 
 // places are as many as the channel has room for.
@@ -64,6 +72,14 @@ func (p places) take() bool {
 
 func (p places) release() { <-p }
 
+// What caches may do (spec/serving.md section 2). What lies under a full path never changes, and stays; a partial one is
+// superseded, and may go.
+const (
+	cacheForever = "public, max-age=31536000, immutable"
+	cacheShort   = "public, max-age=60"
+	cacheLatest  = "public, max-age=1, must-revalidate"
+)
+
 // A resource is what a path asks for.
 type resource struct {
 	path, contentType, cache string
@@ -71,16 +87,18 @@ type resource struct {
 }
 
 func parsePath(path string) (resource, bool) {
-	// What lies under a tile's path never changes.
-	const forever = "public, max-age=31536000, immutable"
 	path = strings.TrimPrefix(path, "/")
+	cache := cacheForever
+	if strings.Contains(path, ".p/") {
+		cache = cacheShort
+	}
 	switch {
 	case path == "checkpoint", path == CosignedName:
-		return resource{path, "text/plain; charset=utf-8", "no-store", false}, true
+		return resource{path, "text/plain; charset=utf-8", cacheLatest, false}, true
 	case tilePath.MatchString(path):
-		return resource{path, "application/octet-stream", forever, false}, true
+		return resource{path, "application/octet-stream", cache, false}, true
 	case entriesPath.MatchString(path):
-		return resource{path, "application/octet-stream", forever, true}, true
+		return resource{path, "application/octet-stream", cache, true}, true
 	default:
 		return resource{}, false
 	}
@@ -99,7 +117,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "not found", http.StatusNotFound)
 		return
 	}
-	content, err := h.open(res.path)
+	c, err := h.open(res)
 	switch {
 	case errors.Is(err, errBusy):
 		w.Header().Set("Retry-After", "1")
@@ -109,34 +127,52 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		http.Error(w, "cannot read the log", http.StatusInternalServerError)
 	default:
-		defer content.Close()
-		serve(w, r, content, res)
+		defer c.Close()
+		h.serve(w, r, c, res)
 	}
 }
 
 var errBusy = errors.New("tlogclient: too many requests at a time")
 
+// content is what lies under a path, and the entity tag that tells it from what lay there before.
+type content struct {
+	io.ReadSeekCloser
+	tag      string
+	modified time.Time // zero where a second is too long a time
+	size     int64
+}
+
 // open opens a resource: in memory when it is small, else as a file, with the
 // place that it takes until it is closed.
-func (h *handler) open(path string) (io.ReadSeekCloser, error) {
+func (h *handler) open(res resource) (*content, error) {
 	if !h.opening.take() {
 		return nil, errBusy
 	}
 	defer h.opening.release()
-	f, size, err := openFile(h.dir, path)
+	f, info, err := openFile(h.dir, res.path)
 	if err != nil {
 		return nil, err
 	}
-	if size > smallBytes {
+	c := &content{modified: info.ModTime(), size: info.Size()}
+	if c.size > smallBytes {
 		if h.sending.take() {
-			return &large{f, h.sending}, nil
+			// It has been written once and for all, under this name.
+			c.tag = fmt.Sprintf("%x-%x", c.size, info.ModTime().UnixNano())
+			c.ReadSeekCloser = &large{f, h.sending}
+			return c, nil
 		}
 		f.Close()
 		return nil, errBusy
 	}
 	defer f.Close()
-	data, err := readAll(f, path, smallBytes)
-	return small{bytes.NewReader(data)}, err
+	data, err := readAll(f, res.path, smallBytes)
+	sum := sha256.Sum256(data)
+	c.tag = base64.RawURLEncoding.EncodeToString(sum[:16])
+	c.ReadSeekCloser = small{bytes.NewReader(data)}
+	if res.cache == cacheLatest {
+		c.modified = time.Time{} // checkpoints change more often than once a second
+	}
+	return c, err
 }
 
 type small struct{ *bytes.Reader }
@@ -153,34 +189,22 @@ func (l *large) Close() error {
 	return l.File.Close()
 }
 
-func serve(w http.ResponseWriter, r *http.Request, content io.ReadSeeker, res resource) {
-	w.Header().Set("Content-Type", res.contentType)
-	w.Header().Set("Cache-Control", res.cache)
+// serve answers a request for c: conditional ones and ranges too.
+func (h *handler) serve(w http.ResponseWriter, r *http.Request, c *content, res resource) {
+	header := w.Header()
+	header.Set("Content-Type", res.contentType)
+	header.Set("Cache-Control", res.cache)
+	header.Set("ETag", `"`+c.tag+`"`)
+	var body io.ReadSeeker = c
 	if res.compress {
-		w.Header().Set("Vary", "Accept-Encoding")
-		if r.Method == http.MethodGet && acceptsGzip(r.Header) {
-			w.Header().Set("Content-Encoding", "gzip")
-			z := gzip.NewWriter(w)
-			// A client that went away is no event.
-			_, _ = io.Copy(z, content)
-			_ = z.Close()
-			return
+		header.Set("Vary", "Accept-Encoding")
+		if z := h.compressed(r, c); z != nil {
+			// Another representation, with a tag of its own. Ranges are of the octets as they are.
+			header.Set("Content-Encoding", "gzip")
+			header.Set("ETag", `"`+c.tag+`-gzip"`)
+			header.Set("Content-Length", strconv.Itoa(len(z)))
+			body = bytes.NewReader(z)
 		}
 	}
-	// No modification time: checkpoints change more often than once a second.
-	http.ServeContent(w, r, "", time.Time{}, content)
-}
-
-// acceptsGzip looks for gzip with any weight but zero.
-func acceptsGzip(h http.Header) bool {
-	for _, field := range h.Values("Accept-Encoding") {
-		for coding := range strings.SplitSeq(field, ",") {
-			name, weight, _ := strings.Cut(coding, ";")
-			if strings.EqualFold(strings.TrimSpace(name), "gzip") {
-				weight = strings.ReplaceAll(weight, " ", "")
-				return strings.Trim(strings.TrimPrefix(weight, "q="), "0.") != "" || weight == ""
-			}
-		}
-	}
-	return false
+	http.ServeContent(w, r, "", c.modified, body)
 }

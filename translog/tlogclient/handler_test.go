@@ -33,11 +33,12 @@ func TestHandler(t *testing.T) {
 	l := tiled(t, 300)
 	h := tlogclient.Handler(l.dir)
 	for path, want := range map[string]struct{ contentType, cache string }{
-		"/checkpoint":            {"text/plain; charset=utf-8", "no-store"},
+		"/checkpoint":            {"text/plain; charset=utf-8", "public, max-age=1, must-revalidate"},
 		"/tile/0/000":            {"application/octet-stream", "public, max-age=31536000, immutable"},
-		"/tile/0/001.p/44":       {"application/octet-stream", "public, max-age=31536000, immutable"},
-		"/tile/entries/001.p/44": {"application/octet-stream", "public, max-age=31536000, immutable"},
-		"/tile/1/000.p/1":        {"application/octet-stream", "public, max-age=31536000, immutable"},
+		"/tile/entries/000":      {"application/octet-stream", "public, max-age=31536000, immutable"},
+		"/tile/0/001.p/44":       {"application/octet-stream", "public, max-age=60"},
+		"/tile/entries/001.p/44": {"application/octet-stream", "public, max-age=60"},
+		"/tile/1/000.p/1":        {"application/octet-stream", "public, max-age=60"},
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodHead} {
 			res := request(h, method, path, nil)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/transparency-dev/tessera/api/layout"
@@ -79,23 +80,23 @@ func Dir(dir string) Source {
 
 // openFile opens a regular file below dir. It looks before it opens: nobody knows
 // when a named pipe, which came with somebody's log, would open.
-func openFile(dir, path string) (f *os.File, size int64, err error) {
+func openFile(dir, path string) (f *os.File, info fs.FileInfo, err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	defer root.Close()
-	info, err := root.Stat(path)
+	info, err = root.Stat(path)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, 0, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
+		return nil, nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
 	}
 	if f, err = root.Open(path); err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
-	return f, info.Size(), nil
+	return f, info, nil
 }
 
 // HTTPConfig says where and how to read a log over HTTP.
@@ -129,25 +130,51 @@ func HTTP(cfg *HTTPConfig) (Source, error) {
 	}), nil
 }
 
+// How often, and how long, a server is waited for that says when to try again.
+const (
+	maxRetries    = 5
+	maxRetryAfter = 10 * time.Second
+)
+
+// get fetches u. A server that is busy, or bounds how often one asks, is asked again when it says.
 func get(ctx context.Context, c *http.Client, u *url.URL, limit int64) ([]byte, error) {
+	for try := 0; ; try++ {
+		data, wait, err := getOnce(ctx, c, u, limit)
+		if wait == 0 || try == maxRetries {
+			return data, err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), err)
+		}
+	}
+}
+
+// getOnce returns beside an error how long to wait until it may be worth to ask again, 0 if it is not.
+func getOnce(ctx context.Context, c *http.Client, u *url.URL, limit int64) (data []byte, wait time.Duration, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	name := u.Redacted() // for errors: it may hold a password
 	res, err := c.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer res.Body.Close()
+	err = fmt.Errorf("get %q: status %d", name, res.StatusCode)
 	switch res.StatusCode {
 	case http.StatusOK:
-		return readAll(res.Body, name, limit)
+		data, err = readAll(res.Body, name, limit)
 	case http.StatusNotFound, http.StatusGone:
-		return nil, fmt.Errorf("get %q: %w", name, fs.ErrNotExist)
-	default:
-		return nil, fmt.Errorf("get %q: status %d", name, res.StatusCode)
+		err = fmt.Errorf("get %q: %w", name, fs.ErrNotExist)
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		if seconds, bad := strconv.Atoi(res.Header.Get("Retry-After")); bad == nil && seconds > 0 && seconds <= int(maxRetryAfter/time.Second) {
+			wait = time.Duration(seconds) * time.Second
+		}
 	}
+	return data, wait, err
 }
 
 func readAll(r io.Reader, name string, limit int64) ([]byte, error) {
