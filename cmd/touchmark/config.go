@@ -141,6 +141,7 @@ var fileFlags = map[string]bool{
 	"key": true, "badge": true, "identity": true, "evidence": true, "log": true,
 	"passphrase-file": true, "tls-cert": true, "tls-key": true, "account-key-file": true, "grant": true,
 	"pins": true, "registry": true, "registry-key": true, "registry-state": true, "also-key": true, "statement": true,
+	"args": true, "input-responses": true, "receipt": true, "disclosure": true, "vault": true, "vault-key": true,
 }
 
 // locate makes a file name in the file relative to c.relative.

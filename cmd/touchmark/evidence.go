@@ -45,17 +45,23 @@ func evidenceCommand() *cli.Command {
 				Action: evidenceShow,
 			},
 			{
-				Name: "verify", Usage: "check signatures, and the chain of a stream", ArgsUsage: "[FILE...]",
-				Description: "FILEs hold one entry each, in the order of the stream; without them the journal is read.\n\nEXAMPLES\n" +
+				Name: "verify", Usage: "check signatures, and the chain of a stream; or what a disclosure shows", ArgsUsage: "[FILE...]",
+				Description: "FILEs hold one entry each, in the order of the stream; without them the journal is read. With --disclosure\n" +
+					"the file that evidence disclose made is checked, and what it shows printed.\n\nEXAMPLES\n" +
+					"  touchmark evidence verify --did-document server.did.json --disclosure shown.json --log-policy log.policy\n" +
 					"  touchmark evidence verify --did-document server.did.json receipts/*.json\n" +
 					"  touchmark evidence verify --did-document server.did.json --partial record.json",
 				Flags: []cli.Flag{
 					evidenceFlag(),
 					&cli.StringSliceFlag{Name: "did-document", Usage: "the server's DID document, from `FILE`"},
 					&cli.BoolFlag{Name: "partial", Usage: "the stream may begin anywhere: what came before is not missed"},
+					&cli.PathFlag{Name: "disclosure", Usage: "check the disclosures in `FILE`"},
+					&cli.PathFlag{Name: "log-policy", Aliases: []string{"policy"}, Usage: "whom to trust about the receipt in it, `FILE`"},
+					&cli.BoolFlag{Name: "allow-no-receipt", Usage: "and do with a file that does not show that the record is in a log"},
 				},
 				Action: evidenceVerify,
 			},
+			discloseCommand(),
 		},
 	}
 }
@@ -184,6 +190,9 @@ func evidenceShow(ctx *cli.Context) error {
 func evidenceVerify(ctx *cli.Context) error {
 	if err := required(ctx, "did-document"); err != nil {
 		return err
+	}
+	if ctx.IsSet("disclosure") {
+		return verifyDisclosure(ctx)
 	}
 	con := consoleOf(ctx)
 	keys, err := evidenceKeys(ctx)

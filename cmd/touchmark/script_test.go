@@ -62,6 +62,8 @@ func scripts(p testscript.Params) testscript.Params {
 		"says":   says,
 		"older":  older,
 		"load":   load,
+		"tamper": tamper,
+		"graft":  graft,
 
 		"collector": collector,
 		"decider":   decider,

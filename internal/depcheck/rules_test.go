@@ -196,7 +196,7 @@ var rules = map[string]rule{
 	// The program may use all that users may.
 	"cmd/touchmark": {
 		ours: append([]string{
-			"badge/authority", "guard/policy/authzen", "guard/policy/cedar", "cmd/touchmark/internal/agent", "cmd/touchmark/internal/guarded", "cmd/touchmark/internal/logbench", "cmd/touchmark/internal/logs", "cmd/touchmark/internal/tour",
+			"badge/authority", "evidence/vault", "guard/policy/authzen", "guard/policy/cedar", "cmd/touchmark/internal/agent", "cmd/touchmark/internal/guarded", "cmd/touchmark/internal/logbench", "cmd/touchmark/internal/logs", "cmd/touchmark/internal/tour",
 			"translog/explorer",
 		}, all...),
 		modules: []string{"cli", "go-jose", "go-sdk", "json", "uuid", "x/mod", "x/sys", "x/time", "yaml"},
