@@ -42,6 +42,7 @@ type feeder struct {
 	shipped uint64   // entries in the log
 	batch   [][]byte // leaves of the next ones
 	sizes   []int64  // of their entries
+	unsure  bool     // what became of the batch: an append failed, and the log has not said
 
 	urgent chan struct{} // has room for one: do not wait for more
 	done   chan struct{} // closed when the feeder has returned
@@ -115,11 +116,16 @@ func (f *feeder) fill() error {
 	return nil
 }
 
-// ship appends the batch. When that fails, the log says how much of it arrived.
+// ship appends the batch. When that fails, the log says how much of it arrived, before anything more is appended: a log
+// that does not answer may have it all.
 func (f *feeder) ship(ctx context.Context) error {
+	if f.unsure {
+		return f.sync(ctx)
+	}
 	first, err := f.log.Append(ctx, f.batch)
 	switch {
 	case err != nil:
+		f.unsure = true
 		if serr := f.sync(ctx); serr != nil {
 			return serr
 		}
@@ -148,6 +154,7 @@ func (f *feeder) sync(ctx context.Context) error {
 		}
 	}
 	f.advance(n)
+	f.unsure = false
 	return nil
 }
 

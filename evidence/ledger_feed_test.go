@@ -87,6 +87,53 @@ func (l *flakyLog) Append(ctx context.Context, entries [][]byte) (uint64, error)
 	return 0, errors.New("the connection was lost")
 }
 
+// TestFeederAsksBeforeItRepeats: a log that took a batch, and then answers nothing for a while, gets every entry once.
+func TestFeederAsksBeforeItRepeats(t *testing.T) {
+	cfg, log := ledgerConfig(t)
+	mute := &muteLog{Log: log}
+	cfg.Log = mute
+	l := mustOpenLedger(t, cfg)
+	if err := l.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mute.lost.Store(3)
+	recordMany(t, l, 10)
+	if err := l.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, l)
+	if n := mute.lost.Load(); n > 0 {
+		t.Errorf("%d answers were not lost", n)
+	}
+	if size, err := log.Size(t.Context()); size != 11 || err != nil {
+		t.Errorf("the log has %d entries, %v", size, err)
+	}
+	checkStream(t, cfg, log)
+}
+
+// A muteLog does what it is asked, and loses its next answers.
+type muteLog struct {
+	*translogtest.Log
+	lost atomic.Int64
+}
+
+func (l *muteLog) lose(err error) error {
+	if err == nil && l.lost.Add(-1) >= 0 {
+		return errors.New("the connection was lost")
+	}
+	return err
+}
+
+func (l *muteLog) Append(ctx context.Context, entries [][]byte) (uint64, error) {
+	first, err := l.Log.Append(ctx, entries)
+	return first, l.lose(err)
+}
+
+func (l *muteLog) Size(ctx context.Context) (uint64, error) {
+	size, err := l.Log.Size(ctx)
+	return size, l.lose(err)
+}
+
 // TestBacklogIsBounded: while the log is down records are kept, then refused; outcomes of calls that were let run
 // are kept all the same; when the log is back everything reaches it.
 func TestBacklogIsBounded(t *testing.T) {
