@@ -96,6 +96,8 @@ func codeOf(err error) exitCode {
 		}
 	}
 	switch {
+	case is[*logs.SharedError](err):
+		return exitUsage
 	case errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENOTDIR):
 		return exitUsage
 	case isRejected(err):

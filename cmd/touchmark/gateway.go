@@ -73,7 +73,7 @@ func runGateway(ctx *cli.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, closeLimiter()) }()
 	cfg.Limiter = limiter
-	cosigned, err := gatewayLog(ctx, cfg)
+	cosigned, err := gatewayLog(ctx, cfg, watch)
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func runGateway(ctx *cli.Context) (err error) {
 		return err
 	}
 	defer t.close()
-	t.telemetry = watch.tel
+	t.telemetry, t.metrics = watch.tel, watch.more
 	t.audience = append(ctx.StringSlice("audience"), cfg.Identity.DID.String())
 	if err := t.gateway(cfg); err != nil {
 		return err

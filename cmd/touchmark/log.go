@@ -42,6 +42,7 @@ func logCommand() *cli.Command {
 					"holds hashes of records, for strangers to read, and DIR.form says so: the records stay in the journal.\n\nEXAMPLES\n" +
 					"  touchmark log init --origin log.example.com/calls log\n" +
 					"  touchmark log init --origin log.example.com/calls --trillian 127.0.0.1:8090 log\n" +
+					"  touchmark log init --origin log.example.com/calls --trillian 127.0.0.1:8090 --shared log\n" +
 					"  touchmark log init --origin log.example.com/calls --form digest log",
 				Flags: append([]cli.Flag{
 					&cli.StringFlag{Name: "origin", Usage: "the log's name, a URL without scheme, `NAME`"},
@@ -58,6 +59,7 @@ func logCommand() *cli.Command {
 				}, cosignFlags()...),
 				Action: logServe,
 			},
+			logPublishCommand(),
 			logMigrateCommand(),
 			logBenchCommand(),
 			logWatchCommand(),
@@ -103,6 +105,9 @@ func trillianFlags() []cli.Flag {
 		&cli.PathFlag{Name: "trillian-ca", Usage: "meet it with TLS, and verify it with the PEM certificates in `FILE`; needed beyond loopback"},
 		&cli.PathFlag{Name: "trillian-cert", Usage: "show it the certificate chain, PEM in `FILE`"},
 		&cli.PathFlag{Name: "trillian-key", Usage: "whose key is in `FILE`, PEM"},
+		&cli.BoolFlag{Name: "shared", Usage: "let several gateways append to it; then touchmark log publish signs for it"},
+		&cli.StringFlag{Name: "state", Usage: "keep what was signed last, and who signs, in the PostgreSQL at `URL`, for several publishers of a --shared log; else DIR.state does"},
+		&cli.StringFlag{Name: "url", Usage: "where the --shared log will be served, `URL`: gateways without its directory read it there"},
 	}
 }
 
@@ -110,12 +115,20 @@ func trillianFlags() []cli.Flag {
 func newPlace(ctx *cli.Context, dir, origin string) (*logs.Place, error) {
 	p := &logs.Place{Dir: dir}
 	if !ctx.IsSet("trillian") {
+		if ctx.Bool("shared") {
+			return nil, usagef("--shared needs --trillian: the embedded engine has one writer")
+		}
 		if ctx.IsSet("trillian-ca") || ctx.IsSet("trillian-cert") || ctx.IsSet("trillian-key") {
 			return nil, usagef("--trillian-ca, --trillian-cert and --trillian-key need --trillian")
 		}
 		return p, nil
 	}
-	p.Trillian = &logs.Trillian{Server: ctx.String("trillian")}
+	if !ctx.Bool("shared") && (ctx.IsSet("state") || ctx.IsSet("url")) {
+		return nil, usagef("--state and --url are about a --shared log")
+	}
+	p.Trillian = &logs.Trillian{
+		Server: ctx.String("trillian"), Shared: ctx.Bool("shared"), State: ctx.String("state"), URL: ctx.String("url"),
+	}
 	for flag, file := range map[string]*string{"trillian-ca": &p.Trillian.CA, "trillian-cert": &p.Trillian.Cert, "trillian-key": &p.Trillian.Key} {
 		if !ctx.IsSet(flag) {
 			continue

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -17,8 +18,8 @@ func metricsFlag() cli.Flag {
 }
 
 // startMetrics serves what is counted where --metrics says, until the command
-// ends: by the guard that tel observes, and by a registry, of which one may be nil.
-func startMetrics(ctx *cli.Context, tel *telemetry.Telemetry, r *serverlist.Registry) error {
+// ends: by the guard that tel observes, and by a registry, of which one may be nil, and by more, with the guard.
+func startMetrics(ctx *cli.Context, tel *telemetry.Telemetry, r *serverlist.Registry, more ...func(io.Writer) error) error {
 	addr := ctx.String("metrics")
 	if addr == "" {
 		return nil
@@ -36,7 +37,7 @@ func startMetrics(ctx *cli.Context, tel *telemetry.Telemetry, r *serverlist.Regi
 		consoleOf(ctx).note("metrics at http://%s%s", ln.Addr(), metricsPath)
 	}
 	server := &http.Server{
-		Handler: metricsHandler(tel, r), MaxHeaderBytes: maxHeaderBytes,
+		Handler: metricsHandler(tel, r, more...), MaxHeaderBytes: maxHeaderBytes,
 		ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 	}
 	context.AfterFunc(ctx.Context, func() { _ = server.Close() })
@@ -51,7 +52,7 @@ func listenForMetrics(addr string) (net.Listener, error) {
 	return net.Listen("tcp", addr)
 }
 
-func metricsHandler(tel *telemetry.Telemetry, r *serverlist.Registry) http.Handler {
+func metricsHandler(tel *telemetry.Telemetry, r *serverlist.Registry, more ...func(io.Writer) error) http.Handler {
 	mux := http.NewServeMux()
 	switch {
 	case tel == nil:
@@ -62,9 +63,9 @@ func metricsHandler(tel *telemetry.Telemetry, r *serverlist.Registry) http.Handl
 			_ = r.WriteMetrics(w) // the reader may be gone
 		})
 	case r == nil:
-		mux.Handle("GET "+metricsPath, tel.Handler())
+		mux.Handle("GET "+metricsPath, tel.Handler(more...))
 	default:
-		mux.Handle("GET "+metricsPath, tel.Handler(r.WriteMetrics))
+		mux.Handle("GET "+metricsPath, tel.Handler(append(more, r.WriteMetrics)...))
 	}
 	return mux
 }

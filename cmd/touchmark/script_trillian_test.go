@@ -28,9 +28,10 @@ func TestScriptsOnTrillian(t *testing.T) {
 }
 
 func TestTrillianScripts(t *testing.T) {
-	address := trilliantest.Start(t, trilliantest.PostgreSQL(t)).Address
+	address, state := trilliantest.Start(t, trilliantest.PostgreSQL(t)).Address, trilliantest.Empty(t)
 	testscript.Run(t, scripts(testscript.Params{Dir: "testdata/trillian", Setup: func(env *testscript.Env) error {
 		env.Setenv("TRILLIAN", address)
+		env.Setenv("STATE", state)
 		return fillLog(t.Context(), filepath.Join(env.WorkDir, "log"), 3000)
 	}}))
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"os"
 	"time"
@@ -33,6 +34,8 @@ func telemetryFlags() []cli.Flag {
 type watcher struct {
 	tel *telemetry.Telemetry // nil: nobody looks
 	con *console
+
+	more []func(io.Writer) error // metrics of what else the command runs
 }
 
 // startTelemetry starts what the flags ask for. Close it in the end.

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"strings"
 	"time"
@@ -43,6 +44,7 @@ type trust struct {
 	client   *client.Client // nil: nothing is fetched from issuers
 
 	telemetry *telemetry.Telemetry // of the guard, nil if there is none or nobody looks
+	metrics   []func(io.Writer) error
 }
 
 func newTrust(ctx *cli.Context) (*trust, error) {

@@ -138,7 +138,7 @@ func (t *trust) openServerList(p *place, target *agent.Target) error {
 func openServerList(t *trust) (*serverlist.Registry, error) {
 	from := t.ctx.String("registry")
 	if from == "" {
-		return nil, startMetrics(t.ctx, t.telemetry, nil)
+		return nil, startMetrics(t.ctx, t.telemetry, nil, t.metrics...)
 	}
 	keys, err := registryKeys(t.ctx)
 	if err != nil {
@@ -159,7 +159,7 @@ func openServerList(t *trust) (*serverlist.Registry, error) {
 	if err != nil {
 		return nil, registryError(err)
 	}
-	return r, startMetrics(t.ctx, t.telemetry, r)
+	return r, startMetrics(t.ctx, t.telemetry, r, t.metrics...)
 }
 
 // registryKeys reads the keys that may sign a list.

@@ -67,7 +67,7 @@ func Open(ctx context.Context, cfg *Config) (_ *Log, err error) {
 		cfg: c, policy: policy, client: tlogclient.New(tlogclient.Dir(c.Dir), policy), turn: make(chan struct{}, 1),
 		changed: make(chan struct{}), done: make(chan struct{}),
 	}
-	if l.unlock, err = lockBoth(c); err != nil {
+	if l.remote, err = newRemote(c); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -75,11 +75,11 @@ func Open(ctx context.Context, cfg *Config) (_ *Log, err error) {
 			l.release()
 		}
 	}()
-	if l.remote, err = newRemote(c); err != nil {
-		return nil, err
-	}
 	l.source = &entrySource{remote: l.remote, cfg: c}
 	if err := l.remote.check(ctx, trillian.TreeType_PREORDERED_LOG); err != nil {
+		return nil, err
+	}
+	if l.unlock, err = lockBoth(c); err != nil {
 		return nil, err
 	}
 	if err := l.resume(ctx); err != nil {
@@ -111,10 +111,10 @@ func lockBoth(c *Config) (unlock func(), err error) {
 }
 
 func (l *Log) release() {
-	if l.remote != nil {
-		l.remote.close()
+	l.remote.close()
+	if l.unlock != nil {
+		l.unlock()
 	}
-	l.unlock()
 }
 
 // resume finds the tree that was signed last in the tiles, makes the tiles of what the database has more, and judges it.

@@ -46,6 +46,12 @@ type Log interface {
 	Close(ctx context.Context) error
 }
 
+// A SharedLog is an open log that others append to as well.
+type SharedLog interface {
+	evidence.SharedLog
+	Close(ctx context.Context) error
+}
+
 // A Config describes a gateway and the server behind it.
 type Config struct {
 	Identity Identity
@@ -55,8 +61,9 @@ type Config struct {
 	Badges   *badge.Verifier     // nil: nobody's badge is accepted
 
 	EvidenceDir string
-	Log         func(context.Context) (Log, error) // opens it; nil: the records stay in the journal
-	LogForm     evidence.LogForm                   // what its leaves are
+	Log         func(context.Context) (Log, error)       // opens it; nil: the records stay in the journal
+	LogForm     evidence.LogForm                         // what its leaves are
+	Shared      func(context.Context) (SharedLog, error) // opens one that others append to, in place of Log
 
 	AllowBearerUnsafe bool
 	UnsafeShadow      bool // what is refused runs, but for what is final
@@ -250,32 +257,44 @@ func newGateway(cfg *Config, g *guard.Guard) (_ *gateway.Gateway, err error) {
 func openEvidence(ctx context.Context, cfg *Config) (*evidence.Ledger, func(context.Context) error, error) {
 	lc := &evidence.LedgerConfig{
 		Dir: cfg.EvidenceDir, Server: cfg.Identity.DID, Key: cfg.Identity.Key, KeyID: cfg.Identity.KeyID,
-		LogForm: cfg.LogForm, AllowNoLog: cfg.Log == nil, Promise: cfg.Log != nil, Software: "touchmark gateway",
+		LogForm: cfg.LogForm, AllowNoLog: !cfg.hasLog(), Promise: cfg.hasLog(), Software: "touchmark gateway",
 	}
-	var log Log
-	if cfg.Log != nil {
-		var err error
-		if log, err = unlocked(ctx, cfg.Log); err != nil {
-			return nil, nil, err
-		}
-		lc.Log = log
+	closeLog, err := cfg.openLog(ctx, lc)
+	if err != nil {
+		return nil, nil, err
 	}
 	ledger, err := unlocked(ctx, func(ctx context.Context) (*evidence.Ledger, error) { return evidence.Open(ctx, lc) })
 	if err != nil {
-		if log != nil {
-			err = errors.Join(err, log.Close(ctx))
-		}
-		return nil, nil, fmt.Errorf("opening the evidence: %w", err)
+		return nil, nil, fmt.Errorf("opening the evidence: %w", errors.Join(err, closeLog(ctx)))
 	}
 	return ledger, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, closeGrace)
 		defer cancel()
-		err := ledger.Close(ctx)
-		if log != nil {
-			err = errors.Join(err, log.Close(ctx))
-		}
-		return err
+		return errors.Join(ledger.Close(ctx), closeLog(ctx))
 	}, nil
+}
+
+func (cfg *Config) hasLog() bool { return cfg.Log != nil || cfg.Shared != nil }
+
+// openLog opens the log for a ledger, if there is one.
+func (cfg *Config) openLog(ctx context.Context, lc *evidence.LedgerConfig) (closeLog func(context.Context) error, err error) {
+	switch {
+	case cfg.Shared != nil:
+		log, err := cfg.Shared(ctx)
+		if err != nil {
+			return nil, err
+		}
+		lc.Shared = log
+		return log.Close, nil
+	case cfg.Log != nil:
+		log, err := unlocked(ctx, cfg.Log)
+		if err != nil {
+			return nil, err
+		}
+		lc.Log = log
+		return log.Close, nil
+	}
+	return func(context.Context) error { return nil }, nil
 }
 
 // unlocked opens what is kept for one process at a time. While another process has it, it asks again, for lockPatience.

@@ -17,6 +17,7 @@ import (
 	"github.com/touchmark-dev/touchmark/translog"
 	"github.com/touchmark-dev/touchmark/translog/tesseralog"
 	"github.com/touchmark-dev/touchmark/translog/trillianlog"
+	"github.com/touchmark-dev/touchmark/translog/trillianlog/pgstate"
 )
 
 // A Log is an open log, whichever engine keeps it.
@@ -39,6 +40,7 @@ type Place struct {
 // Options say how a log is opened.
 type Options struct {
 	CheckpointInterval time.Duration // 0 means the engine's
+	Lease              time.Duration // of a publisher; 0 means the package's
 	Notice             func(error)   // hears of what is tried again; may be nil
 }
 
@@ -117,6 +119,9 @@ func (p *Place) Create(ctx context.Context, signer *translog.Signer) error {
 	if err != nil {
 		return err
 	}
+	if p.Trillian.Shared {
+		return unavailable(trillianlog.CreateShared(ctx, cfg))
+	}
 	if err := trillianlog.Create(ctx, cfg); err != nil {
 		return unavailable(err)
 	}
@@ -147,24 +152,38 @@ func (p *Place) Open(ctx context.Context, signer *translog.Signer, o *Options) (
 
 func (p *Place) state() string { return p.Dir + ".state" }
 
-func (p *Place) config(signer *translog.Signer, o *Options) (*trillianlog.Config, error) {
+// treeConfig is how the tree is met.
+func (p *Place) treeConfig() (*trillianlog.Config, error) {
 	cfg, err := p.Trillian.config()
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Tree, err = strconv.ParseInt(p.Trillian.Tree, 10, 64); err != nil {
+	cfg.Tree, err = strconv.ParseInt(p.Trillian.Tree, 10, 64)
+	return cfg, err
+}
+
+func (p *Place) config(signer *translog.Signer, o *Options) (*trillianlog.Config, error) {
+	cfg, err := p.treeConfig()
+	if err != nil {
 		return nil, err
 	}
 	cfg.Dir, cfg.StatePath, cfg.Signer = p.Dir, p.state(), signer
 	cfg.CheckpointInterval, cfg.Notice = o.CheckpointInterval, o.Notice
-	return cfg, nil
+	if p.Trillian.State != "" {
+		cfg.State, err = pgstate.Open(p.Trillian.State, signer.Name())
+	}
+	return cfg, err
 }
 
 // unavailable marks what is neither a verdict nor a fault of this machine.
 func unavailable(err error) error {
 	var path *os.PathError
-	if translog.CodeOf(err) != "" || errors.As(err, &path) {
+	var kind *trillianlog.KindError
+	if err == nil || translog.CodeOf(err) != "" || errors.As(err, &path) {
 		return err
+	}
+	if errors.As(err, &kind) {
+		return kindError(kind)
 	}
 	return &UnavailableError{err: err}
 }

@@ -38,6 +38,14 @@ type Trillian struct {
 	Cert string `json:"cert,omitempty"` // PEM file, for a server that asks for one
 	Key  string `json:"key,omitempty"`  // its key
 
+	// Shared says that the tree is made for several writers. That it is, the server says.
+	Shared bool `json:"-"`
+	// URL is where the log is served, for writers of a shared log that have no directory with its tiles.
+	URL string `json:"url,omitempty"`
+	// State is the URL of a PostgreSQL that keeps what was signed last for a shared log, and who signs; empty: the file
+	// DIR.state does.
+	State string `json:"state,omitempty"`
+
 	// Analyze is the URL of the PostgreSQL that Trillian is on, to have its statistics made anew as the log grows.
 	Analyze string `json:"analyze,omitempty"`
 }
@@ -78,7 +86,7 @@ func readTrillian(dir string) (*Trillian, error) {
 	if err := t.check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	if t.Analyze != "" && info.Mode().Perm()&0o077 != 0 {
+	if (t.Analyze != "" || t.State != "") && info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("%s has mode %04o, and the way into a database in it: want 0600", name, info.Mode().Perm())
 	}
 	return t, nil
@@ -101,7 +109,11 @@ func (t *Trillian) MakeTree(ctx context.Context, name string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, makeTime)
 	defer cancel()
-	id, err := trillianlog.CreateTree(ctx, cfg, strings.ToValidUTF8(name[:min(len(name), maxName)], ""))
+	create := trillianlog.CreateTree
+	if t.Shared {
+		create = trillianlog.CreateSharedTree
+	}
+	id, err := create(ctx, cfg, strings.ToValidUTF8(name[:min(len(name), maxName)], ""))
 	if err != nil {
 		return unavailable(err)
 	}
