@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/logs"
+	"github.com/touchmark-dev/touchmark/evidence"
 	"github.com/touchmark-dev/touchmark/internal/durable"
 	"github.com/touchmark-dev/touchmark/translog/monitor"
 	"github.com/touchmark-dev/touchmark/translog/tlogclient"
@@ -35,12 +36,17 @@ func logWatchCommand() *cli.Command {
 			"any was found, or is still there, with --once after one look.\n\nEXAMPLES\n" +
 			"  touchmark log watch --log https://log.example.com --policy log.policy --did-document server.did.json --state monitor\n" +
 			"  touchmark log watch --log log --policy log.policy --did-document server.did.json --state monitor \\\n" +
-			"      --evidence journal --view mirror=https://mirror.example.com/log --once --json",
+			"      --evidence journal --view mirror=https://mirror.example.com/log --once --json\n" +
+			"  touchmark log watch --log https://log.example.com --policy log.policy --did-document server.did.json --state monitor \\\n" +
+			"      --records journal",
 		Flags: logFlags(
 			&cli.StringSliceFlag{Name: flagServerKeyFile, Usage: "the DID document of a server whose records are in the log, from `FILE`"},
 			&cli.PathFlag{Name: "state", Usage: "keep what is known, and the proofs of faults, in `DIR`"},
 			&cli.StringSliceFlag{Name: "view", Usage: "compare with the checkpoints at another place, `NAME=DIR|URL`"},
 			&cli.PathFlag{Name: "evidence", Usage: "compare with the journal in `DIR`"},
+			&cli.StringFlag{Name: "form", Usage: "what the leaves of the log are: `FORM` record or digest; what DIR.form says by default, and digest with --records"},
+			&cli.StringSliceFlag{Name: "records", Usage: "the records of a log of digests: journals, or files with an entry a line, `DIR|FILE`"},
+			&cli.DurationFlag{Name: "record-delay", Usage: "how long a record may be missing there, for copies that lag behind"},
 			&cli.PathFlag{Name: "promises", Usage: "check that the promises in `FILE`, one a line, are kept"},
 			&cli.DurationFlag{Name: "merge-delay", Usage: "how old a record of the journal may be that is not in the log", Value: monitor.DefaultMergeDelay},
 			&cli.Uint64Flag{Name: "reread", Usage: "read `N` earlier entries again at each look", Value: monitor.DefaultReread},
@@ -138,6 +144,13 @@ func (w *watch) open() error {
 	if cfg.Log, err = sourceAt(ctx.String("log")); err != nil {
 		return err
 	}
+	if cfg.LogForm, err = watchedForm(ctx); err != nil {
+		return err
+	}
+	cfg.RecordDelay = ctx.Duration("record-delay")
+	if cfg.Records, err = recordSources(ctx.StringSlice("records")); err != nil {
+		return err
+	}
 	for _, text := range ctx.StringSlice("view") {
 		name, where, ok := strings.Cut(text, "=")
 		if !ok || name == "" {
@@ -163,6 +176,43 @@ func (w *watch) open() error {
 		return err
 	}
 	return nil
+}
+
+// watchedForm is the form of the log that --log names.
+func watchedForm(ctx *cli.Context) (evidence.LogForm, error) {
+	if text := ctx.String("form"); text != "" {
+		form, err := evidence.ParseLogForm(text)
+		if err != nil {
+			return form, usagef("--form: %w", err)
+		}
+		return form, nil
+	}
+	if len(ctx.StringSlice("records")) > 0 {
+		return evidence.FormDigest, nil
+	}
+	dir, err := logs.Dir(ctx.String("log"))
+	if err != nil || strings.Contains(dir, "://") {
+		return evidence.FormRecord, nil // served: it does not say
+	}
+	form, err := logs.Form(dir)
+	return form, malformed(err)
+}
+
+// recordSources are the places of records that --records names.
+func recordSources(names []string) ([]monitor.RecordSource, error) {
+	sources := make([]monitor.RecordSource, 0, len(names))
+	for _, name := range names {
+		info, err := os.Stat(name)
+		if err != nil {
+			return nil, err
+		}
+		if info.IsDir() {
+			sources = append(sources, monitor.JournalRecords(name))
+		} else {
+			sources = append(sources, monitor.FileRecords(name))
+		}
+	}
+	return sources, nil
 }
 
 // sourceAt reads the log at DIR, at a URL that it is served at, or at a trillian:// URL: the tiles are in its directory.
@@ -222,8 +272,19 @@ func (w *watch) look() error {
 	if err == nil {
 		w.con.note("%d entries of %d streams, %d of them new; %d faults, %d told before",
 			report.Size, report.Streams, report.Read, len(report.Faults), report.Known)
+		w.tellOpen(report)
 	}
 	return err
+}
+
+// tellOpen says what the records that were given leave open.
+func (w *watch) tellOpen(report *monitor.Report) {
+	if report.Late > 0 {
+		w.con.note("%d entries wait: a record is not there yet", report.Late)
+	}
+	if len(report.NotChecked) > 0 {
+		w.con.note("not checked, for want of records (--records): %s", strings.Join(report.NotChecked, "; "))
+	}
 }
 
 // A faultLine is a fault in a list.

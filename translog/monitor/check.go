@@ -41,6 +41,8 @@ func Check(dir fs.FS, policy *translog.Policy, keys evidence.Keys) (*Fault, erro
 	switch {
 	case f.Code == "":
 		return nil, unshown("%s names no code", fileFault)
+	case f.form() != evidence.FormRecord && f.form() != evidence.FormDigest:
+		return nil, unshown("%s names the form %.40q, which there is not", fileFault, f.LogForm)
 	case !slices.Contains(policy.Origins(), f.Origin):
 		return nil, unshown("the fault is of the log %q, which the policy does not trust", f.Origin)
 	case needsWord(f.Code) && f.Word == "":
@@ -77,6 +79,8 @@ func (p *proof) check() error {
 	case Code(translog.CodeCheckpointMalformed), Code(translog.CodeOriginUnknown), Code(translog.CodeCheckpointSignatureInvalid),
 		Code(translog.CodeCosignatureInvalid), Code(translog.CodeWitnessQuorum):
 		return nil // what a source served that is no checkpoint shows nothing by itself
+	case CodeMissing, CodeRepeated, Code(evidence.CodeLogForm):
+		return p.checkLeaf()
 	case CodeLimit:
 		_, err := p.entry(fileEntry, fileEntryProof, p.fault.Index)
 		return err
@@ -117,13 +121,18 @@ func (p *proof) checkpoint(name string) (*translog.Checkpoint, error) {
 	return cp, nil
 }
 
-// entry returns an entry that is in the log at an index.
+// entry returns an entry that the log has, or the digest of, at an index.
 func (p *proof) entry(name, proofName string, index *uint64) ([]byte, error) {
+	return p.leafOf(p.fault.form(), name, proofName, index)
+}
+
+// leafOf returns what a file has of the leaf at an index of a log of this form.
+func (p *proof) leafOf(form evidence.LogForm, name, proofName string, index *uint64) ([]byte, error) {
 	data, err := p.read(name)
 	if err != nil {
 		return nil, err
 	}
-	in, err := p.inclusion(proofName, translog.LeafHash(data))
+	in, err := p.inclusion(proofName, form.LeafHash(data))
 	if err != nil {
 		return nil, err
 	}
@@ -159,6 +168,53 @@ func (p *proof) verified(entry []byte, name string) (*evidence.VerifiedEntry, er
 		return nil, unshown("%s: %v", name, err)
 	}
 	return v, nil
+}
+
+// checkLeaf needs a leaf in the log, and for a digest that is there again its second place; or a genesis record in the log
+// that says another form than its leaf has.
+func (p *proof) checkLeaf() error {
+	leaf, err := p.leafOf(evidence.FormRecord, fileEntry, fileEntryProof, p.fault.Index)
+	if err != nil && p.fault.Code == Code(evidence.CodeLogForm) {
+		return p.checkGenesis()
+	} else if err != nil {
+		return err
+	}
+	wrong := p.fault.form().CheckLeaf(leaf)
+	switch {
+	case p.fault.Code == Code(evidence.CodeLogForm) && wrong == nil:
+		return p.checkGenesis()
+	case p.fault.Code == Code(evidence.CodeLogForm) && p.fault.Word == "":
+		return unshown("files alone cannot show of which form a log was to be, and nobody gives their word")
+	case p.fault.Code == Code(evidence.CodeLogForm):
+		return nil
+	case p.fault.form() != evidence.FormDigest || wrong != nil:
+		return unshown("the leaf is no digest")
+	case p.fault.Code == CodeMissing:
+		return nil
+	case p.fault.Other == nil || *p.fault.Other >= *p.fault.Index:
+		return unshown("the fault names no earlier place of the digest")
+	}
+	again, err := p.leafOf(evidence.FormRecord, fileOther, fileOtherProof, p.fault.Other)
+	if err == nil && string(again) != string(leaf) {
+		err = unshown("the two digests are not the same")
+	}
+	return err
+}
+
+// checkGenesis needs a genesis record in the log that says that the log is of another form.
+func (p *proof) checkGenesis() error {
+	entry, err := p.entry(fileEntry, fileEntryProof, p.fault.Index)
+	if err != nil {
+		return err
+	}
+	v, err := p.verified(entry, fileEntry)
+	if err != nil {
+		return err
+	}
+	if g := v.Record().Genesis; g == nil || g.LogForm == p.fault.form() {
+		return unshown("the record says nothing about another form")
+	}
+	return nil
 }
 
 // checkTrees needs two checkpoints, and for trees of two sizes what the larger begins with.

@@ -6,6 +6,9 @@ import (
 
 // checkRecord needs an entry in the log, and for its place in a chain mostly another one.
 func (p *proof) checkRecord() error {
+	if p.fault.Index == nil && p.fault.Word != "" {
+		return p.checkKept()
+	}
 	entry, err := p.entry(fileEntry, fileEntryProof, p.fault.Index)
 	if err != nil {
 		return err
@@ -21,6 +24,18 @@ func (p *proof) checkRecord() error {
 		return nil
 	}
 	return p.checkPlace(e.Record)
+}
+
+// checkKept needs an entry that is said to be in a journal.
+func (p *proof) checkKept() error {
+	entry, err := p.read(fileEntry)
+	if err != nil {
+		return err
+	}
+	if _, err = evidence.ParseEntry(entry); codeOf(err) != p.fault.Code {
+		return unshown("the entry gives %q, not %q", codeOf(err), p.fault.Code)
+	}
+	return nil
 }
 
 // chained reports whether a code is about the place of a record, which is itself in order.
@@ -121,6 +136,14 @@ func (p *proof) checkOmitted() error {
 
 // checkJournal needs an entry in the log, and if the journal has another one at its place, that one.
 func (p *proof) checkJournal() error {
+	if p.fault.form() == evidence.FormDigest { // a record that nobody has any more leaves its digest
+		if leaf, err := p.leafOf(evidence.FormRecord, fileOther, fileOtherProof, p.fault.Other); err == nil {
+			if err := p.fault.form().CheckLeaf(leaf); err != nil {
+				return unshown("%s: %v", fileOther, err)
+			}
+			return nil
+		}
+	}
 	data, err := p.entry(fileOther, fileOtherProof, p.fault.Other)
 	if err != nil {
 		return err
@@ -176,7 +199,7 @@ func (p *proof) checkPromise() error {
 		return err
 	}
 	r, promised := e.Record(), v.Promise()
-	if r.Server != promised.Server || r.Stream != promised.Stream || r.Sequence != promised.Sequence || evidence.FormRecord.LeafHash(entry) == promised.LeafHash {
+	if r.Server != promised.Server || r.Stream != promised.Stream || r.Sequence != promised.Sequence || p.fault.form().LeafHash(entry) == promised.LeafHash {
 		return unshown("the entry is not another one at the place of the promise")
 	}
 	return nil

@@ -56,6 +56,18 @@ type Config struct {
 	// Journal is the directory of the ledger whose records must be in the log. Empty means that there is none at hand.
 	Journal string
 
+	// LogForm is what the leaves of the log are; a leaf of the other form is a fault.
+	LogForm evidence.LogForm
+
+	// Records are where the records of a log of digests are, beside Journal, whose records are taken, too. Each must be in
+	// the log before long, and each leaf must have one. Without any, digests are all that is looked at: Report.NotChecked
+	// says what that leaves open.
+	Records []RecordSource
+
+	// RecordDelay is how long the record of a digest may be missing from Records, for copies that lag behind. 0 is not at
+	// all. What comes after such a leaf waits with it.
+	RecordDelay time.Duration
+
 	// MergeDelay is how old a record of the journal may be that is not in the log. 0 means [DefaultMergeDelay].
 	MergeDelay time.Duration
 
@@ -82,11 +94,15 @@ type Monitor struct {
 	fsys   durable.FS
 	lock   io.Closer
 
+	library *library        // nil: records are in the log, or not at hand
+	seen    map[uint64]bool // of a log of digests: how the hashes of the leaves begin
+
 	state   *state
 	leaves  *hashFile // of the entries, by index
 	streams map[evidence.StreamID]*stream
 	open    int             // decisions without outcome, of all streams
 	touched []touched       // streams, since begin
+	was     mark            // before what is being read
 	known   map[string]bool // ids of faults with a proof
 	kept    map[Code]int    // how many of them
 	over    map[Code]bool   // of these, one without a proof was told in this look
@@ -105,8 +121,11 @@ func Open(cfg *Config) (*Monitor, error) {
 		return nil, errors.New("monitor: Config has no Keys: every record would be a fault")
 	case cfg.Dir == "":
 		return nil, errors.New("monitor: Config has no Dir: a monitor that forgets finds no fork")
-	case cfg.MergeDelay < 0 || cfg.Tolerance < 0:
-		return nil, errors.New("monitor: MergeDelay and Tolerance must not be negative")
+	case cfg.MergeDelay < 0 || cfg.Tolerance < 0 || cfg.RecordDelay < 0:
+		return nil, errors.New("monitor: MergeDelay, Tolerance and RecordDelay must not be negative")
+	}
+	if err := cfg.checkRecords(); err != nil {
+		return nil, err
 	}
 	m := &Monitor{
 		cfg: *cfg, origin: cfg.Policy.Origins()[0], client: tlogclient.New(cfg.Log, cfg.Policy), fsys: durable.OS{},
@@ -121,11 +140,45 @@ func Open(cfg *Config) (*Monitor, error) {
 	if m.cfg.Time == nil {
 		m.cfg.Time = time.Now
 	}
+	if m.digests() {
+		m.seen = make(map[uint64]bool)
+		if sources := m.cfg.sources(); len(sources) > 0 {
+			m.library = newLibrary(sources)
+		}
+	}
 	if err := m.start(); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
 	return m, nil
 }
+
+// checkRecords refuses sources of records that mean nothing, or cannot be told apart.
+func (c *Config) checkRecords() error {
+	if c.LogForm != evidence.FormRecord && c.LogForm != evidence.FormDigest {
+		return fmt.Errorf("monitor: LogForm %q is neither FormRecord nor FormDigest", c.LogForm)
+	}
+	if c.LogForm == evidence.FormRecord && len(c.Records) > 0 {
+		return errors.New("monitor: Records are for a log of digests; this one has its records")
+	}
+	names := make(map[string]bool)
+	for _, s := range c.sources() {
+		if s.Name == "" || s.Read == nil || names[s.Name] {
+			return fmt.Errorf("monitor: %q: each source of records has a Name of its own, and a Read", s.Name)
+		}
+		names[s.Name] = true
+	}
+	return nil
+}
+
+// sources are all places at which records are, the journal first.
+func (c *Config) sources() []RecordSource {
+	if c.Journal == "" {
+		return c.Records
+	}
+	return append([]RecordSource{JournalRecords(c.Journal)}, c.Records...)
+}
+
+func (m *Monitor) digests() bool { return m.cfg.LogForm == evidence.FormDigest }
 
 func (m *Monitor) start() (err error) {
 	for _, dir := range []string{m.cfg.Dir, m.path(dirFaults), m.path(dirStreams)} {
@@ -136,7 +189,16 @@ func (m *Monitor) start() (err error) {
 	if m.lock, err = m.fsys.Lock(m.path("lock")); err != nil {
 		return fmt.Errorf("monitor: %q: %w", m.cfg.Dir, err)
 	}
-	return m.load()
+	if err := m.load(); err != nil {
+		return err
+	}
+	m.was = m.mark()
+	if m.library != nil {
+		for _, s := range m.library.shelves {
+			s.next = m.journal(s.source.Name).From
+		}
+	}
+	return m.recall()
 }
 
 // Close releases the directory. What was found is in it already.

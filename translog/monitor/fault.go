@@ -21,6 +21,8 @@ const (
 	CodeOmitted       Code = "MONITOR_RECORD_OMITTED"  // in the journal, and not in the log in time
 	CodeJournal       Code = "MONITOR_JOURNAL_DIFFERS" // journal and log have different records at one place
 	CodePromiseBroken Code = "MONITOR_PROMISE_BROKEN"  // promised, and not in the log by the deadline
+	CodeMissing       Code = "MONITOR_RECORD_MISSING"  // a digest whose record nobody has shown
+	CodeRepeated      Code = "MONITOR_DIGEST_REPEATED" // a digest again
 	CodeLimit         Code = "MONITOR_LIMIT"           // more than a monitor follows: see Config
 )
 
@@ -38,6 +40,9 @@ type Fault struct {
 	Other    *uint64 `json:"other,omitempty"` // in the log, of the file other
 	Leaf     string  `json:"leaf,omitempty"`  // hash that the tree has at Index, where it is not that of the file entry
 
+	// LogForm is what the monitor was told that the leaves of the log are: "digest", or nothing for whole records.
+	LogForm string `json:"log_form,omitempty"`
+
 	// Word says what the files cannot show and the monitor saw: that a source served something, or did not. Empty
 	// where the files alone show the fault.
 	Word string `json:"word,omitempty"`
@@ -45,8 +50,13 @@ type Fault struct {
 	// Dir is the directory of the proof, below Config.Dir.
 	Dir string `json:"-"`
 
-	files map[string][]byte
+	files    map[string][]byte
+	leafHash [32]byte // of the leaf at Index, if files has an entry for it
+	otherSeq uint64   // number of the record at Other
 }
+
+// form is what the leaves of the log are.
+func (f *Fault) form() evidence.LogForm { return evidence.LogForm(f.LogForm) }
 
 // The files of a proof beside fault.json (spec/monitor.md section 5).
 const (
@@ -98,6 +108,7 @@ var words = map[Code]string{
 	Code(evidence.CodeGap):              "the log has no record between other and entry",
 	Code(evidence.CodeGenesisMissing):   "the log has no record of the stream before entry",
 	Code(evidence.CodeOutcomeUnmatched): "the log has no decision that waits for the outcome",
+	CodeMissing:                         "no record with this digest was among those that the monitor was given",
 	CodeLimit:                           "the log has so many before entry",
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,6 +27,7 @@ type server struct {
 	key    ed25519.PrivateKey
 	kid    string
 	header evidence.Header
+	form   evidence.LogForm
 }
 
 func newServer(t testing.TB, name string) *server {
@@ -47,6 +49,9 @@ func (s *server) sign(r *evidence.Record, change func(*evidence.Record)) []byte 
 	s.t.Helper()
 	r.Header = s.header
 	r.ID = uuid.NewString()
+	if r.Genesis != nil {
+		r.Genesis.LogForm = s.form
+	}
 	if change != nil {
 		change(r)
 	}
@@ -115,6 +120,43 @@ type fixture struct {
 	server *server
 	cfg    *Config
 	m      *Monitor
+
+	stream     evidence.StreamID // first of the server
+	own, other shelved           // of a log of digests: the records, of the server and of others
+}
+
+// A shelved is a source of records in memory.
+type shelved struct{ entries [][]byte }
+
+func (s *shelved) source(name string) RecordSource {
+	return RecordSource{Name: name, Read: func(from uint64) iter.Seq2[*evidence.StoredRecord, error] {
+		return func(yield func(*evidence.StoredRecord, error) bool) {
+			for i := from; i < uint64(len(s.entries)); i++ {
+				if !yield(&evidence.StoredRecord{Sequence: i, Entry: s.entries[i]}, nil) {
+					return
+				}
+			}
+		}
+	}}
+}
+
+// digests makes the log of a fixture one of digests, whose records are at hand.
+func (f *fixture) digests() {
+	f.t.Helper()
+	f.cfg.LogForm, f.cfg.Dir = evidence.FormDigest, f.t.TempDir()
+	f.cfg.Records = []RecordSource{f.own.source("own"), f.other.source("other")}
+	f.server.form, f.stream = evidence.FormDigest, f.server.header.Stream
+	f.reopen()
+}
+
+// keep puts a record where the monitor finds it.
+func (f *fixture) keep(entry []byte) {
+	e, err := evidence.ParseEntry(entry)
+	if err != nil || e.Record.Stream != f.stream {
+		f.other.entries = append(f.other.entries, entry)
+		return
+	}
+	f.own.entries = append(f.own.entries, entry)
 }
 
 func newFixture(t testing.TB, change func(*Config)) *fixture {
@@ -157,6 +199,19 @@ func (f *fixture) reopen() {
 }
 
 func (f *fixture) append(entries ...[]byte) {
+	f.t.Helper()
+	if f.cfg.LogForm == evidence.FormDigest {
+		entries = slices.Clone(entries)
+		for i, entry := range entries {
+			f.keep(entry)
+			entries[i] = f.cfg.LogForm.Leaf(entry)
+		}
+	}
+	f.leaves(entries...)
+}
+
+// leaves appends what may be anything.
+func (f *fixture) leaves(entries ...[]byte) {
 	f.t.Helper()
 	if _, err := f.log.Append(f.t.Context(), entries); err != nil {
 		f.t.Fatal(err)

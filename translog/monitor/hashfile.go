@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -74,6 +75,19 @@ func (h *hashFile) get(i uint64) ([]byte, error) {
 		return nil, fmt.Errorf("monitor: %w", err)
 	}
 	return frame, nil
+}
+
+// each goes through all frames, which must have been flushed.
+func (h *hashFile) each(do func(i uint64, frame []byte)) error {
+	in := bufio.NewReaderSize(io.NewSectionReader(h.file, 0, int64(h.next)*int64(h.width)), 1<<20) //nolint:gosec // a file
+	frame := make([]byte, h.width)
+	for i := range h.next {
+		if _, err := io.ReadFull(in, frame); err != nil {
+			return fmt.Errorf("monitor: %w", err)
+		}
+		do(i, frame)
+	}
+	return nil
 }
 
 // begin begins what back undoes, and end does not.

@@ -9,22 +9,27 @@ import (
 	"github.com/touchmark-dev/touchmark/translog"
 )
 
+// readJournals holds the log against every source of records.
+func (m *Monitor) readJournals(ctx context.Context, cp *translog.Checkpoint) error {
+	for _, source := range m.cfg.sources() {
+		if err := m.readJournal(ctx, cp, source); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // readJournal holds the log against the journal of a server: what is in the journal must be in the log before long,
 // and what is in the log must be in the journal. The log was read before, and can lag behind the journal; not the
 // other way round.
-func (m *Monitor) readJournal(ctx context.Context, cp *translog.Checkpoint) error {
-	if m.cfg.Journal == "" {
-		return nil
-	}
-	if m.state.Journal == nil {
-		m.state.Journal = &journalState{}
-	}
-	from := m.state.Journal.Next
+func (m *Monitor) readJournal(ctx context.Context, cp *translog.Checkpoint, source RecordSource) error {
+	w := &journalWalk{monitor: m, cp: cp, name: source.Name, at: m.journal(source.Name)}
+	from := w.at.Next
 	if from > 0 {
 		from-- // the last one that was compared must still be there
 	}
-	w := &journalWalk{monitor: m, cp: cp, at: m.state.Journal, end: from}
-	for stored, err := range evidence.ReadJournal(m.cfg.Journal, from) {
+	w.end = from
+	for stored, err := range source.Read(from) {
 		if err != nil {
 			return fmt.Errorf("monitor: journal: %w", err)
 		}
@@ -35,6 +40,9 @@ func (m *Monitor) readJournal(ctx context.Context, cp *translog.Checkpoint) erro
 			return err
 		}
 	}
+	if source.Name != m.cfg.Journal {
+		return nil // a copy may lag behind: what is missing in it was told of the leaves
+	}
 	return w.finish(ctx)
 }
 
@@ -42,6 +50,7 @@ func (m *Monitor) readJournal(ctx context.Context, cp *translog.Checkpoint) erro
 type journalWalk struct {
 	monitor *Monitor
 	cp      *translog.Checkpoint
+	name    string // of the source
 	at      *journalState
 	end     uint64 // number of the record after the last one of the journal
 }
@@ -58,7 +67,7 @@ func (w *journalWalk) visit(ctx context.Context, entry []byte) error {
 	}
 	if r.Stream != w.at.Stream {
 		return fmt.Errorf("monitor: the journal in %q is of stream %s, and was of stream %s: begin again in another directory",
-			w.monitor.cfg.Journal, r.Stream, w.at.Stream)
+			w.name, r.Stream, w.at.Stream)
 	}
 	w.end = r.Sequence + 1
 	logged, err := w.compare(ctx, entry, e)
@@ -85,16 +94,20 @@ func (w *journalWalk) compare(ctx context.Context, entry []byte, e *evidence.Unv
 	if err != nil {
 		return false, err
 	}
+	hash := [32]byte(m.cfg.LogForm.LeafHash(entry))
 	if !there {
+		if came, err := m.came(hash); came || err != nil {
+			return true, err // too late: that it was missing is told
+		}
 		return true, m.tell(ctx, nil, w.omitted(entry, r, "record %d of the journal is not in the log, which has later ones", r.Sequence))
 	}
 	leaf, err := m.leaves.get(index)
-	if err != nil || [32]byte(leaf) == translog.LeafHash(entry) {
+	if err != nil || [32]byte(leaf) == hash {
 		return true, err
 	}
 	f := m.fault(CodeJournal, "record %d is another one in the journal than in the log", r.Sequence).
 		says("the journal holds entry").add(fileEntry, entry)
-	f.Stream, f.Sequence, f.Other = r.Stream.String(), at(r.Sequence), at(index)
+	f.Stream, f.Sequence, f.Other, f.otherSeq = r.Stream.String(), at(r.Sequence), at(index), r.Sequence
 	return true, m.tell(ctx, w.cp, f)
 }
 
@@ -120,6 +133,6 @@ func (w *journalWalk) finish(ctx context.Context) error {
 	}
 	f := w.monitor.fault(CodeJournal, "the journal has no record %d, the log has later ones of its stream", w.end).
 		says("the journal ends before other")
-	f.Stream, f.Sequence, f.Other = w.at.Stream.String(), at(w.end), at(first)
+	f.Stream, f.Sequence, f.Other, f.otherSeq = w.at.Stream.String(), at(w.end), at(first), w.end
 	return w.monitor.tell(ctx, w.cp, f)
 }

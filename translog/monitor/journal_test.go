@@ -69,7 +69,7 @@ func TestJournal(t *testing.T) {
 	}
 	l.flush()
 	l.want()
-	if next := l.m.state.Journal.Next; next != 21 {
+	if next := l.m.journal(l.cfg.Journal).Next; next != 21 {
 		t.Errorf("the journal was compared up to %d", next)
 	}
 }

@@ -22,6 +22,19 @@ type Report struct {
 	Faults  []*Fault  `json:"faults"`  // that were found now, and not before
 	Known   int       `json:"known"`   // that were found again
 	More    int       `json:"more"`    // that were found now, are counted, and not among Faults: see MaxFaults
+
+	// Of a log of digests.
+	Unread     uint64   `json:"unread,omitempty"`      // leaves whose records were not at hand, of all looks
+	Late       uint64   `json:"late,omitempty"`        // leaves that wait with a record that is not there yet: see Config.RecordDelay
+	NotChecked []string `json:"not_checked,omitempty"` // what could not be looked at, for want of records
+}
+
+// notChecked is what the digests alone do not show.
+var notChecked = []string{
+	"whether each digest is that of a record",
+	"who signed the records, and what they say",
+	"whether the records follow each other, without a gap",
+	"whether the server says the same form of the log",
 }
 
 // Look looks at the log once (spec/monitor.md section 3). The error says what could not be looked at, which is no
@@ -29,11 +42,17 @@ type Report struct {
 func (m *Monitor) Look(ctx context.Context) (*Report, error) {
 	m.last, m.over = Report{Time: m.cfg.Time().UTC()}, make(map[Code]bool)
 	err := m.look(ctx)
+	if m.library != nil {
+		m.library.rest()
+	}
 	if saved := m.save(); saved != nil {
 		err = errors.Join(err, saved)
 	}
 	m.last.Size, m.last.Streams = m.state.Size, len(m.streams)
-	m.last.Open = m.open
+	m.last.Open, m.last.Unread = m.open, m.state.Unread
+	if m.form() == formBare {
+		m.last.NotChecked = notChecked
+	}
 	report := m.last
 	return &report, err
 }
@@ -52,7 +71,7 @@ func (m *Monitor) look(ctx context.Context) error {
 	}
 	m.state.Checkpoint = cp.Note()
 	undetermined := m.compareViews(ctx, cp)
-	for _, step := range []func(context.Context, *translog.Checkpoint) error{m.readNew, m.reread, m.readJournal, m.checkPromises} {
+	for _, step := range []func(context.Context, *translog.Checkpoint) error{m.readNew, m.reread, m.readJournals, m.checkPromises} {
 		if err := step(ctx, cp); err != nil {
 			return errors.Join(undetermined, err)
 		}
@@ -149,7 +168,7 @@ func (m *Monitor) unfounded(cp *translog.Checkpoint, format string, args ...any)
 }
 
 func (m *Monitor) fault(code Code, format string, args ...any) *Fault {
-	return &Fault{Code: code, Reason: fmt.Sprintf(format, args...), Found: m.last.Time, Origin: m.origin}
+	return &Fault{Code: code, Reason: fmt.Sprintf(format, args...), Found: m.last.Time, Origin: m.origin, LogForm: string(m.cfg.LogForm)}
 }
 
 // says notes what the files of the proof do not show.

@@ -44,76 +44,7 @@ func TestSeveralStreams(t *testing.T) {
 
 // The faults of chains: what is done to entries of one stream, before which 10 are in order.
 func TestChainFaults(t *testing.T) {
-	tests := []struct {
-		name string
-		add  func(s *server, done [][]byte) [][]byte
-		want []Code
-	}{
-		{"gap", func(s *server, _ [][]byte) [][]byte {
-			s.next(heartbeat())
-			return [][]byte{s.next(heartbeat()), s.next(heartbeat())}
-		}, []Code{Code(evidence.CodeGap)}},
-		{"reordered", func(s *server, _ [][]byte) [][]byte {
-			a, b := s.next(heartbeat()), s.next(heartbeat())
-			return [][]byte{b, a, s.next(heartbeat())}
-		}, []Code{Code(evidence.CodeGap), Code(evidence.CodeReordered)}},
-		{"duplicate", func(_ *server, done [][]byte) [][]byte { return [][]byte{done[4]} }, []Code{Code(evidence.CodeDuplicate)}},
-		{"genesis again", func(_ *server, done [][]byte) [][]byte { return [][]byte{done[0]} }, []Code{Code(evidence.CodeDuplicate)}},
-		{"conflict", func(s *server, done [][]byte) [][]byte {
-			entry := s.sign(heartbeat(), func(r *evidence.Record) { r.Sequence = 4 })
-			return [][]byte{entry}
-		}, []Code{Code(evidence.CodeConflict)}},
-		{"another predecessor", func(s *server, _ [][]byte) [][]byte {
-			entry := s.sign(heartbeat(), func(r *evidence.Record) { r.Previous = evidence.Hash{9} })
-			s.follow(entry)
-			return [][]byte{entry, s.next(heartbeat())}
-		}, []Code{Code(evidence.CodePreviousMismatch)}},
-		{"time", func(s *server, _ [][]byte) [][]byte {
-			entry := s.sign(heartbeat(), func(r *evidence.Record) { r.Time = r.Time.Add(-time.Hour) })
-			s.follow(entry)
-			return [][]byte{entry, s.next(heartbeat())}
-		}, []Code{Code(evidence.CodeTimeReversed)}},
-		{"epoch", func(s *server, _ [][]byte) [][]byte {
-			s.header.Epoch = 2
-			a := s.next(heartbeat())
-			s.header.Epoch = 1
-			return [][]byte{a, s.next(heartbeat())}
-		}, []Code{Code(evidence.CodeEpochReversed)}},
-		{"outcome of nothing", func(s *server, _ [][]byte) [][]byte {
-			d := decision(evidence.Deny)
-			return [][]byte{s.next(d), s.next(outcome(d))}
-		}, []Code{Code(evidence.CodeOutcomeUnmatched)}},
-		{"two outcomes", func(s *server, _ [][]byte) [][]byte {
-			d := decision(evidence.Allow)
-			return [][]byte{s.next(d), s.next(outcome(d)), s.next(outcome(d))}
-		}, []Code{Code(evidence.CodeOutcomeUnmatched)}},
-		{"outcome of what is missing", func(s *server, _ [][]byte) [][]byte {
-			d := decision(evidence.Allow)
-			s.next(d)
-			return [][]byte{s.next(outcome(d))}
-		}, []Code{Code(evidence.CodeGap)}},
-		{"unknown key", func(s *server, _ [][]byte) [][]byte {
-			return [][]byte{newServer(s.t, "stranger.example.com").next(genesis())}
-		}, []Code{Code(evidence.CodeKeyUnknown)}},
-		{"bad signature", func(s *server, _ [][]byte) [][]byte {
-			_, other, _ := newKey(s.t)
-			s.key, other = other, s.key
-			entry := s.next(heartbeat())
-			s.key = other
-			return [][]byte{entry}
-		}, []Code{Code(evidence.CodeSignatureInvalid)}},
-		{"no record", func(_ *server, _ [][]byte) [][]byte { return [][]byte{[]byte("{}")} }, []Code{Code(evidence.CodeMalformed)}},
-		{"no beginning", func(s *server, _ [][]byte) [][]byte {
-			s.header.Stream = evidence.NewStreamID()
-			s.header.Sequence, s.header.Previous = 0, evidence.Hash{}
-			s.next(genesis())
-			return [][]byte{s.next(heartbeat()), s.next(heartbeat())}
-		}, []Code{Code(evidence.CodeGenesisMissing)}},
-		{"far ahead", func(s *server, _ [][]byte) [][]byte {
-			return [][]byte{s.sign(heartbeat(), func(r *evidence.Record) { r.Sequence = 1 << 40 })}
-		}, []Code{Code(evidence.CodeGap)}},
-	}
-	for _, tt := range tests {
+	for _, tt := range chainFaults {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFixture(t, nil)
 			done := f.server.records(11)
@@ -129,6 +60,78 @@ func TestChainFaults(t *testing.T) {
 			}
 		})
 	}
+}
+
+type chainFault struct {
+	name string
+	add  func(s *server, done [][]byte) [][]byte
+	want []Code
+}
+
+var chainFaults = []chainFault{
+	{"gap", func(s *server, _ [][]byte) [][]byte {
+		s.next(heartbeat())
+		return [][]byte{s.next(heartbeat()), s.next(heartbeat())}
+	}, []Code{Code(evidence.CodeGap)}},
+	{"reordered", func(s *server, _ [][]byte) [][]byte {
+		a, b := s.next(heartbeat()), s.next(heartbeat())
+		return [][]byte{b, a, s.next(heartbeat())}
+	}, []Code{Code(evidence.CodeGap), Code(evidence.CodeReordered)}},
+	{"duplicate", func(_ *server, done [][]byte) [][]byte { return [][]byte{done[4]} }, []Code{Code(evidence.CodeDuplicate)}},
+	{"genesis again", func(_ *server, done [][]byte) [][]byte { return [][]byte{done[0]} }, []Code{Code(evidence.CodeDuplicate)}},
+	{"conflict", func(s *server, done [][]byte) [][]byte {
+		entry := s.sign(heartbeat(), func(r *evidence.Record) { r.Sequence = 4 })
+		return [][]byte{entry}
+	}, []Code{Code(evidence.CodeConflict)}},
+	{"another predecessor", func(s *server, _ [][]byte) [][]byte {
+		entry := s.sign(heartbeat(), func(r *evidence.Record) { r.Previous = evidence.Hash{9} })
+		s.follow(entry)
+		return [][]byte{entry, s.next(heartbeat())}
+	}, []Code{Code(evidence.CodePreviousMismatch)}},
+	{"time", func(s *server, _ [][]byte) [][]byte {
+		entry := s.sign(heartbeat(), func(r *evidence.Record) { r.Time = r.Time.Add(-time.Hour) })
+		s.follow(entry)
+		return [][]byte{entry, s.next(heartbeat())}
+	}, []Code{Code(evidence.CodeTimeReversed)}},
+	{"epoch", func(s *server, _ [][]byte) [][]byte {
+		s.header.Epoch = 2
+		a := s.next(heartbeat())
+		s.header.Epoch = 1
+		return [][]byte{a, s.next(heartbeat())}
+	}, []Code{Code(evidence.CodeEpochReversed)}},
+	{"outcome of nothing", func(s *server, _ [][]byte) [][]byte {
+		d := decision(evidence.Deny)
+		return [][]byte{s.next(d), s.next(outcome(d))}
+	}, []Code{Code(evidence.CodeOutcomeUnmatched)}},
+	{"two outcomes", func(s *server, _ [][]byte) [][]byte {
+		d := decision(evidence.Allow)
+		return [][]byte{s.next(d), s.next(outcome(d)), s.next(outcome(d))}
+	}, []Code{Code(evidence.CodeOutcomeUnmatched)}},
+	{"outcome of what is missing", func(s *server, _ [][]byte) [][]byte {
+		d := decision(evidence.Allow)
+		s.next(d)
+		return [][]byte{s.next(outcome(d))}
+	}, []Code{Code(evidence.CodeGap)}},
+	{"unknown key", func(s *server, _ [][]byte) [][]byte {
+		return [][]byte{newServer(s.t, "stranger.example.com").next(genesis())}
+	}, []Code{Code(evidence.CodeKeyUnknown)}},
+	{"bad signature", func(s *server, _ [][]byte) [][]byte {
+		_, other, _ := newKey(s.t)
+		s.key, other = other, s.key
+		entry := s.next(heartbeat())
+		s.key = other
+		return [][]byte{entry}
+	}, []Code{Code(evidence.CodeSignatureInvalid)}},
+	{"no record", func(_ *server, _ [][]byte) [][]byte { return [][]byte{[]byte("{}")} }, []Code{Code(evidence.CodeMalformed)}},
+	{"no beginning", func(s *server, _ [][]byte) [][]byte {
+		s.header.Stream = evidence.NewStreamID()
+		s.header.Sequence, s.header.Previous = 0, evidence.Hash{}
+		s.next(genesis())
+		return [][]byte{s.next(heartbeat()), s.next(heartbeat())}
+	}, []Code{Code(evidence.CodeGenesisMissing)}},
+	{"far ahead", func(s *server, _ [][]byte) [][]byte {
+		return [][]byte{s.sign(heartbeat(), func(r *evidence.Record) { r.Sequence = 1 << 40 })}
+	}, []Code{Code(evidence.CodeGap)}},
 }
 
 func TestOtherServerInStream(t *testing.T) {

@@ -29,7 +29,6 @@ func (m *Monitor) readNew(ctx context.Context, cp *translog.Checkpoint) error {
 		if err != nil {
 			return err
 		}
-		end = from + uint64(len(entries))
 		leaves, tree, err := m.extend(from, entries)
 		if err != nil {
 			return err
@@ -39,20 +38,42 @@ func (m *Monitor) readNew(ctx context.Context, cp *translog.Checkpoint) error {
 		} else if !ok {
 			return m.blame(ctx, cp, from, entries)
 		}
-		if err := m.readRecords(ctx, cp, from, entries); err != nil {
+		more, err := m.readChunk(ctx, cp, entries, leaves, tree)
+		if err != nil {
 			return errors.Join(err, m.back()) // what was not told is found again
 		}
-		m.settled()
-		for _, leaf := range leaves {
-			m.leaves.put(leaf[:])
-		}
-		m.state.Size, m.state.Range = end, tree.Hashes()
-		m.last.Read += end - from
-		if err := m.save(); err != nil {
+		if err := m.save(); err != nil || !more {
 			return err
 		}
 	}
 	return nil
+}
+
+// readChunk looks at entries that are in cp's tree, and believes them. more is false when a record is late that the rest
+// waits for.
+func (m *Monitor) readChunk(ctx context.Context, cp *translog.Checkpoint, entries [][]byte, leaves [][32]byte, tree *compact.Range) (more bool, err error) {
+	from := m.state.Size
+	records, err := m.resolve(from, cp.Size(), entries, leaves)
+	if err != nil {
+		return false, err
+	}
+	if more = len(records) == len(entries); !more {
+		m.last.Late = cp.Size() - from - uint64(len(records))
+		if leaves, tree, err = m.extend(from, entries[:len(records)]); err != nil {
+			return false, err
+		}
+	}
+	if err := m.readRecords(ctx, cp, records); err != nil {
+		return false, err
+	}
+	m.settled()
+	for _, leaf := range leaves {
+		m.leaves.put(leaf[:])
+		m.remember(leaf)
+	}
+	m.state.Size, m.state.Range = tree.End(), tree.Hashes()
+	m.last.Read += tree.End() - from
+	return more, nil
 }
 
 // stored reads the entries from an index to before end, or to one at which there are enough, from a log of size entries.
@@ -142,15 +163,15 @@ func (m *Monitor) changed(ctx context.Context, cp *translog.Checkpoint, index ui
 	return f
 }
 
-// readRecords looks at entries that are in cp's tree from an index on.
-func (m *Monitor) readRecords(ctx context.Context, cp *translog.Checkpoint, from uint64, entries [][]byte) error {
-	for i, r := range m.parse(entries) {
-		r.index = from + uint64(i) //nolint:gosec // counts
-		fault, err := m.place(&r)
+// readRecords looks at records that are in cp's tree.
+func (m *Monitor) readRecords(ctx context.Context, cp *translog.Checkpoint, records []found) error {
+	m.parse(records)
+	for i := range records {
+		faults, err := m.place(&records[i])
 		if err != nil {
 			return err
 		}
-		if fault != nil {
+		for _, fault := range faults {
 			if err := m.tell(ctx, cp, fault); err != nil {
 				return err
 			}
@@ -160,41 +181,42 @@ func (m *Monitor) readRecords(ctx context.Context, cp *translog.Checkpoint, from
 }
 
 // parse reads entries and checks their signatures, on all processors.
-func (m *Monitor) parse(entries [][]byte) []found {
-	records := make([]found, len(entries))
-	workers := min(runtime.GOMAXPROCS(0), len(entries))
+func (m *Monitor) parse(records []found) {
+	workers := min(runtime.GOMAXPROCS(0), len(records))
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
-			for i := w; i < len(entries); i += workers {
-				records[i] = m.read(entries[i])
+			for i := w; i < len(records); i += workers {
+				if records[i].entry != nil {
+					m.read(&records[i])
+				}
 			}
 		})
 	}
 	wg.Wait()
-	return records
 }
 
-func (m *Monitor) read(entry []byte) found {
-	e, err := evidence.ParseEntry(entry)
+func (m *Monitor) read(r *found) {
+	e, err := evidence.ParseEntry(r.entry)
 	if err != nil {
-		return found{bytes: entry, err: err}
+		r.err = err
+		return
 	}
-	r := found{bytes: entry, record: e.Record, hash: e.RecordHash()}
+	r.record, r.hash = e.Record, e.RecordHash()
 	if !m.cfg.UnsafeSkipSignatures {
 		_, r.err = e.Verify(m.cfg.Keys)
 	} else if len(m.cfg.Keys[e.KeyID]) != ed25519.PublicKeySize {
 		_, r.err = e.Verify(nil) // says that the key is not known
 	}
-	return r
 }
 
-// place holds a record against its stream.
-func (m *Monitor) place(r *found) (*Fault, error) {
+// place tells what is wrong with a leaf and the record that belongs to it, and holds the record against its stream.
+func (m *Monitor) place(r *found) ([]*Fault, error) {
+	if r.entry == nil {
+		return m.placeBare(r), nil
+	}
 	if r.err != nil {
-		f := m.fault(codeOf(r.err), "%v", r.err).add(fileEntry, r.bytes)
-		f.Index = at(r.index)
-		return f, nil
+		return []*Fault{m.faultAt(r, codeOf(r.err), "%v", r.err)}, nil
 	}
 	s, ok := m.streams[r.record.Stream]
 	if ok {
@@ -202,9 +224,7 @@ func (m *Monitor) place(r *found) (*Fault, error) {
 	}
 	if !ok {
 		if len(m.streams) >= MaxStreams {
-			f := m.fault(CodeLimit, "more than %d streams", MaxStreams).says(words[CodeLimit]).add(fileEntry, r.bytes)
-			f.Index = at(r.index)
-			return f, nil
+			return []*Fault{m.faultAt(r, CodeLimit, "more than %d streams", MaxStreams).says(words[CodeLimit])}, nil
 		}
 		var err error
 		if s, err = m.openStream(streamState{ID: r.record.Stream, Server: r.record.Server}); err != nil {
@@ -214,11 +234,25 @@ func (m *Monitor) place(r *found) (*Fault, error) {
 		s.file.begin()
 		s.touched = true
 	}
+	var faults []*Fault
+	if g := r.record.Genesis; g != nil && g.LogForm != m.cfg.LogForm {
+		faults = append(faults, m.faultAt(r, Code(evidence.CodeLogForm), "the stream is for a log of the form %q, and this is one of %q", g.LogForm, m.cfg.LogForm))
+	}
 	wrong, err := s.add(m, r)
 	if wrong == nil || err != nil {
-		return nil, err
+		return faults, err
 	}
-	f := m.fault(Code(wrong.code), "%s", wrong.reason).says(words[Code(wrong.code)]).add(fileEntry, r.bytes)
-	f.Stream, f.Sequence, f.Index, f.Other = r.record.Stream.String(), at(r.record.Sequence), at(r.index), wrong.other
-	return f, nil
+	f := m.faultAt(r, Code(wrong.code), "%s", wrong.reason).says(words[Code(wrong.code)])
+	f.Stream, f.Sequence, f.Other, f.otherSeq = r.record.Stream.String(), at(r.record.Sequence), wrong.other, wrong.otherSeq
+	return append(faults, f), nil
+}
+
+// faultAt is a fault of a leaf, or of the record that belongs to it.
+func (m *Monitor) faultAt(r *found, code Code, format string, args ...any) *Fault {
+	f := m.fault(code, format, args...)
+	f.Index, f.leafHash = at(r.index), r.leafHash
+	if r.entry != nil {
+		return f.add(fileEntry, r.entry)
+	}
+	return f.add(fileEntry, r.leaf)
 }

@@ -22,7 +22,7 @@ const (
 	fileState  = "state.json"
 	fileLeaves = "leaves"
 
-	stateVersion = 1
+	stateVersion = 2
 )
 
 // A state is what is durable between two looks. Files of hashes hold what is too much for it; of them, as much counts
@@ -35,8 +35,16 @@ type state struct {
 	Range      [][]byte      `json:"range,omitempty"`      // compact range of these entries
 	Reread     uint64        `json:"reread"`               // where rereading goes on
 	Streams    []streamState `json:"streams,omitempty"`
-	Journal    *journalState `json:"journal,omitempty"`
 	Promises   []string      `json:"promises,omitempty"` // that wait, compact JWS
+
+	Journals map[string]*journalState `json:"journals,omitempty"` // and other sources of records, by their names
+
+	// Of a log of digests.
+	Form    string   `json:"form,omitempty"`    // see formDigest
+	Unread  uint64   `json:"unread,omitempty"`  // leaves whose records were not at hand
+	Missing []uint64 `json:"missing,omitempty"` // indexes of leaves that no record belongs to, at most MaxMissing
+	Claimed []uint64 `json:"claimed,omitempty"` // those of them that a gap in a stream was put down to
+	Waits   *waits   `json:"waits,omitempty"`
 }
 
 // A streamState is what is known of a stream beside the hashes of its records.
@@ -55,8 +63,31 @@ type streamState struct {
 }
 
 type journalState struct {
-	Stream evidence.StreamID `json:"stream"`
+	Stream evidence.StreamID `json:"stream,omitzero"`
 	Next   uint64            `json:"next"` // records before it were compared
+	From   uint64            `json:"from"` // records before it are not looked for any more
+}
+
+// What state.Form says; nothing for a log of whole records.
+const (
+	formDigest = "digest"
+	formBare   = "digest, no records"
+)
+
+func (m *Monitor) form() string {
+	switch {
+	case !m.digests():
+		return ""
+	case m.library == nil:
+		return formBare
+	}
+	return formDigest
+}
+
+// A waits says since when a record is missing for which there is still time, and up to which leaf that is so.
+type waits struct {
+	Size  uint64    `json:"size"`
+	Since time.Time `json:"since"`
 }
 
 // load reads what the last monitor with this directory left.
@@ -64,7 +95,7 @@ func (m *Monitor) load() error {
 	data, err := durable.ReadFile(m.fsys, m.path(fileState), stateBytes)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		m.state = &state{Version: stateVersion, Origin: m.origin}
+		m.state = &state{Version: stateVersion, Origin: m.origin, Form: m.form()}
 	case err != nil:
 		return fmt.Errorf("monitor: %w", err)
 	default:
@@ -78,6 +109,11 @@ func (m *Monitor) load() error {
 		return fmt.Errorf("monitor: %q is of version %d, want %d", m.path(fileState), m.state.Version, stateVersion)
 	case m.state.Origin != m.origin:
 		return fmt.Errorf("monitor: %q is about the log %q, the policy trusts %q: one directory for each log", m.cfg.Dir, m.state.Origin, m.origin)
+	case m.state.Form != m.form():
+		return fmt.Errorf("monitor: %q is about a log of the form %q, and this is %q: begin again in another directory", m.cfg.Dir, m.state.Form, m.form())
+	}
+	if m.state.Journals == nil {
+		m.state.Journals = make(map[string]*journalState)
 	}
 	if m.leaves, err = openHashFile(m.fsys, m.path(fileLeaves), hashBytes, m.state.Size); err != nil {
 		return err
@@ -116,10 +152,23 @@ func (m *Monitor) openStream(st streamState) (*stream, error) {
 	return s, nil
 }
 
+// journal is what is known of a source of records.
+func (m *Monitor) journal(name string) *journalState {
+	if m.state.Journals[name] == nil {
+		m.state.Journals[name] = new(journalState)
+	}
+	return m.state.Journals[name]
+}
+
 // save makes what was believed durable: first the hashes, then the state that counts them.
 func (m *Monitor) save() error {
 	if err := m.leaves.flush(); err != nil {
 		return err
+	}
+	if m.library != nil {
+		for name, from := range m.library.oldest() {
+			m.journal(name).From = from
+		}
 	}
 	m.state.Streams = m.state.Streams[:0]
 	for _, s := range m.streams {

@@ -21,8 +21,15 @@ type stream struct {
 
 // A found record is one that was read from the log.
 type found struct {
-	index  uint64
-	bytes  []byte
+	index    uint64
+	leaf     []byte
+	leafHash [32]byte
+	entry    []byte // that the leaf belongs to; nil where there is none, or none at hand
+
+	// Of a leaf without an entry.
+	form     error   // it is of the other form
+	repeated *uint64 // index of the same digest before it
+
 	record *evidence.Record
 	hash   evidence.Hash
 	err    error // why it is none
@@ -31,13 +38,20 @@ type found struct {
 // A misplaced record is a fault in a chain: what is wrong, and the index of the record that shows it together with
 // this one.
 type misplaced struct {
-	code   evidence.Code
-	reason string
-	other  *uint64
+	code     evidence.Code
+	reason   string
+	other    *uint64
+	otherSeq uint64
 }
 
 func misplace(code evidence.Code, other *uint64, format string, args ...any) *misplaced {
 	return &misplaced{code: code, reason: fmt.Sprintf(format, args...), other: other}
+}
+
+// of says which number the other record has, where it is not the one before in the stream.
+func (w *misplaced) of(seq uint64) *misplaced {
+	w.otherSeq = seq
+	return w
 }
 
 func frame(hash evidence.Hash, index uint64) []byte {
@@ -60,13 +74,16 @@ func (s *stream) add(m *Monitor, r *found) (*misplaced, error) {
 	seq := r.record.Sequence
 	switch {
 	case r.record.Server != s.Server:
-		return misplace(evidence.CodeServerMismatch, s.before(), "of server %q, this is the stream of %q", r.record.Server, s.Server), nil
+		return misplace(evidence.CodeServerMismatch, s.before(), "of server %q, this is the stream of %q", r.record.Server, s.Server).of(max(s.Next, 1) - 1), nil
 	case seq < s.Next:
 		return s.again(r)
 	case seq-s.Next > MaxGap-min(s.Missing, MaxGap):
-		return misplace(evidence.CodeGap, s.before(), "record %d after record %d: more is missing than is followed", seq, s.Next), nil
+		return misplace(evidence.CodeGap, s.before(), "record %d after record %d: more is missing than is followed", seq, s.Next).of(max(s.Next, 1) - 1), nil
 	}
 	fault := s.judge(m, r)
+	if fault != nil && s.Next > 0 {
+		fault.of(s.Next - 1)
+	}
 	s.file.skip(seq - s.Next)
 	s.Missing += seq - s.Next
 	s.file.put(frame(r.hash, r.index))
@@ -95,13 +112,13 @@ func (s *stream) again(r *found) (*misplaced, error) {
 		return nil, err
 	case !ok:
 		s.file.set(seq, frame(r.hash, r.index))
-		return misplace(evidence.CodeReordered, s.before(), "record %d comes after record %d", seq, s.Next-1), nil
+		return misplace(evidence.CodeReordered, s.before(), "record %d comes after record %d", seq, s.Next-1).of(s.Next - 1), nil
 	case hash == r.hash && index == r.index:
 		return nil, nil // read before a crash
 	case hash == r.hash:
-		return misplace(evidence.CodeDuplicate, at(index), "record %d again", seq), nil
+		return misplace(evidence.CodeDuplicate, at(index), "record %d again", seq).of(seq), nil
 	}
-	return misplace(evidence.CodeConflict, at(index), "the server signed two records %d", seq), nil
+	return misplace(evidence.CodeConflict, at(index), "the server signed two records %d", seq).of(seq), nil
 }
 
 // judge tells what is wrong with a record that has a number of its own. Of several faults it names the first.
@@ -109,12 +126,14 @@ func (s *stream) judge(m *Monitor, r *found) *misplaced {
 	rec, other := r.record, s.before()
 	full := s.Full
 	open := s.settle(m, r)
+	missing := rec.Sequence - s.Next
+	told := missing > 0 && m.claim(other, r.index, missing)
 	switch {
-	case s.Next == 0 && rec.Genesis == nil:
+	case s.Next == 0 && rec.Genesis == nil && !told:
 		return misplace(evidence.CodeGenesisMissing, nil, "the stream begins with record %d", rec.Sequence)
-	case rec.Sequence > s.Next:
+	case missing > 0 && !told:
 		return misplace(evidence.CodeGap, other, "the records from %d to %d are missing before it", s.Next, rec.Sequence-1)
-	case s.Next > 0 && rec.Previous != s.Head:
+	case s.Next > 0 && missing == 0 && rec.Previous != s.Head:
 		return misplace(evidence.CodePreviousMismatch, other, "follows a record with the hash %s, the one before it has %s", rec.Previous, s.Head)
 	case rec.Epoch < s.Epoch:
 		return misplace(evidence.CodeEpochReversed, other, "of epoch %d, after epoch %d", rec.Epoch, s.Epoch)

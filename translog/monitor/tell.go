@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/touchmark-dev/touchmark/evidence"
 	"github.com/touchmark-dev/touchmark/internal/durable"
 	"github.com/touchmark-dev/touchmark/translog"
 )
@@ -61,26 +62,61 @@ func (m *Monitor) know(id string) {
 func (m *Monitor) prove(ctx context.Context, cp *translog.Checkpoint, f *Fault) error {
 	f.add(fileCheckpoint, cp.Note())
 	if f.Index != nil {
-		if err := m.proveEntry(ctx, cp, *f.Index, f, fileEntry, fileEntryProof); err != nil {
+		if err := m.proveEntry(ctx, cp, f); err != nil {
 			return err
 		}
 	}
-	if f.Other != nil {
-		return m.proveEntry(ctx, cp, *f.Other, f, fileOther, fileOtherProof)
+	if f.Other == nil {
+		return nil
 	}
-	return nil
+	entry, leaf, err := m.entryAt(ctx, cp, *f.Other, f.otherSeq, f.Code)
+	if err != nil {
+		return err
+	}
+	return m.addProof(ctx, cp, *f.Other, leaf, f.add(fileOther, entry), fileOtherProof)
 }
 
-func (m *Monitor) proveEntry(ctx context.Context, cp *translog.Checkpoint, index uint64, f *Fault, entryFile, proofFile string) error {
-	entry := f.files[entryFile]
-	if entry == nil {
-		stored, err := m.client.StoredEntry(ctx, index, cp.Size())
+// proveEntry adds the proof of the entry at f.Index, and the entry if it is not there yet.
+func (m *Monitor) proveEntry(ctx context.Context, cp *translog.Checkpoint, f *Fault) error {
+	leaf := f.leafHash
+	if f.files[fileEntry] == nil {
+		entry, hash, err := m.entryAt(ctx, cp, *f.Index, *f.Sequence, f.Code)
 		if err != nil {
 			return err
 		}
-		entry = stored
+		leaf = hash
+		f.add(fileEntry, entry)
 	}
-	proof, err := m.client.Prove(ctx, cp, index, translog.LeafHash(entry))
+	return m.addProof(ctx, cp, *f.Index, leaf, f, fileEntryProof)
+}
+
+// entryAt returns the entry at an index of the log, whose record has this number, and the hash of its leaf. For faults that
+// are about leaves, and where the files of a proof need no record, the entry may be the leaf of a log of digests itself.
+func (m *Monitor) entryAt(ctx context.Context, cp *translog.Checkpoint, index, seq uint64, code Code) (entry []byte, hash [32]byte, err error) {
+	leaf, err := m.client.StoredEntry(ctx, index, cp.Size())
+	if err != nil {
+		return nil, hash, err
+	}
+	hash = translog.LeafHash(leaf)
+	digest, ok := evidence.ParseDigest(leaf)
+	if !ok || code == CodeRepeated || m.library == nil {
+		return leaf, hash, nil
+	}
+	entry, err = m.library.at(seq, digest)
+	switch {
+	case err != nil:
+		return nil, hash, err
+	case entry != nil:
+		return entry, hash, nil
+	case code == CodeJournal:
+		return leaf, hash, nil
+	}
+	return nil, hash, fmt.Errorf("monitor: record %d, of entry %d: %w", seq, index, errGone)
+}
+
+// addProof adds the proof of a leaf.
+func (m *Monitor) addProof(ctx context.Context, cp *translog.Checkpoint, index uint64, leaf [32]byte, f *Fault, name string) error {
+	proof, err := m.client.Prove(ctx, cp, index, leaf)
 	if err != nil {
 		return err
 	}
@@ -88,7 +124,7 @@ func (m *Monitor) proveEntry(ctx context.Context, cp *translog.Checkpoint, index
 	if err != nil {
 		return fmt.Errorf("monitor: %w", err)
 	}
-	f.add(entryFile, entry).add(proofFile, text)
+	f.add(name, text)
 	return nil
 }
 

@@ -24,8 +24,22 @@ func (m *Monitor) touch(s *stream) {
 	m.touched = append(m.touched, touched{s: s, before: before})
 }
 
+// A mark is how far lists were that only grow.
+type mark struct {
+	missing, claimed int
+	unread           uint64
+}
+
+func (m *Monitor) mark() mark {
+	return mark{len(m.state.Missing), len(m.state.Claimed), m.state.Unread}
+}
+
 // settled ends what touch began.
 func (m *Monitor) settled() {
+	m.was = m.mark()
+	if m.library != nil {
+		m.library.settled()
+	}
 	for _, t := range m.touched {
 		t.s.file.end()
 		t.s.touched = false
@@ -48,5 +62,9 @@ func (m *Monitor) back() error {
 		t.s.file.back()
 	}
 	m.touched = nil
+	m.state.Missing, m.state.Claimed, m.state.Unread = m.state.Missing[:m.was.missing], m.state.Claimed[:m.was.claimed], m.was.unread
+	if m.library != nil {
+		m.library.back()
+	}
 	return errors.Join(errs...)
 }

@@ -1,0 +1,248 @@
+package monitor
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+
+	"github.com/touchmark-dev/touchmark/evidence"
+)
+
+// MaxAhead is how many records of a source are held in memory that were not found in the log yet. A record whose leaf
+// stands further from its place than that is told as missing.
+const MaxAhead = 16_384
+
+// A RecordSource has the records of one stream whose digests are in a log: a journal, or a copy of it.
+type RecordSource struct {
+	// Name is for reports, and for the monitor to go on where it was; no two sources have one name.
+	Name string
+
+	// Read iterates over the records in the order of their numbers, beginning with number from, as far as there are any
+	// now. Nothing that it yields is believed: a record is the one in the log if it has the digest.
+	Read func(from uint64) iter.Seq2[*evidence.StoredRecord, error]
+}
+
+// JournalRecords are the records in the directory of a ledger, or in a copy of it.
+func JournalRecords(dir string) RecordSource {
+	return RecordSource{Name: dir, Read: func(from uint64) iter.Seq2[*evidence.StoredRecord, error] { return evidence.ReadJournal(dir, from) }}
+}
+
+// FileRecords are the entries in a file, one a line, as their server gave them away.
+func FileRecords(name string) RecordSource {
+	return RecordSource{Name: name, Read: func(from uint64) iter.Seq2[*evidence.StoredRecord, error] {
+		return func(yield func(*evidence.StoredRecord, error) bool) {
+			f, err := os.Open(name) //nolint:gosec // named by the user
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			defer f.Close() //nolint:errcheck // only read
+			for record, err := range readLines(f) {
+				if err == nil && record.Sequence < from {
+					continue
+				}
+				if !yield(record, err) || err != nil {
+					return
+				}
+			}
+		}
+	}}
+}
+
+// readLines reads entries, one a line. A last line without its end is being written, and not read.
+func readLines(r io.Reader) iter.Seq2[*evidence.StoredRecord, error] {
+	return func(yield func(*evidence.StoredRecord, error) bool) {
+		in := bufio.NewReaderSize(r, evidence.MaxEntryBytes+1)
+		for n := 1; ; n++ {
+			line, err := in.ReadSlice('\n')
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			if err != nil {
+				yield(nil, fmt.Errorf("line %d: %w", n, err))
+				return
+			}
+			entry := bytes.Clone(line[:len(line)-1])
+			e, err := evidence.ParseEntry(entry)
+			if err != nil {
+				yield(nil, fmt.Errorf("line %d: %w", n, err))
+				return
+			}
+			if !yield(&evidence.StoredRecord{Sequence: e.Record.Sequence, Entry: entry}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// A library finds records by their digest. The log has them mostly in the order of their sources, so that each source is
+// read on only as far as it takes.
+type library struct {
+	shelves []*shelf
+	waiting map[evidence.Hash]*volume // that were read, and not found in the log yet
+	taken   []*volume                 // that were, since begin
+}
+
+// A shelf is a source, as far as it was read.
+type shelf struct {
+	source  RecordSource
+	next    uint64 // number of the next record to read
+	matched uint64 // number after the last record that was found in the log
+	waiting int
+	pull    func() (*evidence.StoredRecord, error, bool)
+	stop    func()
+	ended   bool // there is no more, in this look
+}
+
+type volume struct {
+	shelf  *shelf
+	seq    uint64
+	digest evidence.Hash
+	entry  []byte
+}
+
+func newLibrary(sources []RecordSource) *library {
+	l := &library{waiting: make(map[evidence.Hash]*volume)}
+	for _, s := range sources {
+		l.shelves = append(l.shelves, &shelf{source: s})
+	}
+	return l
+}
+
+// find returns the entry that has a digest, nil where no source has it within reach.
+func (l *library) find(digest evidence.Hash) ([]byte, error) {
+	for more := true; ; {
+		if v := l.waiting[digest]; v != nil {
+			l.take(v)
+			return v.entry, nil
+		}
+		if !more {
+			return nil, nil
+		}
+		more = false
+		for _, s := range l.shelves {
+			read, err := l.readOne(s)
+			if err != nil {
+				return nil, err
+			}
+			more = more || read
+		}
+	}
+}
+
+func (l *library) take(v *volume) {
+	delete(l.waiting, v.digest)
+	v.shelf.waiting--
+	v.shelf.matched = v.seq + 1
+	l.taken = append(l.taken, v)
+}
+
+// readOne reads the next record of a shelf, and reports whether there was one and room for it.
+func (l *library) readOne(s *shelf) (bool, error) {
+	if s.waiting >= MaxAhead {
+		l.pass(s)
+	}
+	if s.ended || s.waiting >= MaxAhead {
+		return false, nil
+	}
+	if s.pull == nil {
+		s.pull, s.stop = iter.Pull2(s.source.Read(s.next))
+	}
+	record, err, ok := s.pull()
+	if !ok {
+		s.ended = true
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("monitor: records in %q: %w", s.source.Name, err)
+	}
+	s.next = record.Sequence + 1
+	v := &volume{shelf: s, seq: record.Sequence, digest: sha256.Sum256(record.Entry), entry: record.Entry}
+	if l.waiting[v.digest] == nil { // or another copy of the stream has it
+		l.waiting[v.digest] = v
+		s.waiting++
+	}
+	return true, nil
+}
+
+// pass drops the records of a shelf that the log has passed over: they are not where they belong, if they are in it at all.
+func (l *library) pass(s *shelf) {
+	for digest, v := range l.waiting {
+		if v.shelf == s && v.seq < s.matched {
+			delete(l.waiting, digest)
+			s.waiting--
+		}
+	}
+}
+
+// settled ends what find began; back undoes it.
+func (l *library) settled() { l.taken = nil }
+
+func (l *library) back() {
+	for _, v := range l.taken {
+		l.waiting[v.digest] = v
+		v.shelf.waiting++
+	}
+	l.taken = nil
+}
+
+// rest lets go of the sources until the next look.
+func (l *library) rest() {
+	for _, s := range l.shelves {
+		if s.stop != nil {
+			s.stop()
+		}
+		s.pull, s.stop, s.ended = nil, nil, false
+	}
+}
+
+// oldest returns the number of the first record of each shelf, by its name, that may still be looked for.
+func (l *library) oldest() map[string]uint64 {
+	from := make(map[string]uint64, len(l.shelves))
+	for _, s := range l.shelves {
+		from[s.source.Name] = s.next
+	}
+	for _, v := range l.waiting {
+		from[v.shelf.source.Name] = min(from[v.shelf.source.Name], v.seq)
+	}
+	return from
+}
+
+// at returns the entry with a digest, which has this number, for a proof; nil where no source has it.
+func (l *library) at(seq uint64, digest evidence.Hash) ([]byte, error) {
+	for _, v := range l.taken {
+		if v.digest == digest {
+			return v.entry, nil
+		}
+	}
+	for _, from := range []uint64{seq, 0} { // first where it belongs
+		for _, s := range l.shelves {
+			entry, err := s.look(from, digest, from > 0)
+			if entry != nil || err != nil {
+				return entry, err
+			}
+		}
+	}
+	return nil, nil
+}
+
+// look reads a source from a number on for the entry with a digest, or there alone.
+func (s *shelf) look(from uint64, digest evidence.Hash, there bool) ([]byte, error) {
+	for record, err := range s.source.Read(from) {
+		if err != nil {
+			return nil, fmt.Errorf("monitor: records in %q: %w", s.source.Name, err)
+		}
+		if sha256.Sum256(record.Entry) == digest {
+			return record.Entry, nil
+		}
+		if there {
+			break
+		}
+	}
+	return nil, nil
+}
