@@ -34,6 +34,7 @@ const (
 	CodeTimeReversed     Code = "EVIDENCE_TIME_REVERSED"     // earlier than a record before it, beyond the tolerance
 	CodeEpochReversed    Code = "EVIDENCE_EPOCH_REVERSED"    // an epoch before that of the record before
 	CodeOutcomeUnmatched Code = "EVIDENCE_OUTCOME_UNMATCHED" // no decision is open that the outcome belongs to
+	CodeTenantMismatch   Code = "EVIDENCE_TENANT_MISMATCH"   // not of the tenant whose view the entries are
 )
 
 // Codes of an entry in a log.

@@ -28,31 +28,39 @@ type Segment struct {
 	Header  Hash     // of the header: no other file that was ever written has it
 }
 
-// Segments returns the files of the journal in the directory of a ledger, in their order. It takes no lock; a file that
-// went away meanwhile is left out.
+// Segments returns the files of the journal in the directory of a ledger, in their order. Those of records
+// that were removed are not among them. It takes no lock.
 func Segments(dir string) ([]Segment, error) {
 	fsys := durable.OS{}
-	names, err := fsys.ReadDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("evidence: %w", err)
-	}
-	var all []Segment
-	for _, name := range names {
-		number, ok := segmentNumber(name)
-		if !ok {
-			continue
+	for {
+		list, err := listSegments(fsys, dir)
+		if err != nil {
+			return nil, fmt.Errorf("evidence: %w", err)
 		}
-		s, err := readSegment(fsys, dir, number)
+		if list.count == 0 {
+			return nil, fmt.Errorf("evidence: there is no journal in %q: %w", dir, fs.ErrNotExist)
+		}
+		all, err := readSegments(fsys, dir, list)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue
+			if now, rerr := readHead(fsys, dir); rerr == nil && !now.same(list.head) {
+				continue // segments were removed just now
+			}
 		}
 		if err != nil {
 			return nil, fmt.Errorf("evidence: %w", err)
 		}
-		all = append(all, *s)
+		return all, nil
 	}
-	if len(all) == 0 {
-		return nil, fmt.Errorf("evidence: there is no journal in %q: %w", dir, fs.ErrNotExist)
+}
+
+func readSegments(fsys durable.FS, dir string, list *listing) ([]Segment, error) {
+	all := make([]Segment, list.count)
+	for i := range all {
+		s, err := readSegment(fsys, dir, list.number(uint64(i))) //nolint:gosec // not negative
+		if err != nil {
+			return nil, err
+		}
+		all[i] = *s
 	}
 	return all, nil
 }

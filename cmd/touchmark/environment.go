@@ -26,7 +26,7 @@ func weakens(flag string) bool {
 		}
 	}
 	switch flag {
-	case "compat", "partial", "force", "binding", "trust-on-first-use", "yes", "no-identity", "egress-enforced-by", "authzen-send-arguments":
+	case "compat", "partial", "each", "force", "binding", "trust-on-first-use", "yes", "no-identity", "egress-enforced-by", "authzen-send-arguments":
 		return true
 	}
 	return false

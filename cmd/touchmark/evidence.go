@@ -4,9 +4,6 @@ import (
 	"crypto/ed25519"
 	"fmt"
 	"iter"
-	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -22,18 +19,7 @@ func evidenceCommand() *cli.Command {
 	return &cli.Command{
 		Name: "evidence", Usage: "read and verify the records of what was decided",
 		Subcommands: []*cli.Command{
-			{
-				Name: "list", Usage: "list the records of a journal, oldest first",
-				Description: "The records are as the journal has them, and nothing about them is verified: see evidence verify.\n\n" +
-					"EXAMPLE\n  touchmark evidence list --evidence journal --tool write_file",
-				Flags: []cli.Flag{
-					evidenceFlag(),
-					&cli.Uint64Flag{Name: "from", Usage: "begin with sequence number `N`"},
-					&cli.StringFlag{Name: "tool", Usage: "decisions about the target `NAME` alone"},
-					&cli.StringFlag{Name: "decision", Usage: "decisions `D` alone: allow, deny, require_approval, allow_with_constraints"},
-				},
-				Action: evidenceList,
-			},
+			evidenceListCommand(), evidenceExportCommand(), evidenceImportCommand(),
 			{
 				Name: "show", Usage: "print the entry of a record, as it is in the log", ArgsUsage: "ID",
 				Description: "EXAMPLE\n  touchmark evidence show --evidence journal --out record.json 0190...",
@@ -46,15 +32,21 @@ func evidenceCommand() *cli.Command {
 			},
 			{
 				Name: "verify", Usage: "check signatures, and the chain of a stream; or what a disclosure shows", ArgsUsage: "[FILE...]",
-				Description: "FILEs hold one entry each, in the order of the stream; without them the journal is read. With --disclosure\n" +
-					"the file that evidence disclose made is checked, and what it shows printed.\n\nEXAMPLES\n" +
+				Description: "FILEs hold one entry each, in the order of the stream, or with --lines one on each line; without them the journal\n" +
+					"is read. With --tenant it says how many of the records are the tenant's; and of entries that are a part of the stream,\n" +
+					"with --each, that they are the tenant's alone. With --disclosure the file that evidence disclose made is checked, and\n" +
+					"what it shows printed.\n\nEXAMPLES\n" +
 					"  touchmark evidence verify --did-document server.did.json --disclosure shown.json --log-policy log.policy\n" +
 					"  touchmark evidence verify --did-document server.did.json receipts/*.json\n" +
+					"  touchmark evidence verify --did-document server.did.json --each --lines --tenant acme acme.jsonl\n" +
 					"  touchmark evidence verify --did-document server.did.json --partial record.json",
 				Flags: []cli.Flag{
 					evidenceFlag(),
 					&cli.StringSliceFlag{Name: "did-document", Usage: "the server's DID document, from `FILE`"},
 					&cli.BoolFlag{Name: "partial", Usage: "the stream may begin anywhere: what came before is not missed"},
+					&cli.BoolFlag{Name: "each", Usage: "each entry by itself, in its order: what lies between them is not missed"},
+					&cli.BoolFlag{Name: "lines", Usage: "FILEs hold an entry on each line, as evidence export writes them"},
+					&cli.StringFlag{Name: "tenant", Usage: "the records of the tenant `NAME`: decisions, and the outcomes of these"},
 					&cli.PathFlag{Name: "disclosure", Usage: "check the disclosures in `FILE`"},
 					&cli.PathFlag{Name: "log-policy", Aliases: []string{"policy"}, Usage: "whom to trust about the receipt in it, `FILE`"},
 					&cli.BoolFlag{Name: "allow-no-receipt", Usage: "and do with a file that does not show that the record is in a log"},
@@ -64,109 +56,6 @@ func evidenceCommand() *cli.Command {
 			discloseCommand(),
 		},
 	}
-}
-
-// A recordLine is a record in a list.
-type recordLine struct {
-	Sequence uint64 `json:"seq"`
-	Time     string `json:"time"`
-	ID       string `json:"id"`
-	Kind     string `json:"kind"`
-	Decision string `json:"decision,omitempty"`
-	Method   string `json:"method,omitempty"`
-	Target   string `json:"target,omitempty"`
-	Caller   string `json:"caller,omitempty"`
-	Reason   string `json:"reason,omitempty"`
-	Outcome  string `json:"outcome,omitempty"`
-	Of       string `json:"decision_id,omitempty"`
-
-	// Of a record of refusals.
-	Count  uint64   `json:"count,omitempty"`
-	From   string   `json:"from,omitempty"`
-	To     string   `json:"to,omitempty"`
-	Groups []string `json:"groups,omitempty"` // spec/evidence.md section 2.6
-}
-
-// listTime is how a list shows times.
-const listTime = "2006-01-02T15:04:05.000Z"
-
-func describeRecord(r *evidence.Record) *recordLine {
-	l := &recordLine{
-		Sequence: r.Sequence, Time: r.Time.UTC().Format(listTime), ID: r.ID, Kind: string(r.Kind()),
-	}
-	if d := r.Decision; d != nil {
-		l.Decision, l.Method, l.Target, l.Reason = string(d.Kind), d.Method, d.Target, d.DenyReason
-		l.Caller = string(d.Caller.Auth)
-		if d.Caller.Auth == evidence.AuthBadge {
-			l.Caller = d.Caller.DID.String()
-		}
-		if d.DenyCause != "" {
-			l.Reason += "/" + d.DenyCause
-		}
-	}
-	if n := r.Refusals; n != nil {
-		l.Count, l.From, l.To = n.Count, n.From.UTC().Format(listTime), n.To.UTC().Format(listTime)
-		for i := range n.Groups {
-			l.Groups = append(l.Groups, n.Groups[i].String())
-		}
-	}
-	if o := r.Outcome; o != nil {
-		l.Outcome, l.Of = strings.TrimSuffix(string(o.Status)+" "+o.ErrorClass, " "), o.DecisionID
-	}
-	return l
-}
-
-func (l *recordLine) text() string {
-	what := l.Outcome
-	switch l.Kind {
-	case string(evidence.KindDecision):
-		what = fmt.Sprintf("%s %s %q %s %s", l.Decision, quoteUnlessWord(l.Method), l.Target, l.Caller, l.Reason)
-	case string(evidence.KindRefusals):
-		what = fmt.Sprintf("%d attempts from %s to %s: %q", l.Count, l.From, l.To, l.Groups)
-	}
-	return strings.TrimSpace(fmt.Sprintf("%6d %s %s %-9s %s", l.Sequence, l.Time, l.ID, l.Kind, what))
-}
-
-// quoteUnlessWord keeps a method that a caller made up from passing for the columns behind it.
-func quoteUnlessWord(s string) string {
-	if quoted := strconv.Quote(s); strings.ContainsAny(s, " \u00a0") || quoted != `"`+s+`"` {
-		return quoted
-	}
-	return s
-}
-
-func evidenceList(ctx *cli.Context) error {
-	if err := wantArgs(ctx); err != nil {
-		return err
-	}
-	if err := required(ctx, "evidence"); err != nil {
-		return err
-	}
-	kinds := []evidence.DecisionKind{evidence.Allow, evidence.Deny, evidence.RequireApproval, evidence.AllowWithConstraints}
-	if d := ctx.String("decision"); d != "" && !slices.Contains(kinds, evidence.DecisionKind(d)) {
-		return usagef("--decision %q is none of %q: the list would be empty whatever was decided", d, kinds)
-	}
-	con := consoleOf(ctx)
-	for stored, err := range evidence.ReadJournal(ctx.Path("evidence"), ctx.Uint64("from")) {
-		if err != nil {
-			return err
-		}
-		e, err := evidence.ParseEntry(stored.Entry)
-		if err != nil {
-			return err
-		}
-		l := describeRecord(e.Record)
-		if t := ctx.String("tool"); t != "" && l.Target != t {
-			continue
-		}
-		if d := ctx.String("decision"); d != "" && l.Decision != d {
-			continue
-		}
-		if err := con.result(l, l.text()); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func evidenceShow(ctx *cli.Context) error {
@@ -199,11 +88,15 @@ func evidenceVerify(ctx *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if ctx.Bool("each") {
+		return verifyView(ctx, keys)
+	}
 	chain, err := evidence.NewChain(&evidence.ChainConfig{Keys: keys, AllowPartial: ctx.Bool("partial")})
 	if err != nil {
 		return malformed(err)
 	}
 	later := 0 // records with members of a later version
+	mine := tenantCount{tenant: ctx.String("tenant")}
 	for entry, err := range entriesOf(ctx) {
 		var v *evidence.VerifiedEntry
 		if err == nil {
@@ -215,6 +108,7 @@ func evidenceVerify(ctx *cli.Context) error {
 		if len(v.Record().Unknown) > 0 {
 			later++
 		}
+		mine.add(v.Record())
 	}
 	s := chain.Summary()
 	if s.Records == 0 {
@@ -223,11 +117,12 @@ func evidenceVerify(ctx *cli.Context) error {
 	if later > 0 {
 		con.note("%d records have members that this version does not know and says nothing about", later)
 	}
-	return con.result(map[string]any{
+	mine.note(con, s.Records)
+	return con.result(mine.in(map[string]any{
 		"verdict": "accepted", "records": s.Records, "first": s.First, "last": s.Last, "server": s.Server.String(),
 		"stream": s.Stream.String(), "head": s.Head.String(), "open": len(s.Open),
 		"unknown_members": later,
-	}, fmt.Sprintf("accepted: %d records of %s, %d to %d, signed and without a gap; %d calls without an outcome",
+	}), fmt.Sprintf("accepted: %d records of %s, %d to %d, signed and without a gap; %d calls without an outcome",
 		s.Records, s.Server, s.First, s.Last, len(s.Open)))
 }
 
@@ -274,6 +169,12 @@ func entriesOf(ctx *cli.Context) iter.Seq2[[]byte, error] {
 			return
 		}
 		for _, name := range ctx.Args().Slice() {
+			if ctx.Bool("lines") {
+				if !eachLine(consoleOf(ctx), name, yield) {
+					return
+				}
+				continue
+			}
 			entry, err := consoleOf(ctx).readInput(name)
 			if !yield(entry, err) || err != nil {
 				return

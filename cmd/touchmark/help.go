@@ -65,7 +65,7 @@ stand under its name; what stands at the top holds for every command that has it
 A name that no command has is an error. json, quiet, verbose and home may stand at
 the top. A flag that may be given more than once takes a list.
 
-Flags that weaken a check (--unsafe-*, --insecure-*, --allow-*, --compat, --partial,
+Flags that weaken a check (--unsafe-*, --insecure-*, --allow-*, --compat, --partial, --each,
 --force, --binding, --trust-on-first-use, --no-identity, --egress-enforced-by, --yes) are
 possible in a file that --config or --home names: there they are written out. A file that only
 TOUCHMARK_CONFIG or TOUCHMARK_HOME names must not have them.
@@ -76,7 +76,7 @@ line goes before the environment, and that before --config. Of a flag that may b
 given more than once the environment gives one value.
 
 Flags that weaken a check have none: --unsafe-*, --insecure-*, --allow-*, --compat,
---partial, --force, --binding, --trust-on-first-use, --no-identity, --egress-enforced-by and
+--partial, --each, --force, --binding, --trust-on-first-use, --no-identity, --egress-enforced-by and
 --yes. An environment is inherited, and nobody may notice what it says. Such a variable is ignored,
 with a note; nor may a file that only TOUCHMARK_CONFIG or TOUCHMARK_HOME names have these
 flags.

@@ -86,7 +86,25 @@ func (x *Index) Update(ctx context.Context) (err error) {
 		return fmt.Errorf("index: %w", err)
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	return x.update(ctx)
+	for try := 1; ; try++ {
+		// Segments that were compacted are other files now.
+		if err := x.places.Close(); err != nil {
+			return err
+		}
+		err := x.update(ctx)
+		if !overtaken(err) || try == tries {
+			return err
+		}
+	}
+}
+
+// tries is how often an update begins again because records were removed meanwhile.
+const tries = 5
+
+// overtaken reports whether an error says that records were removed while they were read.
+func overtaken(err error) bool {
+	var removed *evidence.RemovedError
+	return errors.As(err, &removed) || errors.Is(err, fs.ErrNotExist)
 }
 
 // update is Update for who holds the lock.

@@ -431,7 +431,7 @@ func TestOpenRefuses(t *testing.T) {
 		t.Errorf("a missing segment: %v", err)
 	}
 	for _, err := range Scan(ctx, dir, &Query{Newest: true}) {
-		if !errors.Is(err, errNewest) {
+		if !errors.Is(err, ErrNewest) {
 			t.Errorf("newest without a limit: %v", err)
 		}
 	}

@@ -196,7 +196,7 @@ func (j *journalWriter) decision() *evidence.Decision {
 	d := &evidence.Decision{
 		Caller: evidence.Caller{Auth: evidence.AuthAnonymous}, Method: "tools/call", Capability: "tool",
 		Target: pick(j, j.world.targets), Rule: pick(j, j.world.rules), Tenant: pick(j, j.world.tenants), Kind: evidence.Allow,
-		PolicyVersion: "p", ParamsCommitment: evidence.Hash{1}, ParamsForm: evidence.ParamsMembers,
+		PolicyVersion: "p", ParamsCommitment: evidence.Hash{1}, ParamsForm: evidence.ParamsTree,
 	}
 	if d.Target == "a\u202eb" {
 		d.Target, d.Capability = hashed(d.Target), "resource"

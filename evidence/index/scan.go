@@ -13,8 +13,8 @@ import (
 // MaxNewest is the largest limit that [Scan] takes with the newest first: it keeps as many records.
 const MaxNewest = 10_000
 
-// errNewest is what is asked of a scan that it cannot give.
-var errNewest = fmt.Errorf("index: without an index, the newest records come first only with a limit of at most %d", MaxNewest)
+// ErrNewest says that [Scan] was asked for more of the newest records than it can keep.
+var ErrNewest = fmt.Errorf("index: without an index, the newest records come first only with a limit of at most %d", MaxNewest)
 
 // Scan answers like [Index.Find] by reading the journal from its beginning, without an index: nothing beside the journal
 // can keep a record from being found.
@@ -24,7 +24,7 @@ func Scan(ctx context.Context, journal string, q *Query) iter.Seq2[*Hit, error] 
 		var err error
 		switch {
 		case q.Newest && (q.Limit <= 0 || q.Limit > MaxNewest):
-			err = errNewest
+			err = ErrNewest
 		case q.Newest:
 			err = s.newest(ctx, journal, yield)
 		default:

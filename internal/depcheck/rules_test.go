@@ -60,7 +60,7 @@ var (
 	below   = []string{"did", "badge", "badge/pop"}
 	guarded = []string{"did", "badge", "badge/pop", "evidence", "translog", "guard"}
 	all     = append([]string{"badge/client", "serververify", "serververify/mcpverify", "guard/policy", "guard/mcpguard",
-		"guard/gateway", "guard/httpguard", "guard/confirm", "guard/limit", "guard/limit/pglimit", "guard/telemetry", "guard/telemetry/gates", "translog/tlogclient", "translog/tesseralog", "translog/trillianlog", "translog/trillianlog/pgstate", "translog/witness", "translog/monitor", "serververify/pin", "serververify/registry"}, guarded...)
+		"guard/gateway", "guard/httpguard", "guard/confirm", "evidence/export", "evidence/index", "evidence/rfc006", "guard/limit", "guard/limit/pglimit", "guard/telemetry", "guard/telemetry/gates", "translog/tlogclient", "translog/tesseralog", "translog/trillianlog", "translog/trillianlog/pgstate", "translog/witness", "translog/monitor", "serververify/pin", "serververify/registry"}, guarded...)
 )
 
 // rules has one entry for each directory with Go files.
@@ -134,6 +134,8 @@ var rules = map[string]rule{
 	},
 	"evidence":       {ours: []string{"did", "translog"}, modules: []string{"go-jose", "json", "x/sys"}},
 	"evidence/vault": {ours: []string{"evidence"}, modules: []string{"age", "x/sys"}},
+	"evidence/export": {ours: []string{"did", "evidence"}},
+	"evidence/rfc006": {ours: []string{"did"}, modules: []string{"json"}},
 	"evidence/index": {ours: []string{"evidence"}, modules: []string{"x/sys"}},
 	"serververify": {
 		ours:    below,
