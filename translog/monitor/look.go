@@ -152,7 +152,7 @@ func (m *Monitor) compare(ctx context.Context, older, newer *translog.Checkpoint
 		return forked, nil
 	}
 	// Only if the source's hashes belong to newer do they show what it begins with.
-	root, err := client.Root(ctx, older.Size())
+	root, err := client.RootWithin(ctx, older.Size(), newer.Size())
 	if err != nil {
 		return nil, err
 	}

@@ -234,13 +234,21 @@ func (c *Client) ConsistencyHashes(ctx context.Context, older, newer uint64) ([]
 // tiles fetches for tessera's client, whose errors do not wrap those of the source.
 type tiles struct {
 	client *Client
-	failed error // of the fetch that ended it
+	failed error  // of the fetch that ended it
+	within uint64 // size of the tree whose tiles are there; 0: of the one that is asked about
 }
 
 func (t *tiles) fetch(ctx context.Context, level, index uint64, partial uint8) ([]byte, error) {
-	data, err := t.client.tile(ctx, level, index, partial)
+	there := partial
+	if t.within > 0 {
+		there = layout.PartialTileSize(level, index, t.within)
+	}
+	data, err := t.client.tile(ctx, level, index, there)
 	if err != nil {
 		t.failed = err
+	}
+	if n := int(partial) * rfc6962.DefaultHasher.Size(); 0 < n && n < len(data) {
+		data = data[:n]
 	}
 	return data, err
 }
@@ -283,10 +291,20 @@ func arrays(hashes [][]byte) [][32]byte {
 // vouches for it. It is for those who run the log and must know what they are
 // about to sign; most users want [Client.Checkpoint].
 func (c *Client) Root(ctx context.Context, size uint64) ([32]byte, error) {
+	return c.root(ctx, size, size)
+}
+
+// RootWithin is like [Client.Root], from the tiles of a larger tree: a log has no partial tiles of trees that it never
+// published, and a log that forked did not publish what others did.
+func (c *Client) RootWithin(ctx context.Context, size, larger uint64) ([32]byte, error) {
+	return c.root(ctx, size, max(size, larger))
+}
+
+func (c *Client) root(ctx context.Context, size, larger uint64) ([32]byte, error) {
 	if size == 0 {
 		return [32]byte(rfc6962.DefaultHasher.EmptyRoot()), nil
 	}
-	tiles := &tiles{client: c}
+	tiles := &tiles{client: c, within: larger}
 	nodes, err := client.FetchRangeNodes(ctx, size, tiles.fetch)
 	if err != nil {
 		return [32]byte{}, unread(tiles.because(err), "root of %d", size)
