@@ -26,7 +26,7 @@ func weakens(flag string) bool {
 		}
 	}
 	switch flag {
-	case "compat", "partial", "each", "force", "binding", "trust-on-first-use", "yes", "no-identity", "egress-enforced-by", "authzen-send-arguments":
+	case "compat", "partial", "each", "force", "binding", "trust-on-first-use", "yes", "no-identity", "egress-enforced-by", "authzen-send-arguments", "trusted-proxy":
 		return true
 	}
 	return false
@@ -52,6 +52,8 @@ func withEnvironment(flags []cli.Flag) []cli.Flag {
 		case *cli.DurationFlag:
 			f.EnvVars = name
 		case *cli.Uint64Flag:
+			f.EnvVars = name
+		case *cli.IntFlag:
 			f.EnvVars = name
 		}
 	}

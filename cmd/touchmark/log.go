@@ -4,12 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -50,15 +47,7 @@ func logCommand() *cli.Command {
 				}, trillianFlags()...),
 				Action: logInit,
 			},
-			{
-				Name: "serve", Usage: "serve a log's tiles to readers", ArgsUsage: "DIR",
-				Description: "With --cosign, the witnesses of that policy are asked to cosign the log's checkpoints; what a quorum has\n" +
-					"cosigned is served beside the log's own checkpoint.",
-				Flags: append([]cli.Flag{
-					&cli.StringFlag{Name: "listen", Usage: "the `ADDR` to listen at", Value: "127.0.0.1:8480"},
-				}, cosignFlags()...),
-				Action: logServe,
-			},
+			logServeCommand(),
 			logPublishCommand(),
 			logMigrateCommand(),
 			logBenchCommand(),
@@ -241,52 +230,6 @@ func checkNewLog(dir string) error {
 		return hint(usagef("%s is not empty", dir), "choose a DIR that does not exist")
 	}
 	return nil
-}
-
-// Bounds of the server of tiles, which anybody may reach.
-const (
-	readTimeout     = 10 * time.Second
-	writeTimeout    = time.Minute
-	idleTimeout     = 30 * time.Second
-	maxHeaderBytes  = 16 << 10
-	shutdownTimeout = 5 * time.Second
-)
-
-func tileServer(dir string) *http.Server {
-	return &http.Server{
-		Handler: readerHandler(dir), MaxHeaderBytes: maxHeaderBytes,
-		ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
-	}
-}
-
-func logServe(ctx *cli.Context) error {
-	if err := wantArgs(ctx, "DIR"); err != nil {
-		return err
-	}
-	con, dir := consoleOf(ctx), ctx.Args().First()
-	if _, err := os.Stat(filepath.Join(dir, "checkpoint")); err != nil {
-		return hint(fmt.Errorf("%s holds no log: %w", dir, err), "make one with: touchmark log init --origin NAME %s", dir)
-	}
-	c, err := readCosigning(ctx, dir)
-	if err != nil {
-		return err
-	}
-	stop, err := c.start(ctx.Context, con)
-	if err != nil {
-		return err
-	}
-	defer stop()
-	ln, err := net.Listen("tcp", ctx.String("listen"))
-	if err != nil {
-		return err
-	}
-	if con.json {
-		if err := con.line(map[string]string{"url": "http://" + ln.Addr().String()}); err != nil {
-			return errors.Join(err, ln.Close())
-		}
-	}
-	con.note("serving %s at http://%s", dir, ln.Addr())
-	return serveUntilDone(ctx.Context, ln, tileServer(dir))
 }
 
 // readPolicy reads the policy that --policy names.

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"errors"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/touchmark-dev/touchmark/translog/translogtest"
 )
@@ -14,9 +18,41 @@ import (
 // TestTileServerBounds: net/http waits for ever for the next request of a
 // connection, and for the rest of a body, unless it is told not to.
 func TestTileServerBounds(t *testing.T) {
-	s := tileServer(t.TempDir())
-	if s.ReadTimeout <= 0 || s.WriteTimeout <= 0 || s.IdleTimeout <= 0 || s.MaxHeaderBytes <= 0 {
+	s := tileServer(readerHandler(t.TempDir()))
+	if s.ReadTimeout <= 0 || s.ReadHeaderTimeout <= 0 || s.WriteTimeout <= 0 || s.IdleTimeout <= 0 || s.MaxHeaderBytes <= 0 {
 		t.Errorf("times %v, %v, %v, %d bytes of header", s.ReadTimeout, s.WriteTimeout, s.IdleTimeout, s.MaxHeaderBytes)
+	}
+}
+
+// TestSlowHeaders: who sends a header octet by octet does not keep the connection.
+func TestSlowHeaders(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := tileServer(readerHandler(t.TempDir()))
+	go func() { _ = s.Serve(ln) }()
+	defer s.Close()
+	c, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(100 * time.Millisecond):
+				_, _ = c.Write([]byte("x"))
+			}
+		}
+	}()
+	_ = c.SetReadDeadline(time.Now().Add(10 * readHeaderTimeout))
+	if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the connection is still open after %v", 10*readHeaderTimeout)
 	}
 }
 

@@ -145,9 +145,9 @@ func let(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], text)
 }
 
-// fetch prints what is at a URL: fetch http://127.0.0.1:8080/metrics.
+// fetch prints what is at a URL: fetch http://127.0.0.1:8080/metrics. With ! it wants an answer that is no 200.
 func fetch(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
+	if len(args) != 1 {
 		ts.Fatalf("usage: fetch URL")
 	}
 	res, err := http.Get(args[0])
@@ -155,7 +155,7 @@ func fetch(ts *testscript.TestScript, neg bool, args []string) {
 	defer res.Body.Close()
 	_, err = io.Copy(ts.Stdout(), res.Body)
 	ts.Check(err)
-	if res.StatusCode != http.StatusOK {
+	if (res.StatusCode != http.StatusOK) != neg {
 		ts.Fatalf("status %d", res.StatusCode)
 	}
 }

@@ -198,7 +198,7 @@ var rules = map[string]rule{
 	// The program may use all that users may.
 	"cmd/touchmark": {
 		ours: append([]string{
-			"badge/authority", "evidence/vault", "guard/policy/authzen", "guard/policy/cedar", "cmd/touchmark/internal/agent", "cmd/touchmark/internal/guarded", "cmd/touchmark/internal/logbench", "cmd/touchmark/internal/logs", "cmd/touchmark/internal/tour",
+			"badge/authority", "evidence/vault", "guard/policy/authzen", "guard/policy/cedar", "cmd/touchmark/internal/agent", "cmd/touchmark/internal/guarded", "cmd/touchmark/internal/logbench", "cmd/touchmark/internal/logs", "cmd/touchmark/internal/readers", "cmd/touchmark/internal/tour",
 			"translog/explorer",
 		}, all...),
 		modules: []string{"cli", "go-jose", "go-sdk", "json", "uuid", "x/mod", "x/sys", "x/time", "yaml"},
@@ -208,6 +208,7 @@ var rules = map[string]rule{
 	"cmd/touchmark/internal/logbench": {
 		ours: []string{"badge", "badge/pop", "cmd/touchmark/internal/logs", "did", "evidence", "guard", "guard/policy", "translog"},
 	},
+	"cmd/touchmark/internal/readers": {modules: []string{"x/time"}},
 	"cmd/touchmark/internal/logs": {
 		ours:    []string{"evidence", "translog", "translog/tesseralog", "translog/tlogclient", "translog/trillianlog", "translog/trillianlog/pgstate"},
 		modules: []string{"json", "pgx", "x/sys"},

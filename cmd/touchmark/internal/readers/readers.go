@@ -1,0 +1,137 @@
+// Package readers protects a server that anybody may read: it bounds how often one address asks and how many connections
+// there are, and counts what came of it. Use [New], its Handler and its Listener.
+package readers
+
+import (
+	"errors"
+	"math"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Defaults of a [Config].
+const (
+	DefaultRate            = 100
+	DefaultBurst           = 1000
+	DefaultConnections     = 1024
+	DefaultPerAddress      = 64
+	maxForwarded           = 16 // addresses that are looked at in a header
+	ipv6Site               = 64 // bits of what one reader has of IPv6
+	headerForwarded        = "X-Forwarded-For"
+	headerRetry            = "Retry-After"
+	maxAddressesRemembered = 1 << 14 // of one generation, of which there are two
+)
+
+// A Config says what is too much. The zero value of a field is its default.
+type Config struct {
+	Rate  float64 // requests a second of one address
+	Burst int     // requests at once
+
+	Connections int // in all
+	PerAddress  int // of one address; proxies may have all
+
+	// Proxies are whose X-Forwarded-For is believed: nobody's by default.
+	Proxies []netip.Prefix
+
+	Time func() time.Time // nil means time.Now
+}
+
+// Limits count readers. Make them with [New]; they are safe for concurrent use.
+type Limits struct {
+	cfg    Config
+	rates  rates
+	slots  slots
+	counts counts
+}
+
+// New makes Limits. It refuses numbers below 0.
+func New(cfg *Config) (*Limits, error) {
+	l := &Limits{cfg: *cfg}
+	c := &l.cfg
+	if c.Rate < 0 || math.IsNaN(c.Rate) || math.IsInf(c.Rate, 0) || c.Burst < 0 || c.Connections < 0 || c.PerAddress < 0 {
+		return nil, errors.New("readers: a limit is below 0")
+	}
+	orElse(&c.Rate, DefaultRate)
+	orElse(&c.Burst, DefaultBurst)
+	orElse(&c.Connections, DefaultConnections)
+	orElse(&c.PerAddress, DefaultPerAddress)
+	if c.Time == nil {
+		c.Time = time.Now
+	}
+	l.slots.init(c)
+	return l, nil
+}
+
+func orElse[T comparable](v *T, otherwise T) {
+	var zero T
+	if *v == zero {
+		*v = otherwise
+	}
+}
+
+// Handler answers 429 with Retry-After to addresses that ask too often, and has next answer the others.
+func (l *Limits) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		counted := &counter{ResponseWriter: w}
+		if wait := l.rates.take(&l.cfg, l.address(r)); wait > 0 {
+			w.Header().Set(headerRetry, strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+			w.Header().Set("Cache-Control", "no-store")
+			http.Error(counted, "too many requests", http.StatusTooManyRequests)
+		} else {
+			next.ServeHTTP(counted, r)
+		}
+		l.counts.add(r, counted)
+	})
+}
+
+// address is whose request it is: of the connection, or where that is a proxy's, of the last address in front of it
+// that is not.
+func (l *Limits) address(r *http.Request) netip.Prefix {
+	addr := addressOf(r.RemoteAddr)
+	if !l.proxy(addr) {
+		return site(addr)
+	}
+	list := strings.Split(strings.Join(r.Header.Values(headerForwarded), ","), ",")
+	for i := len(list) - 1; i >= max(0, len(list)-maxForwarded); i-- {
+		next, err := netip.ParseAddr(strings.TrimSpace(list[i]))
+		if err != nil {
+			break // who wrote this is not believed about what stands before it
+		}
+		if addr = next.Unmap(); !l.proxy(addr) {
+			break
+		}
+	}
+	return site(addr)
+}
+
+// proxy reports whether an address is believed about others.
+func (l *Limits) proxy(addr netip.Addr) bool {
+	for _, p := range l.cfg.Proxies {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// addressOf reads the address of a connection; the zero address is that of all that have none.
+func addressOf(text string) netip.Addr {
+	at, err := netip.ParseAddrPort(text)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return at.Addr().Unmap().WithZone("")
+}
+
+// site is what is counted as one reader.
+func site(addr netip.Addr) netip.Prefix {
+	bits := addr.BitLen()
+	if addr.Is6() {
+		bits = ipv6Site
+	}
+	p, _ := addr.WithZone("").Prefix(bits) // the zero address has the zero prefix
+	return p
+}

@@ -1,0 +1,230 @@
+package readers
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+var ok = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "fine") }) //nolint:errcheck // a test's own
+
+func limits(t *testing.T, cfg *Config) *Limits {
+	t.Helper()
+	l, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func ask(h http.Handler, from string, forwarded ...string) *http.Response {
+	r := httptest.NewRequest(http.MethodGet, "/checkpoint", nil)
+	r.RemoteAddr = from
+	for _, f := range forwarded {
+		r.Header.Add("X-Forwarded-For", f)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Result()
+}
+
+// TestRate: each address has its own count, which time fills again.
+func TestRate(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	l := limits(t, &Config{Rate: 0.5, Burst: 3, Time: func() time.Time { return now }})
+	h := l.Handler(ok)
+	for i := range 3 {
+		if res := ask(h, "192.0.2.1:1000"); res.StatusCode != http.StatusOK {
+			t.Errorf("request %d: status %d", i, res.StatusCode)
+		}
+	}
+	for range 2 { // refusals do not count
+		res := ask(h, "192.0.2.1:2000")
+		if res.StatusCode != http.StatusTooManyRequests || res.Header.Get("Retry-After") != "2" || res.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("status %d, headers %v", res.StatusCode, res.Header)
+		}
+	}
+	if res := ask(h, "192.0.2.2:1000"); res.StatusCode != http.StatusOK {
+		t.Errorf("another address: status %d", res.StatusCode)
+	}
+	now = now.Add(2 * time.Second)
+	if res := ask(h, "192.0.2.1:1000"); res.StatusCode != http.StatusOK {
+		t.Errorf("after a while: status %d", res.StatusCode)
+	}
+	var text strings.Builder
+	if err := l.WriteMetrics(&text); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`touchmark_log_requests_total{resource="checkpoint",answer="ok"} 5`,
+		`touchmark_log_requests_total{resource="checkpoint",answer="too_many_requests"} 2`,
+		"touchmark_log_addresses 2\n", "touchmark_log_connections 0\n",
+	} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("%q is not in\n%s", want, text.String())
+		}
+	}
+}
+
+// TestAddress: who is counted.
+func TestAddress(t *testing.T) {
+	l := limits(t, &Config{Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}})
+	for _, c := range []struct {
+		from, forwarded, want string
+	}{
+		{"192.0.2.1:1", "", "192.0.2.1/32"},
+		{"192.0.2.1:1", "198.51.100.1", "192.0.2.1/32"}, // no proxy of ours
+		{"[2001:db8:1:2:3::4]:1", "", "2001:db8:1:2::/64"},
+		{"[::ffff:192.0.2.1]:1", "", "192.0.2.1/32"},
+		{"10.0.0.1:1", "", "10.0.0.1/32"},
+		{"10.0.0.1:1", "198.51.100.1", "198.51.100.1/32"},
+		{"[::ffff:10.0.0.1]:1", "198.51.100.1", "198.51.100.1/32"},
+		{"10.0.0.1:1", "203.0.113.9, 198.51.100.1", "198.51.100.1/32"}, // what stands before it is the reader's word
+		{"10.0.0.1:1", "203.0.113.9, 198.51.100.1, 10.0.0.2, fd00::1", "198.51.100.1/32"},
+		{"10.0.0.1:1", "203.0.113.9, nonsense", "10.0.0.1/32"},
+		{"10.0.0.1:1", "203.0.113.9, nonsense, 10.0.0.7", "10.0.0.7/32"},
+		{"10.0.0.1:1", "2001:db8::5", "2001:db8::/64"},
+		{"10.0.0.1:1", strings.Repeat("10.0.0.9, ", 100) + "10.0.0.8", "10.0.0.9/32"},
+		{"@", "", "invalid Prefix"},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/checkpoint", nil)
+		r.RemoteAddr = c.from
+		if c.forwarded != "" {
+			r.Header.Set("X-Forwarded-For", c.forwarded)
+		}
+		if got := l.address(r).String(); got != c.want {
+			t.Errorf("%s for %q: %s, want %s", c.from, c.forwarded, got, c.want)
+		}
+	}
+	r := httptest.NewRequest(http.MethodGet, "/checkpoint", nil)
+	r.RemoteAddr = "10.0.0.1:1"
+	r.Header["X-Forwarded-For"] = []string{"203.0.113.9", "198.51.100.1"}
+	if got := l.address(r).String(); got != "198.51.100.1/32" {
+		t.Errorf("of two headers: %s", got)
+	}
+}
+
+// TestAddressesAreBounded: a flood of addresses does not fill the memory, and who asks all the while stays counted.
+func TestAddressesAreBounded(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	l := limits(t, &Config{Rate: 1, Burst: 1, Time: func() time.Time { return now }})
+	eager := netip.MustParsePrefix("192.0.2.1/32")
+	l.rates.take(&l.cfg, eager)
+	for i := range 5 * maxAddressesRemembered {
+		l.rates.take(&l.cfg, netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 13: byte(i >> 16), byte(i >> 8), byte(i)}), 128))
+		if i%maxAddressesRemembered == 0 && l.rates.take(&l.cfg, eager) == 0 {
+			t.Fatalf("after %d others: forgotten", i)
+		}
+	}
+	if n := l.rates.len(); n > 2*maxAddressesRemembered {
+		t.Errorf("%d addresses are remembered", n)
+	}
+}
+
+func serve(t *testing.T, l *Limits) (addr string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: l.Handler(ok), ReadHeaderTimeout: time.Minute}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = server.Serve(l.Listener(ln)) }()
+	t.Cleanup(func() { _ = server.Close(); <-done })
+	return ln.Addr().String()
+}
+
+func dial(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// get asks on a connection, and returns what is answered within a while.
+func get(c net.Conn, patience time.Duration) string {
+	_ = c.SetDeadline(time.Now().Add(patience))
+	io.WriteString(c, "GET /checkpoint HTTP/1.1\r\nHost: a\r\n\r\n") //nolint:errcheck // the answer says it
+	b := make([]byte, 4096)
+	n, _ := c.Read(b)
+	return string(b[:n])
+}
+
+// TestConnectionsOfOneAddress: one address has not all of them.
+func TestConnectionsOfOneAddress(t *testing.T) {
+	l := limits(t, &Config{PerAddress: 2})
+	addr := serve(t, l)
+	first, second := dial(t, addr), dial(t, addr)
+	for _, c := range []net.Conn{first, second} {
+		if got := get(c, time.Minute); !strings.HasSuffix(got, "fine") {
+			t.Fatalf("got %q", got)
+		}
+	}
+	if got := get(dial(t, addr), time.Minute); got != "" {
+		t.Errorf("the third got %q", got)
+	}
+	first.Close()
+	for deadline := time.Now().Add(time.Minute); ; {
+		if got := get(dial(t, addr), time.Minute); strings.HasSuffix(got, "fine") {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatalf("after one has gone: %q", got)
+		}
+	}
+}
+
+// TestConnections: what is too much in all waits, and is served when there is room.
+func TestConnections(t *testing.T) {
+	l := limits(t, &Config{Connections: 2, PerAddress: 100})
+	addr := serve(t, l)
+	first, second := dial(t, addr), dial(t, addr)
+	for _, c := range []net.Conn{first, second} {
+		if got := get(c, time.Minute); !strings.HasSuffix(got, "fine") {
+			t.Fatalf("got %q", got)
+		}
+	}
+	third := dial(t, addr)
+	if got := get(third, 300*time.Millisecond); got != "" {
+		t.Errorf("the third got %q", got)
+	}
+	first.Close()
+	_ = third.SetDeadline(time.Now().Add(time.Minute))
+	b := make([]byte, 4096)
+	if n, err := third.Read(b); err != nil || !strings.HasSuffix(string(b[:n]), "fine") {
+		t.Errorf("after one has gone: %q, %v", b[:n], err)
+	}
+}
+
+// TestConfig: what could serve nobody is refused.
+func TestConfig(t *testing.T) {
+	for _, cfg := range []*Config{{Rate: -1}, {Burst: -1}, {Connections: -1}, {PerAddress: -1}} {
+		if _, err := New(cfg); err == nil {
+			t.Errorf("%+v", cfg)
+		}
+	}
+}
+
+// TestWhatIsCounted: no name of a reader's is a label.
+func TestWhatIsCounted(t *testing.T) {
+	for path, want := range map[string]string{
+		"/checkpoint": "checkpoint", "/checkpoint.cosigned": "checkpoint.cosigned", "/tile/0/000": "tile", "/tile/entries/000": "entries",
+		"/verify": "verify", "/other\n": "other", "/": "other", "/tiles": "other",
+	} {
+		if got := resources[resourceOf(path)]; got != want {
+			t.Errorf("%q is counted as %q", path, got)
+		}
+	}
+	for status, want := range map[int]string{0: "ok", 200: "ok", 206: "partial_content", 304: "not_modified", 404: "not_found", 429: "too_many_requests", 503: "unavailable", 500: "other"} {
+		if got := answers[answerOf(status)]; got != want {
+			t.Errorf("%d is counted as %q", status, got)
+		}
+	}
+}
