@@ -8,6 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/google/trillian"
 
@@ -182,22 +186,41 @@ func (l *Log) begun(ctx context.Context, root translog.Tree) (translog.Tree, err
 	return l.remote.root(ctx)
 }
 
-// sequenced counts the entries that are durable behind those of the tree.
+// sequenced counts the entries that are durable behind those of the tree. The server tells of them only beside one that
+// is in the tree.
 func (l *Log) sequenced(ctx context.Context, size uint64) (uint64, error) {
-	for size > 0 {
-		entries, err := l.remote.entries(ctx, size-1, readLeaves)
-		if err != nil {
+	for n := uint64(readLeaves); size > 0; n *= 2 {
+		entries, err := l.remote.entries(ctx, size-1, n)
+		switch {
+		case status.Code(err) == codes.ResourceExhausted: // more than an answer holds: the tree comes nearer
+			if size, err = l.grown(ctx, size); err != nil {
+				return 0, err
+			}
+			n = readLeaves / 2
+		case err != nil:
 			return 0, err
-		}
-		if len(entries) == 0 {
+		case len(entries) == 0:
 			return 0, fmt.Errorf("trillianlog: the server does not answer with entry %d", size-1)
-		}
-		size += uint64(len(entries)) - 1
-		if len(entries) < readLeaves {
-			break
+		case uint64(len(entries)) < n:
+			return size - 1 + uint64(len(entries)), nil
 		}
 	}
-	return size, nil
+	return 0, nil
+}
+
+// grown waits until the tree has more than size entries.
+func (l *Log) grown(ctx context.Context, size uint64) (uint64, error) {
+	for {
+		root, err := l.remote.root(ctx)
+		if err != nil || root.Size > size {
+			return root.Size, err
+		}
+		select {
+		case <-ctx.Done():
+			return 0, fmt.Errorf("trillianlog: waiting for the tree of more than %d entries: %w", size, ctx.Err())
+		case <-time.After(minInterval):
+		}
+	}
 }
 
 // show makes a checkpoint the one that readers see, if it is ahead of what they do.

@@ -210,18 +210,18 @@ func TestSentAgain(t *testing.T) {
 			closeLog(t, l)
 			// A process sent these and died before it heard of it, with the signer down or not.
 			r.Kill(r.Signer())
-			if err := send(t, r, cfg.Tree, 5, numbered(5, 7)); err != nil {
+			if err := send(t, r, cfg.Tree, 5, numbered(5, 700)); err != nil {
 				t.Fatal(err)
 			}
 			l = open(t, cfg)
-			if size, err := l.Size(t.Context()); err != nil || size != 12 {
+			if size, err := l.Size(t.Context()); err != nil || size != 705 {
 				t.Fatalf("size %d: %v", size, err)
 			}
 			closing := make(chan error, 1)
 			go func() {
-				entry, err := l.Entry(t.Context(), 11)
-				if err == nil && string(entry) != "entry 11" {
-					err = fmt.Errorf("entry 11 is %q", entry)
+				entry, err := l.Entry(t.Context(), 704)
+				if err == nil && string(entry) != "entry 704" {
+					err = fmt.Errorf("entry 704 is %q", entry)
 				}
 				closing <- err
 			}()
@@ -229,9 +229,9 @@ func TestSentAgain(t *testing.T) {
 			if err := <-closing; err != nil {
 				t.Error(err)
 			}
-			mustAppend(t, l, numbered(12, 3))
+			mustAppend(t, l, numbered(705, 3))
 			closeLog(t, l)
-			whole(t, cfg, 15)
+			whole(t, cfg, 708)
 		})
 	}
 }
