@@ -144,3 +144,6 @@ func setDefault[T comparable](field *T, value T) {
 		*field = value
 	}
 }
+
+// PlainHash reports whether decisions carry the unsalted hash of the arguments: see [LedgerConfig.PlainHash].
+func (l *Ledger) PlainHash() bool { return l.cfg.PlainHash }

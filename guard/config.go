@@ -105,7 +105,7 @@ func New(cfg *Config) (*Guard, error) {
 	case cfg.Grace < 0 || cfg.MaxAbandoned < 0:
 		return nil, errors.New("guard: Grace and MaxAbandoned are not below 0; leave them 0 for the defaults")
 	}
-	if err := cfg.checkConstraints(); err != nil {
+	if err := errors.Join(cfg.checkConstraints(), cfg.checkPrivacy()); err != nil {
 		return nil, err
 	}
 	g := &Guard{

@@ -24,6 +24,7 @@ func rulesFlags() []cli.Flag {
 		&cli.StringFlag{Name: "tenant", Usage: "the server is used for the tenant `NAME`, as the rules know it"},
 		&cli.StringFlag{Name: "egress-enforced-by", Usage: "`NAME`, a firewall say, keeps the server to the hosts that the rules allow; recorded. Without it rules with a network_allowlist are refused"},
 		&cli.StringFlag{Name: "limits-database", Usage: "count calls, for limits on rate, concurrency and retries, together with other gateways in postgres://... without a password, `URL`; each gateway counts its own by default"},
+		&cli.BoolFlag{Name: "unsafe-plain-hash", Usage: "record the unsalted hash of arguments as well, against which anybody can test guesses of them, for good"},
 		&cli.BoolFlag{Name: "unsafe-shadow", Usage: "write decisions down and let run what they refuse, but for what the rules mark as final; stamped on every record"},
 	}
 }
@@ -51,6 +52,7 @@ func newLimiter(ctx *cli.Context, log *slog.Logger) (guard.Limiter, func() error
 func gatewayRules(ctx *cli.Context, cfg *guarded.Config) (guard.Versioned, error) {
 	con, name := consoleOf(ctx), ctx.Path("policy")
 	cfg.UnsafeShadow, cfg.EgressEnforcedBy = ctx.Bool("unsafe-shadow"), ctx.String("egress-enforced-by")
+	cfg.UnsafePlainHash = ctx.Bool("unsafe-plain-hash")
 	cfg.Facts = guard.Facts{
 		Server: ctx.String("server-name"), Environment: ctx.String("environment"), Tenant: ctx.String("tenant"),
 	}
@@ -73,7 +75,7 @@ func gatewayRules(ctx *cli.Context, cfg *guarded.Config) (guard.Versioned, error
 	if ctx.IsSet("capabilities") && !ctx.IsSet("authzen") {
 		return nil, usagef("--capabilities is for --engine cedar and --authzen; a policy file has its own")
 	}
-	pc := policy.Config{Enforces: cfg.Enforces()}
+	pc := policy.Config{Enforces: cfg.Enforces(), PlainHash: cfg.UnsafePlainHash}
 	rules, err := pc.Parse(text)
 	if err != nil {
 		return nil, unenforced(usagef("%s: %v", name, err))
@@ -94,6 +96,9 @@ func unenforced(err error) error {
 		if strings.Contains(err.Error(), "nothing here enforces "+name) {
 			return hint(err, "%s", by)
 		}
+	}
+	if strings.Contains(err.Error(), "the plain hash of arguments") {
+		return hint(err, "leave out --unsafe-plain-hash")
 	}
 	return err
 }

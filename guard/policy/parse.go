@@ -47,6 +47,10 @@ type Config struct {
 	// any other is refused: see [ConstraintNames].
 	Enforces []string
 
+	// PlainHash says that records get the unsalted hash of the arguments ([evidence.LedgerConfig.PlainHash]). A file
+	// with "privacy: strict" is refused then.
+	PlainHash bool
+
 	// Server and Environment are these facts about calls whose [guard.Facts] do not say.
 	Server, Environment string
 
@@ -70,7 +74,7 @@ func (cfg *Config) Parse(data []byte) (*Policy, error) {
 	}
 	f := &file{policy: &Policy{
 		server: cfg.Server, environment: cfg.Environment, clock: cfg.Time,
-	}, enforces: cfg.Enforces, canonical: map[string]any{"version": FormatVersion}}
+	}, enforces: cfg.Enforces, plainHash: cfg.PlainHash, canonical: map[string]any{"version": FormatVersion}}
 	if f.policy.clock == nil {
 		f.policy.clock = time.Now
 	}
@@ -87,6 +91,7 @@ func (cfg *Config) Parse(data []byte) (*Policy, error) {
 type file struct {
 	policy    *Policy
 	enforces  []string
+	plainHash bool
 	canonical map[string]any
 	ids       map[string]int // of rules, with their lines
 	shadow    *yaml.Node     // that says that all rules are in shadow; nil if none does
@@ -100,6 +105,8 @@ func (f *file) read(root *yaml.Node) error {
 			sections[name] = value
 		case "require_discovery_proof":
 			f.policy.discoveryProof, err = boolean(value, name)
+		case "privacy":
+			err = f.readPrivacy(value)
 		case "shadow":
 			var all bool
 			if all, err = boolean(value, name); all {

@@ -26,6 +26,7 @@ type Policy struct {
 	labels         *labels
 	kinds          map[guard.Kind]*kindIndex
 	discoveryProof bool
+	privacy        bool // is strict
 	canonical      []byte
 	version        string
 
@@ -39,6 +40,7 @@ var (
 	_ guard.DiscoveryPolicy = (*Policy)(nil)
 	_ guard.Constrainer     = (*Policy)(nil)
 	_ guard.FinalPolicy     = (*Policy)(nil)
+	_ guard.PrivacyPolicy   = (*Policy)(nil)
 )
 
 // kindIndex finds the rules and the declarations for names of one kind.

@@ -94,6 +94,7 @@ func refusals() []Vector {
 		{"actors-member", "an entry with a condition that is not on the caller", "version: 1\nactors: [{tool: a, actor: human}]\nrules: []\n", 2, 11, `has "tool"`},
 		{"badge-actor", "a class that any issuer may vouch for", rule("{caller: {badge_actor: human}}"), 4, 22, "badge_actor and no issuer"},
 		{"badge-actor-class", "a class that there is not, of a badge", rule("{caller: {issuer: a, badge_actor: robot}}"), 4, 46, "caller.badge_actor \"robot\" is not one of human"},
+		{"privacy", "privacy that is not strict", "version: 1\nprivacy: none\nrules: []\n", 2, 10, `privacy "none" is not "strict"`},
 		{"final-level", "a final level that there is not", "version: 1\nfinal_levels: [5]\nrules: []\n", 2, 16, "final_levels \"5\" is not one of 0"},
 		{"shadow-word", "a rule that is in shadow perhaps", strings.Replace(rule("{tool: a}"), "allow\n", "allow\n    shadow: yes\n", 1), 7, 13, "shadow is not true or false"},
 		{"shadow-final", "a rule of a final level in shadow", "final_levels: 1\n" + strings.Replace(rule("{tool: a}"), "allow\n", "allow\n    shadow: true\n", 1), 8, 13, "of the final level 1"},

@@ -84,6 +84,8 @@ func compiled() []Vector {
 			"rules: [{id: a, match: {time: {days: [fri, mon]}, arguments: [{pointer: /n, lt: 1.50e1}], caller: {level: [3, \"2\"]}}, anonymous: true, decision: allow}]",
 			`{"_methods":{"_other":"deny","tools/call":"evaluate"},"capabilities":[{"labels":{"x":"y"},"risk_tags":"p","tool":"a"}],"require_discovery_proof":true,` +
 				`"rules":[{"anonymous":true,"decision":"allow","id":"a","match":{"arguments":[{"lt":15,"pointer":"/n"}],"caller":{"level":["2","3"]},"time":{"days":["mon","fri"]}}}],"version":1}`},
+		{"compiled-privacy", "a server that records no plain hash", "version: 1\nprivacy: strict\nrules: [{id: a, match: {tool: a}, min_level: 0, decision: allow}]",
+			`{"privacy":"strict","rules":[{"decision":"allow","id":"a","match":{"tool":"a"},"min_level":"0"}],"version":1}`},
 		{"compiled-plane", "classes of actors, final levels, and a file in shadow", "version: 1\nshadow: true\nfinal_levels: [4, \"3\"]\n" +
 			"actors: [{caller: [{uid: [0]}], actor: [human]}]\nrules: [{id: a, match: {tool: a, actor: [automation, human]}, min_level: 1, decision: allow}]",
 			`{"actors":[{"actor":"human","caller":{"uid":0}}],"final_levels":["3","4"],` +

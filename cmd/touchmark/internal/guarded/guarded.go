@@ -67,6 +67,7 @@ type Config struct {
 
 	AllowBearerUnsafe bool
 	UnsafeShadow      bool // what is refused runs, but for what is final
+	UnsafePlainHash   bool // records have the unsalted hash of arguments
 
 	Facts    guard.Facts
 	Limiter  guard.Limiter  // nil: no policy may ask that calls are counted
@@ -257,7 +258,7 @@ func newGateway(cfg *Config, g *guard.Guard) (_ *gateway.Gateway, err error) {
 func openEvidence(ctx context.Context, cfg *Config) (*evidence.Ledger, func(context.Context) error, error) {
 	lc := &evidence.LedgerConfig{
 		Dir: cfg.EvidenceDir, Server: cfg.Identity.DID, Key: cfg.Identity.Key, KeyID: cfg.Identity.KeyID,
-		LogForm: cfg.LogForm, AllowNoLog: !cfg.hasLog(), Promise: cfg.hasLog(), Software: "touchmark gateway",
+		PlainHash: cfg.UnsafePlainHash, LogForm: cfg.LogForm, AllowNoLog: !cfg.hasLog(), Promise: cfg.hasLog(), Software: "touchmark gateway",
 	}
 	closeLog, err := cfg.openLog(ctx, lc)
 	if err != nil {
