@@ -29,6 +29,7 @@ type journalConfig struct {
 	maxPayload   int              // 0: maxFramePayload
 	quota        int64            // bytes of all segments; 0: no bound
 	now          func() time.Time // nil: time.Now
+	written      func([]byte)     // is given each payload that nobody needs any more; may be nil
 }
 
 func (c *journalConfig) setDefaults() error {

@@ -19,22 +19,23 @@ type contest struct {
 	turn        int // calls in each turn
 }
 
-// run makes b.N calls of each at this concurrency, and reports the time of ours and its ratio to the floor's.
+// run makes b.N calls of each at this concurrency, and reports the time of ours and its ratio to the floor's: medians of
+// the turns.
 func (c *contest) run(b *testing.B, callers int) {
 	b.Helper()
-	var floor, ours time.Duration
+	var turns floor.Turns
 	b.ResetTimer()
 	for done := 0; done < b.N; done += c.turn {
 		n := min(c.turn, b.N-done)
-		floor += spread(b, callers, n, c.floor)
-		ours += spread(b, callers, n, c.ours)
+		theirs := spread(b, callers, n, c.floor) / time.Duration(n)
+		turns.Add(theirs, spread(b, callers, n, c.ours)/time.Duration(n))
 	}
 	b.StopTimer()
 	b.ReportMetric(0, "ns/op") // both together say nothing
-	b.ReportMetric(float64(ours.Nanoseconds())/float64(b.N), "ours-ns/op")
-	b.ReportMetric(float64(floor.Nanoseconds())/float64(b.N), "floor-ns/op")
-	b.ReportMetric(float64(ours)/float64(floor), "time-ratio")
-	b.ReportMetric(float64(floor)/float64(ours), "throughput-ratio")
+	b.ReportMetric(float64(turns.Ours()), "ours-ns/op")
+	b.ReportMetric(float64(turns.Floor()), "floor-ns/op")
+	b.ReportMetric(turns.Ratio(), "time-ratio")
+	b.ReportMetric(1/turns.Ratio(), "throughput-ratio")
 }
 
 // spread makes n calls from a number of goroutines.

@@ -78,6 +78,11 @@ func (j *journal) flush(c *commit) error {
 		j.used += uint64(n) //nolint:gosec // n is positive
 		rest = rest[n:]
 	}
+	for _, p := range c.payloads {
+		if j.cfg.written != nil {
+			j.cfg.written(p)
+		}
+	}
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -24,6 +25,8 @@ type Ledger struct {
 	sealed  int    // bytes of an entry beside its record
 	feeder  *feeder
 	sealer  atomic.Pointer[Sealer] // the last one that the vault gave
+
+	messages, payloads buffers
 
 	stop       context.CancelFunc // of the feeder and the heartbeat
 	background sync.WaitGroup     // the heartbeat, and whoever settles abandoned decisions
@@ -112,19 +115,20 @@ func (l *Ledger) seal(s *slot) (err error) {
 		}
 	}()
 	// The payload is made in place: its prefix, the entry, the private part.
-	payload, err := s.message.appendSealed(make([]byte, framePrefix, s.payloadBytes()), l.cfg.KeyID, l.cfg.Key)
+	payload, err := s.message.appendSealed(l.payloads.get(s.payloadBytes())[:framePrefix], l.cfg.KeyID, l.cfg.Key)
 	if err != nil {
 		return err
 	}
 	entry := payload[framePrefix:]
-	if _, ours := l.cfg.Key.(ed25519.PrivateKey); !ours {
-		if err := l.checkSeal(entry); err != nil {
-			return err
-		}
+	if _, ours := l.cfg.Key.(ed25519.PrivateKey); ours {
+		l.messages.put(s.message)
+		s.message, s.template = nil, nil
+	} else if err := l.checkSeal(entry); err != nil {
+		return err
 	}
 	s.leaf = l.cfg.LogForm.LeafHash(entry)
 	if l.cfg.LogForm == FormDigest {
-		s.entry = entry[:len(entry):len(entry)]
+		s.entry = bytes.Clone(entry)
 	}
 	s.entryBytes = len(entry)
 	f := frame{opens: s.opens, closes: s.record.Outcome != nil, time: s.record.Time, entry: entry}

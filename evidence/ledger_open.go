@@ -28,7 +28,7 @@ func Open(ctx context.Context, cfg *LedgerConfig) (_ *Ledger, err error) {
 		return nil, fmt.Errorf("evidence: %w", err)
 	}
 	l.journal, err = openJournal(journalConfig{
-		fs: l.cfg.fs, dir: l.cfg.Dir, segmentBytes: l.cfg.SegmentBytes, now: l.cfg.Time,
+		fs: l.cfg.fs, dir: l.cfg.Dir, segmentBytes: l.cfg.SegmentBytes, now: l.cfg.Time, written: l.payloads.put,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("evidence: %w", err)

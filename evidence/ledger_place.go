@@ -74,7 +74,7 @@ func (l *Ledger) prepare(s *slot) (err error) {
 		return err
 	}
 	s.record.Header = Header{ID: newRecordID(), Stream: l.stream, Epoch: l.epoch, Server: l.cfg.Server}
-	if s.template, err = s.record.template(); err != nil {
+	if s.template, err = s.record.template(l.messages.get(messageBytes)); err != nil {
 		return err
 	}
 	entry := len(s.template.message.Record()) + l.sealed

@@ -21,13 +21,13 @@ const vacant = maxNumber
 // vacantDigits is how many digits vacant has.
 const vacantDigits = 15
 
-// template encodes and checks r, whose header lacks only its place.
-func (r *Record) template() (*template, error) {
+// template encodes and checks r, whose header lacks only its place, into a buffer.
+func (r *Record) template(b []byte) (*template, error) {
 	r.Time = time.Unix(0, 0)
 	if r.Genesis == nil {
 		r.Sequence, r.Previous = vacant, Hash{1}
 	}
-	m, err := r.Message()
+	m, err := r.appendMessage(b)
 	if err != nil {
 		return nil, err
 	}

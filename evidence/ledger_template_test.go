@@ -31,7 +31,7 @@ func TestTemplatesAreMessages(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", kind, err)
 			}
-			tmpl, err := r.template()
+			tmpl, err := r.template(nil)
 			if err != nil {
 				t.Fatalf("%s: %v", kind, err)
 			}
@@ -45,7 +45,7 @@ func TestTemplatesAreMessages(t *testing.T) {
 		}
 	}
 	r := records[KindHeartbeat]
-	tmpl, err := r.template()
+	tmpl, err := r.template(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

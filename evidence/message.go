@@ -20,11 +20,13 @@ type Message []byte
 
 // Message checks r and encodes it. It takes a few microseconds, so that a ledger can number records and
 // encode them under one lock, and sign them outside it.
-func (r *Record) Message() (Message, error) {
+func (r *Record) Message() (Message, error) { return r.appendMessage(make([]byte, 0, 2048)) }
+
+// appendMessage is Message, into a buffer.
+func (r *Record) appendMessage(b []byte) (Message, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	b := make([]byte, 0, 2048)
 	return appendRecord(append(b, contextLine...), r), nil
 }
 

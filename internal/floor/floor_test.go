@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 )
 
 func TestGroupCommitWritesEveryRecord(t *testing.T) {
@@ -54,5 +55,18 @@ func TestEd25519(t *testing.T) {
 	e.message[0]++
 	if e.Verify() == nil {
 		t.Error("a changed message verifies")
+	}
+}
+
+func TestTurns(t *testing.T) {
+	var turns Turns
+	if turns.Ratio() != 0 || turns.Ours() != 0 {
+		t.Error("turns that were not taken have medians")
+	}
+	for i, ours := range []time.Duration{2, 4, 600} {
+		turns.Add(time.Duration(1+i), ours)
+	}
+	if turns.Floor() != 2 || turns.Ours() != 4 || turns.Ratio() != 2 {
+		t.Errorf("%v, %v, %v", turns.Floor(), turns.Ours(), turns.Ratio())
 	}
 }

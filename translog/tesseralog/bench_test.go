@@ -15,7 +15,7 @@ import (
 // BenchmarkFeed appends entries of 600 bytes, from callers that each wait for
 // their entry before the next, and from one feeder. x-floor is the throughput
 // relative to a bare Tessera feeder with batches of the same size, measured in
-// turn with it.
+// turn with it: medians.
 func BenchmarkFeed(b *testing.B) {
 	for _, callers := range []int{1, 16, 256} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
@@ -50,7 +50,7 @@ func benchmarkFeed(b *testing.B, batch, callers, each int) {
 		rand.Read(entries[i])
 	}
 
-	var ours, theirs time.Duration
+	var turns floor.Turns
 	for b.Loop() {
 		start := time.Now()
 		feedLog(b, l, entries[:each], callers, calls)
@@ -60,14 +60,12 @@ func benchmarkFeed(b *testing.B, batch, callers, each int) {
 				b.Fatal(err)
 			}
 		}
-		theirs += time.Since(middle)
-		ours += middle.Sub(start)
+		turns.Add(time.Since(middle), middle.Sub(start))
 	}
-	appended := float64(b.N * calls * callers * each)
-	b.ReportMetric(theirs.Seconds()/ours.Seconds(), "x-floor")
-	b.ReportMetric(appended/ours.Seconds(), "entries/s")
-	b.ReportMetric(ours.Seconds()*1e3/float64(b.N*calls), "ms/append")
-	b.ReportMetric(theirs.Seconds()*1e3/float64(b.N*calls), "floor-ms")
+	b.ReportMetric(1/turns.Ratio(), "x-floor")
+	b.ReportMetric(float64(calls*callers*each)/turns.Ours().Seconds(), "entries/s")
+	b.ReportMetric(turns.Ours().Seconds()*1e3/calls, "ms/append")
+	b.ReportMetric(turns.Floor().Seconds()*1e3/calls, "floor-ms")
 	if err := l.Close(b.Context()); err != nil {
 		b.Log(err)
 	}

@@ -73,3 +73,14 @@ func postgresql(t testing.TB, location string) *Database {
 	u.RawQuery = q.Encode()
 	return &Database{System: "postgresql", URI: location, args: []string{"--postgresql_uri=" + u.String()}, run: run}
 }
+
+// Analyze has PostgreSQL look at Trillian's tables anew.
+func (d *Database) Analyze(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, d.URI)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx) //nolint:errcheck // done with
+	_, err = conn.Exec(ctx, "ANALYZE leafdata, sequencedleafdata")
+	return err
+}
