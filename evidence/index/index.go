@@ -241,6 +241,10 @@ func (x *Index) extend(ctx context.Context, s *evidence.Segment, have []*chunk) 
 		if entry, err := x.entryAt(last.end()-1, evidence.Place{Segment: s.Number, Offset: last.last}); err != nil || entry == nil {
 			return true, err
 		}
+		if more, err := x.more(s, last); err != nil || !more {
+			x.chunks = append(x.chunks, have...)
+			return false, err
+		}
 		if b, err = x.builderBehind(s, last); err != nil {
 			return true, err
 		}
@@ -279,6 +283,20 @@ func (x *Index) extend(ctx context.Context, s *evidence.Segment, have []*chunk) 
 		x.indexed++
 	}
 	return false, x.write(b, start)
+}
+
+// more reports whether a segment has records behind those of a chunk.
+func (x *Index) more(s *evidence.Segment, c *chunk) (bool, error) {
+	n := 0
+	for e, err := range evidence.EntriesFrom(x.cfg.Journal, evidence.Place{Segment: s.Number, Offset: c.last}, c.end()-1) {
+		if err != nil {
+			return false, err
+		}
+		if n++; n == 2 {
+			return e.Place.Segment == s.Number, nil
+		}
+	}
+	return false, nil
 }
 
 // builderBehind returns the builder of the records behind a chunk: its own, if it has room.

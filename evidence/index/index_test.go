@@ -337,20 +337,98 @@ func TestVanished(t *testing.T) {
 // query is under way.
 func TestSegmentRewritten(t *testing.T) {
 	for _, during := range []bool{false, true} {
-		dir, compact := t.TempDir(), t.TempDir()
+		dir := t.TempDir()
 		newJournal(t, dir, 30_000, 5).some(200)
 		x := openIndex(t, dir)
-		j := newJournal(t, compact, 30_000, 5)
-		j.some(200)
-		rewrite(t, dir, 2)
 		if !during {
+			rewrite(t, dir, 2)
 			x = openIndex(t, dir)
 		}
-		got := seqs(t, x.Find(t.Context(), &Query{}))
+		var got []uint64
+		for hit, err := range x.Find(t.Context(), &Query{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got = append(got, hit.Record.Sequence); during && len(got) == 30 {
+				rewrite(t, dir, 2)
+			}
+		}
 		if len(got) != 201 || !slices.IsSorted(got) {
 			t.Errorf("during %v: %d", during, got)
 		}
 	}
+}
+
+// TestRemoved: records that a journal removed at its beginning are in no answer, also when that happens under a query; an
+// outcome whose decision is gone is nobody's.
+func TestRemoved(t *testing.T) {
+	for _, during := range []bool{false, true} {
+		dir := t.TempDir()
+		newJournal(t, dir, 30_000, 5).some(200)
+		x := openIndex(t, dir)
+		all := records(t, dir)
+		var first uint64
+		if !during {
+			first = remove(t, dir, 2)
+			x = openIndex(t, dir)
+		}
+		var got []uint64
+		for hit, err := range x.Find(t.Context(), &Query{Newest: true}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got = append(got, hit.Record.Sequence); during && len(got) == 10 {
+				first = remove(t, dir, 2)
+			}
+		}
+		if n := len(got); uint64(n) != 201-first || got[n-1] != first {
+			t.Errorf("during %v: %d records to %d, the first one is %d", during, n, got[n-1], first)
+		}
+		q := &Query{Filter: Filter{Capability: "tool", Outcomes: true}}
+		var want []uint64
+		for _, r := range all[first:] {
+			var of *evidence.Record
+			if o := r.Outcome; o != nil && o.DecisionSequence >= first {
+				of = all[o.DecisionSequence]
+			}
+			if q.Match(r, of) {
+				want = append(want, r.Sequence)
+			}
+		}
+		if got := seqs(t, x.Find(t.Context(), q)); !slices.Equal(got, want) {
+			t.Errorf("during %v: %d, want %d", during, got, want)
+		}
+		if got := seqs(t, Scan(t.Context(), dir, q)); !slices.Equal(got, want) {
+			t.Errorf("during %v: scan: %d, want %d", during, got, want)
+		}
+		if first == 0 {
+			t.Error("nothing was removed")
+		}
+	}
+}
+
+// remove removes segments at the beginning of a journal, and returns the number of the first record that is left.
+func remove(t *testing.T, dir string, segments uint64) (first uint64) {
+	t.Helper()
+	all, err := evidence.Segments(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := all[segments]
+	head := &evidence.JournalHead{Journal: s.Journal, Segment: s.Number, First: s.First, Entry: []byte("the entry"), Receipt: []byte("the receipt")}
+	text, err := head.MarshalText()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "head"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range all[:segments] {
+		if err := os.Remove(segmentFile(dir, s.Number)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s.First
 }
 
 // rewrite writes a segment anew without private parts: with another salt, and shorter frames.
@@ -384,17 +462,29 @@ func rewrite(t *testing.T, dir string, number uint64) {
 		j.batch[len(j.batch)-1] = 0
 	}
 	j.flush()
-	// The next header says where the frames end.
 	next, err := os.ReadFile(segmentFile(dir, number+1))
 	if err != nil {
 		t.Fatal(err)
 	}
-	binary.LittleEndian.PutUint64(next[64:], uint64(j.off))
-	binary.LittleEndian.PutUint32(next[4092:], crc32.Checksum(next[:4092], castagnoli))
-	if err := os.WriteFile(segmentFile(dir, number+1), next, 0o600); err != nil {
+	now, err := os.ReadFile(segmentFile(j.dir, number))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Rename(segmentFile(j.dir, number), name); err != nil {
+	copy(now[72:], next[64:72])
+	binary.LittleEndian.PutUint64(now[80:], uint64(j.off))
+	binary.LittleEndian.PutUint32(now[4092:], crc32.Checksum(now[:4092], castagnoli))
+	if err := os.WriteFile(name+".tmp", now, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := os.Rename(name+".tmp", name); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(make([]byte, len(old)), 0); err != nil { // what was there is overwritten
 		t.Fatal(err)
 	}
 }
