@@ -202,8 +202,8 @@ func notesGuard(ts *testscript.TestScript, id *guarded.Identity, dir, rules, age
 
 // start runs touchmark in the background until the script is over, and waits for
 // what it says on standard error, which goes to the file VAR.log: start VAR
-// REGEXP ARG... puts what the group in REGEXP matches into VAR. `stop` then ends
-// it as a shell would, and so does `stop-VAR` when another one was started since.
+// REGEXP ARG... puts what the group in REGEXP matches into VAR. `stop-VAR` then
+// ends it as a shell would. (`stop` is a command of testscript: it ends the script.)
 func start(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: start VAR REGEXP ARG...")
@@ -235,9 +235,7 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 			_ = end(os.Kill)
 		}
 	})
-	stop := func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(end(syscall.SIGTERM)) }
-	ts.SetCmd("stop", stop)
-	ts.SetCmd("stop-"+args[0], stop)
+	ts.SetCmd("stop-"+args[0], func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(end(syscall.SIGTERM)) })
 	said := bufio.NewScanner(io.TeeReader(out, log))
 	pattern := regexp.MustCompile(args[1])
 	for said.Scan() {

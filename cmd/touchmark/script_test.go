@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -157,5 +159,26 @@ func fetch(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	if (res.StatusCode != http.StatusOK) != neg {
 		ts.Fatalf("status %d", res.StatusCode)
+	}
+}
+
+// TestScriptsGoToTheirEnd: `stop` is a command of testscript, after which the rest of a script is not run and nobody hears
+// of it.
+func TestScriptsGoToTheirEnd(t *testing.T) {
+	err := filepath.WalkDir("testdata", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(name) != ".txtar" {
+			return err
+		}
+		text, err := os.ReadFile(name)
+		script, _, _ := strings.Cut(string(text), "\n-- ")
+		for i, line := range strings.Split(script, "\n") {
+			if command, _, _ := strings.Cut(line, " "); command == "stop" {
+				t.Errorf("%s:%d: the script ends here; to end a server: stop-VAR", name, i+1)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
