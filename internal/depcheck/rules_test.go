@@ -235,6 +235,7 @@ var rules = map[string]rule{
 	// ours, any known module.
 	"internal/depcheck":              {forTests: true},
 	"internal/durable/durabletest":   {forTests: true},
+	"internal/campaign":              {forTests: true},
 	"internal/floor":                 {forTests: true},
 	"internal/peers":                 {forTests: true},
 	"internal/readme":                {forTests: true},

@@ -49,6 +49,9 @@ func plain(t testing.TB, location string) *url.URL {
 	return u
 }
 
+// PostgreSQLAt makes what Trillian wants in an empty database of the test's own.
+func PostgreSQLAt(t testing.TB, location string) *Database { return postgresql(t, location) }
+
 func postgresql(t testing.TB, location string) *Database {
 	t.Helper()
 	Program(t, serverProgram) // skips
