@@ -18,7 +18,7 @@ func referenceParseEntry(entry []byte) (*UnverifiedEntry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.Record, err = referenceParseRecord(e.message.Record()); err != nil {
+	if e.Record, err = referenceParseRecord([]byte(e.record)); err != nil {
 		return nil, err
 	}
 	key, err := did.ParseURL(e.KeyID)
@@ -54,12 +54,14 @@ func referenceSplitEntry(entry []byte) (*UnverifiedEntry, error) {
 	if e.KeyID == "" || record == "" || len(sig) != sigTextBytes {
 		return nil, reject(CodeMalformed, "entry: want a kid, a record and a signature of %d characters", sigTextBytes)
 	}
-	if e.signature, err = b64.DecodeString(sig); err != nil {
+	signature, err := b64.DecodeString(sig)
+	if err != nil {
 		return nil, reject(CodeMalformed, "entry: the signature is not strict base64url")
 	}
-	e.message = append(Message(contextLine), record...)
-	e.bytes = appendEntry(make([]byte, 0, len(entry)), e.KeyID, e.message.Record(), e.signature)
-	if !bytes.Equal(e.bytes, entry) {
+	copy(e.signature[:], signature)
+	e.record = record
+	e.text = string(appendEntry(make([]byte, 0, len(entry)), e.KeyID, []byte(record), signature))
+	if e.text != string(entry) {
 		return nil, reject(CodeMalformed, "the entry is not in canonical form (RFC 8785)")
 	}
 	return e, nil

@@ -14,9 +14,20 @@ type UnverifiedEntry struct {
 	KeyID  string // DID URL of the key that is said to have signed
 	Record *Record
 
-	bytes     []byte
-	message   Message
-	signature []byte
+	text      string // of the entry
+	record    string // that is part of it
+	signature [ed25519.SignatureSize]byte
+}
+
+// message makes what the signature covers, in a buffer.
+func (e *UnverifiedEntry) message(buf []byte) Message {
+	return append(append(buf, contextLine...), e.record...)
+}
+
+// hash is that of the record, without a copy of it on the heap where it has room on the stack.
+func (e *UnverifiedEntry) hash() Hash {
+	var room [2048]byte
+	return e.message(room[:0]).Hash()
 }
 
 // ParseEntry reads the bytes of an entry. It accepts the canonical form alone: of two different texts at most
@@ -26,11 +37,11 @@ func ParseEntry(entry []byte) (*UnverifiedEntry, error) {
 	if len(entry) > MaxEntryBytes {
 		return nil, reject(CodeTooLarge, "entry of %d bytes, the limit is %d", len(entry), MaxEntryBytes)
 	}
-	e, record, err := splitEntry(string(entry))
+	e, err := splitEntry(string(entry))
 	if err != nil {
 		return nil, err
 	}
-	if e.Record, err = parseRecord(record); err != nil {
+	if e.Record, err = parseRecord(e.record); err != nil {
 		return nil, err
 	}
 	if !e.Record.Server.HasURL(e.KeyID) {
@@ -43,31 +54,25 @@ func ParseEntry(entry []byte) (*UnverifiedEntry, error) {
 }
 
 // splitEntry takes the three members of an entry apart, of which record is only found: it is what stands between the
-// other two. The bytes that are kept are copies, in one piece of memory.
-func splitEntry(text string) (e *UnverifiedEntry, record string, err error) {
+// other two. What is kept shares the memory of the text.
+func splitEntry(text string) (*UnverifiedEntry, error) {
 	s := scanner{text: text, pos: min(len(entryHead), len(text))}
 	keyID, ok := s.str()
 	begin, end := s.pos+len(entryMiddle), len(text)-len(entryTail)-sigTextBytes-len(entryEnd)
 	if !ok || keyID == "" || begin > end || text[:len(entryHead)] != entryHead || text[s.pos:begin] != entryMiddle {
-		return nil, "", explainEntry(text)
+		return nil, explainEntry(text)
 	}
 	sig, ok := strings.CutPrefix(text[end:len(text)-len(entryEnd)], entryTail)
 	if !ok || text[len(text)-len(entryEnd):] != entryEnd {
-		return nil, "", explainEntry(text)
+		return nil, explainEntry(text)
 	}
-	record = text[begin:end]
-	buf := make([]byte, 0, len(text)+len(contextLine)+len(record)+ed25519.SignatureSize)
-	buf = append(buf, text...)
-	e = &UnverifiedEntry{KeyID: keyID, bytes: buf[:len(text):len(text)]}
-	buf = append(append(buf, contextLine...), record...)
-	e.message = Message(buf[len(text):len(buf):len(buf)])
-	e.signature = buf[len(buf):cap(buf)]
+	e := &UnverifiedEntry{KeyID: keyID, text: text, record: text[begin:end]}
 	var encoded [sigTextBytes]byte
 	copy(encoded[:], sig)
-	if n, err := b64.Decode(e.signature, encoded[:]); err != nil || n != ed25519.SignatureSize {
-		return nil, "", reject(CodeMalformed, "entry: the signature is not strict base64url")
+	if n, err := b64.Decode(e.signature[:], encoded[:]); err != nil || n != len(e.signature) {
+		return nil, reject(CodeMalformed, "entry: the signature is not strict base64url")
 	}
-	return e, record, nil
+	return e, nil
 }
 
 // explainEntry says what is wrong with an entry whose members splitEntry did not find.
@@ -97,10 +102,10 @@ func explainEntry(text string) error {
 }
 
 // Bytes returns the bytes of the entry. The caller must not change them.
-func (e *UnverifiedEntry) Bytes() []byte { return e.bytes }
+func (e *UnverifiedEntry) Bytes() []byte { return []byte(e.text) }
 
 // RecordHash returns what the next record of the stream names as `prev`.
-func (e *UnverifiedEntry) RecordHash() Hash { return e.message.Hash() }
+func (e *UnverifiedEntry) RecordHash() Hash { return e.hash() }
 
 // Keys are the public keys that may sign entries, by kid. An empty map accepts no entry.
 type Keys map[string]ed25519.PublicKey
@@ -111,10 +116,11 @@ func (e *UnverifiedEntry) Verify(keys Keys) (*VerifiedEntry, error) {
 	if !ok || len(key) != ed25519.PublicKeySize {
 		return nil, reject(CodeKeyUnknown, "no key %q among the %d given", e.KeyID, len(keys))
 	}
-	if !ed25519.Verify(key, e.message, e.signature) {
+	message := e.message(make([]byte, 0, len(contextLine)+len(e.record)))
+	if !ed25519.Verify(key, message, e.signature[:]) {
 		return nil, reject(CodeSignatureInvalid, "the signature is not that of key %q over the record", e.KeyID)
 	}
-	return &VerifiedEntry{unverified: *e, hash: e.message.Hash()}, nil
+	return &VerifiedEntry{unverified: *e, hash: message.Hash()}, nil
 }
 
 // A VerifiedEntry is an entry with a valid signature. Only [UnverifiedEntry.Verify] makes one. That the record
@@ -131,10 +137,10 @@ func (e *VerifiedEntry) Record() *Record { return e.unverified.Record }
 func (e *VerifiedEntry) KeyID() string { return e.unverified.KeyID }
 
 // Bytes returns the bytes of the entry: what a log of whole records holds. The caller must not change them.
-func (e *VerifiedEntry) Bytes() []byte { return e.unverified.bytes }
+func (e *VerifiedEntry) Bytes() []byte { return []byte(e.unverified.text) }
 
 // RecordHash returns what the next record of the stream names as `prev`.
 func (e *VerifiedEntry) RecordHash() Hash { return e.hash }
 
 // LeafHash returns the RFC 6962 hash of the leaf that a log of this form holds of the entry.
-func (e *VerifiedEntry) LeafHash(form LogForm) Hash { return form.LeafHash(e.unverified.bytes) }
+func (e *VerifiedEntry) LeafHash(form LogForm) Hash { return form.LeafHash([]byte(e.unverified.text)) }

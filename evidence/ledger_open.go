@@ -166,7 +166,7 @@ func (l *Ledger) adopt(f *frame, records uint64) error {
 		return fmt.Errorf("it has the sequence number %d, and is at place %d", r.Sequence, records-1)
 	}
 	l.stream, l.epoch = r.Stream, r.Epoch+1
-	l.head = head{next: records, previous: e.message.Hash(), time: r.Time}
+	l.head = head{next: records, previous: e.RecordHash(), time: r.Time}
 	return nil
 }
 

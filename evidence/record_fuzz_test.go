@@ -63,7 +63,7 @@ func checkCanonical(t *testing.T, entry []byte, e *UnverifiedEntry) {
 	if err != nil {
 		t.Fatalf("accepted what would not be written: %v\n%q", err, entry)
 	}
-	if again := appendEntry(nil, e.KeyID, m.Record(), e.signature); !bytes.Equal(again, entry) {
+	if again := appendEntry(nil, e.KeyID, m.Record(), e.signature[:]); !bytes.Equal(again, entry) {
 		t.Fatalf("written again as\n%q\nwas\n%q", again, entry)
 	}
 	if len(entry) > MaxEntryBytes {

@@ -9,19 +9,27 @@ import (
 	"math"
 	"os"
 	"slices"
+	"sort"
 
 	"github.com/touchmark-dev/touchmark/internal/durable"
 )
 
 // A hashFile is a file of frames of one width, numbered from 0. What is put is in memory until flush.
 type hashFile struct {
-	file    durable.File
-	width   int
-	next    uint64            // frames in the file and pending
-	pending map[uint64][]byte // frames that the file does not have; one below next that nobody has is zeroes
+	file  durable.File
+	width int
+	next  uint64            // frames in the file and pending; one below next that nobody has is zeroes
+	runs  []run             // that the file does not have, in order
+	edits map[uint64][]byte // frames that were put before, and are others now
 
-	undo map[uint64][]byte // what pending held before begin, nil for nothing; nil outside of begin and end
+	undo map[uint64][]byte // what edits held before begin, nil for nothing; nil outside of begin and end
 	was  uint64            // next at begin
+}
+
+// A run is frames that follow each other.
+type run struct {
+	first uint64
+	data  []byte
 }
 
 // openHashFile opens a file of which n frames count. What comes after them was never committed.
@@ -33,7 +41,7 @@ func openHashFile(fsys durable.FS, name string, width int, n uint64) (*hashFile,
 	if err != nil {
 		return nil, fmt.Errorf("monitor: %w", err)
 	}
-	h := &hashFile{file: f, width: width, next: n, pending: make(map[uint64][]byte)}
+	h := &hashFile{file: f, width: width, next: n, edits: make(map[uint64][]byte)}
 	size, err := f.Size()
 	want := int64(n) * int64(width) //nolint:gosec // see above
 	if err == nil && size < want {
@@ -50,8 +58,17 @@ func openHashFile(fsys durable.FS, name string, width int, n uint64) (*hashFile,
 
 // put appends a frame.
 func (h *hashFile) put(frame []byte) {
+	last := len(h.runs) - 1
+	if last < 0 || h.runs[last].first+uint64(len(h.runs[last].data)/h.width) != h.next { //nolint:gosec // a width
+		last++
+		if last == cap(h.runs) {
+			h.runs = append(h.runs, run{})
+		}
+		h.runs = h.runs[:last+1]
+		h.runs[last].first, h.runs[last].data = h.next, h.runs[last].data[:0] // the room of one that was flushed
+	}
+	h.runs[last].data = append(h.runs[last].data, frame...)
 	h.next++
-	h.set(h.next-1, frame)
 }
 
 // skip appends n frames of zeroes, which take no place.
@@ -60,15 +77,21 @@ func (h *hashFile) skip(n uint64) { h.next += n }
 // set replaces a frame that was put before.
 func (h *hashFile) set(i uint64, frame []byte) {
 	if _, noted := h.undo[i]; h.undo != nil && !noted {
-		h.undo[i] = h.pending[i]
+		h.undo[i] = h.edits[i]
 	}
-	h.pending[i] = slices.Clone(frame)
+	h.edits[i] = slices.Clone(frame)
 }
 
 // get returns frame i, which must be below next.
 func (h *hashFile) get(i uint64) ([]byte, error) {
-	if frame, ok := h.pending[i]; ok {
+	if frame, ok := h.edits[i]; ok {
 		return slices.Clone(frame), nil
+	}
+	n := sort.Search(len(h.runs), func(n int) bool { return h.runs[n].first > i }) - 1
+	if n >= 0 {
+		if at := (i - h.runs[n].first) * uint64(h.width); at < uint64(len(h.runs[n].data)) { //nolint:gosec // a width
+			return slices.Clone(h.runs[n].data[at : at+uint64(h.width)]), nil //nolint:gosec // a width
+		}
 	}
 	frame := make([]byte, h.width)
 	if n, err := h.file.ReadAt(frame, int64(i)*int64(h.width)); err != nil && (!errors.Is(err, io.EOF) || n != h.width && n != 0) { //nolint:gosec // below next
@@ -97,9 +120,17 @@ func (h *hashFile) end() { h.undo = nil }
 
 func (h *hashFile) back() {
 	for i, frame := range h.undo {
-		if h.pending[i] = frame; frame == nil {
-			delete(h.pending, i)
+		if h.edits[i] = frame; frame == nil {
+			delete(h.edits, i)
 		}
+	}
+	for n := len(h.runs) - 1; n >= 0; n-- {
+		r := &h.runs[n]
+		if r.first < h.was {
+			r.data = r.data[:min(uint64(len(r.data)), (h.was-r.first)*uint64(h.width))] //nolint:gosec // a width
+			break
+		}
+		h.runs = h.runs[:n]
 	}
 	h.next, h.undo = h.was, nil
 }
@@ -111,7 +142,7 @@ func (h *hashFile) flush() error {
 		return fmt.Errorf("monitor: %w", err)
 	}
 	want := int64(h.next) * int64(h.width) //nolint:gosec // a file
-	if len(h.pending) == 0 && size >= want {
+	if len(h.runs) == 0 && len(h.edits) == 0 && size >= want {
 		return nil
 	}
 	if size < want {
@@ -119,20 +150,20 @@ func (h *hashFile) flush() error {
 			return fmt.Errorf("monitor: %w", err)
 		}
 	}
-	numbers := slices.Sorted(maps.Keys(h.pending))
-	for len(numbers) > 0 {
-		first, run := numbers[0], []byte(nil)
-		for len(numbers) > 0 && numbers[0] == first+uint64(len(run)/h.width) { //nolint:gosec // a width
-			run, numbers = append(run, h.pending[numbers[0]]...), numbers[1:]
-		}
-		if _, err := h.file.WriteAt(run, int64(first)*int64(h.width)); err != nil { //nolint:gosec // below next
+	runs := h.runs
+	for _, i := range slices.Sorted(maps.Keys(h.edits)) { // after the runs, which they may be in
+		runs = append(runs, run{i, h.edits[i]})
+	}
+	for _, r := range runs {
+		if _, err := h.file.WriteAt(r.data, int64(r.first)*int64(h.width)); err != nil { //nolint:gosec // below next
 			return fmt.Errorf("monitor: %w", err)
 		}
 	}
 	if err := h.file.Sync(); err != nil {
 		return fmt.Errorf("monitor: %w", err)
 	}
-	clear(h.pending)
+	clear(h.edits)
+	h.runs = h.runs[:0]
 	return nil
 }
 

@@ -36,7 +36,11 @@ func (m *Monitor) readJournal(ctx context.Context, cp *translog.Checkpoint, sour
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := w.visit(ctx, stored.Entry); err != nil {
+		known, err := w.known(stored)
+		if err == nil && !known {
+			err = w.visit(ctx, stored.Entry)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -53,6 +57,26 @@ type journalWalk struct {
 	name    string // of the source
 	at      *journalState
 	end     uint64 // number of the record after the last one of the journal
+}
+
+// known passes over a record that the log has at its place, and that was looked at there: it need not be read again.
+func (w *journalWalk) known(stored *evidence.StoredRecord) (bool, error) {
+	s := w.monitor.streams[w.at.Stream]
+	if s == nil || stored.Sequence >= s.Next {
+		return false, nil
+	}
+	_, index, there, err := s.at(stored.Sequence)
+	if err != nil || !there {
+		return false, err
+	}
+	leaf, err := w.monitor.leaves.get(index)
+	if err != nil || [32]byte(leaf) != w.monitor.cfg.LogForm.LeafHash(stored.Entry) {
+		return false, err
+	}
+	if w.end = stored.Sequence + 1; stored.Sequence == w.at.Next {
+		w.at.Next++
+	}
+	return true, nil
 }
 
 func (w *journalWalk) visit(ctx context.Context, entry []byte) error {

@@ -3,11 +3,13 @@ package monitor
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/merkle/rfc6962"
@@ -17,7 +19,17 @@ import (
 	"github.com/touchmark-dev/touchmark/translog/tlogclient"
 )
 
-var ranges = &compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
+var ranges = &compact.RangeFactory{Hash: hashChildren}
+
+// hashChildren is the hash of a node of the tree (RFC 6962 section 2.1).
+func hashChildren(l, r []byte) []byte {
+	var b [1 + 2*hashBytes]byte
+	b[0] = rfc6962.RFC6962NodeHashPrefix
+	copy(b[1:], l)
+	copy(b[1+hashBytes:], r)
+	sum := sha256.Sum256(b[:])
+	return sum[:]
+}
 
 // readNew reads what cp's tree has more than was read, a chunk at a time: first its hashes must lead to the root, then
 // its records are looked at, then both are durable.
@@ -100,8 +112,8 @@ func (m *Monitor) extend(from uint64, entries [][]byte) ([][32]byte, *compact.Ra
 		return nil, nil, fmt.Errorf("monitor: %q: %w", m.path(fileState), err)
 	}
 	leaves := make([][32]byte, len(entries))
-	for i, entry := range entries {
-		leaves[i] = translog.LeafHash(entry)
+	parallel(len(entries), func(i int) { leaves[i] = translog.LeafHash(entries[i]) })
+	for i := range leaves {
 		if err := tree.Append(leaves[i][:], nil); err != nil {
 			return nil, nil, fmt.Errorf("monitor: %w", err)
 		}
@@ -182,13 +194,36 @@ func (m *Monitor) readRecords(ctx context.Context, cp *translog.Checkpoint, reco
 
 // parse reads entries and checks their signatures, on all processors.
 func (m *Monitor) parse(records []found) {
-	workers := min(runtime.GOMAXPROCS(0), len(records))
+	parallel(len(records), func(i int) {
+		if records[i].entry != nil {
+			m.read(&records[i])
+		}
+	})
+}
+
+// stride is how many numbers one processor takes at a time.
+const stride = 64
+
+// parallel calls do with each number below n, on all processors.
+func parallel(n int, do func(i int)) {
+	workers := min(runtime.GOMAXPROCS(0), (n+stride-1)/stride)
+	if workers <= 1 {
+		for i := range n {
+			do(i)
+		}
+		return
+	}
+	var next atomic.Int64
 	var wg sync.WaitGroup
-	for w := range workers {
+	for range workers {
 		wg.Go(func() {
-			for i := w; i < len(records); i += workers {
-				if records[i].entry != nil {
-					m.read(&records[i])
+			for {
+				end := int(next.Add(stride))
+				for i := end - stride; i < min(end, n); i++ {
+					do(i)
+				}
+				if end >= n {
+					return
 				}
 			}
 		})
@@ -202,10 +237,16 @@ func (m *Monitor) read(r *found) {
 		r.err = err
 		return
 	}
-	r.record, r.hash = e.Record, e.RecordHash()
+	r.record = e.Record
 	if !m.cfg.UnsafeSkipSignatures {
-		_, r.err = e.Verify(m.cfg.Keys)
-	} else if len(m.cfg.Keys[e.KeyID]) != ed25519.PublicKeySize {
+		var v *evidence.VerifiedEntry
+		if v, r.err = e.Verify(m.cfg.Keys); r.err == nil {
+			r.hash = v.RecordHash()
+		}
+		return
+	}
+	r.hash = e.RecordHash()
+	if len(m.cfg.Keys[e.KeyID]) != ed25519.PublicKeySize {
 		_, r.err = e.Verify(nil) // says that the key is not known
 	}
 }
