@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/trillian"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -34,6 +35,7 @@ const (
 	maxPending    = 1 << 16  // entries that no checkpoint covers
 	maxPendingMem = 256 << 20
 	maxHeld       = 64 << 20 // of full tiles, in memory
+	maxRedial     = 5 * time.Second
 	lockName      = ".lock"
 	firstName     = ".first" // the first entry, until the tree has it
 	checkpoint    = "checkpoint"
@@ -140,7 +142,10 @@ func dial(c *Config) (*grpc.ClientConn, error) {
 		return nil, fmt.Errorf("trillianlog: %q is not on this machine: it needs TLS", c.Server)
 	}
 	conn, err := grpc.NewClient(c.Server, grpc.WithTransportCredentials(creds),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)))
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{
+			BaseDelay: minInterval, Multiplier: 1.6, Jitter: 0.2, MaxDelay: maxRedial,
+		}, MinConnectTimeout: maxRedial}))
 	if err != nil {
 		return nil, fmt.Errorf("trillianlog: %w", err)
 	}

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	firstAnalysis = 1000        // entries
-	slowRead      = time.Second // for readLeaves entries: milliseconds, unless the planner has gone astray
+	firstAnalysis = 1000                   // entries
+	slowRead      = 300 * time.Millisecond // for readLeaves entries: milliseconds, unless the planner has gone astray
 	analysisPause = time.Minute
 )
 

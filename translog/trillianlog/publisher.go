@@ -286,10 +286,15 @@ func (p *Publisher) kept(ctx context.Context) (*translog.Checkpoint, error) {
 
 // follow makes the tiles of what was signed, and shows it.
 func (p *Publisher) follow(ctx context.Context, kept *translog.Checkpoint) error {
+	if p.shown != nil && p.shown.Tree() == kept.Tree() {
+		return nil
+	}
 	if p.writer.Size() < kept.Size() {
 		if err := p.extend(ctx, kept.Tree(), kept); err != nil {
 			return err
 		}
+	} else if err := p.writer.Flush(); err != nil { // it was interrupted, or is further than what was signed
+		return err
 	}
 	for _, cp := range []*translog.Checkpoint{p.known, kept} {
 		if err := p.holds(ctx, cp); err != nil {
@@ -309,7 +314,7 @@ func (p *Publisher) holds(ctx context.Context, cp *translog.Checkpoint) error {
 	if cp == nil {
 		return nil
 	}
-	root, err := p.client.Root(ctx, cp.Size())
+	root, err := p.client.RootWithin(ctx, cp.Size(), p.writer.Size())
 	if err == nil && root != cp.Root() {
 		return p.verdict(translog.CodeConsistencyInvalid, cp, translog.Tree{Size: cp.Size(), Root: root}, "the first %d entries of the database have another root than was signed", cp.Size())
 	}

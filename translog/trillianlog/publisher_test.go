@@ -26,7 +26,7 @@ import (
 // roleVariable has this test process be a part of the test, instead of running it.
 const roleVariable = "TOUCHMARK_TEST_TRILLIAN_ROLE"
 
-var roles = map[string]func(args string) error{"publisher": publisherProcess}
+var roles = map[string]func(args string) error{"publisher": publisherProcess, "writer": writerProcess}
 
 func TestMain(m *testing.M) {
 	role, args, _ := strings.Cut(os.Getenv(roleVariable), " ")
@@ -49,6 +49,12 @@ type process struct {
 
 func startProcess(t testing.TB, role string, args any) *process {
 	t.Helper()
+	return startTelling(t, role, args, func(string) {})
+}
+
+// startTelling starts a process, and tells each line of its output.
+func startTelling(t testing.TB, role string, args any, tell func(line string)) *process {
+	t.Helper()
 	text, err := json.Marshal(args)
 	if err != nil {
 		t.Fatal(err)
@@ -68,6 +74,7 @@ func startProcess(t testing.TB, role string, args any) *process {
 	}
 	go func() {
 		for lines := bufio.NewScanner(out); lines.Scan(); {
+			tell(lines.Text())
 			p.mu.Lock()
 			p.last = lines.Text()
 			p.mu.Unlock()
@@ -445,6 +452,107 @@ func read(t *testing.T, name string) []byte {
 func set(t *testing.T, url string, note []byte) {
 	t.Helper()
 	trilliantest.Exec(t, url, "UPDATE touchmark_signed SET checkpoint = $1", note)
+}
+
+// A stopped state is what a publisher sees of its state that is stopped after it was elected, until it goes on.
+type stoppedState struct {
+	trillianlog.State
+	mu      sync.Mutex
+	stopped bool
+	term    uint64
+	note    []byte
+	swaps   int // while it is stopped
+}
+
+func (s *stoppedState) Claim(ctx context.Context, candidate string, lease time.Duration) (uint64, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return s.term, true, nil
+	}
+	term, elected, err := s.State.Claim(ctx, candidate, lease)
+	s.term = term
+	return term, elected, err
+}
+
+func (s *stoppedState) Read(ctx context.Context) (note []byte, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.stopped {
+		s.note, err = s.State.Read(ctx)
+	}
+	return s.note, err
+}
+
+func (s *stoppedState) Swap(ctx context.Context, term uint64, older, newer []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		s.swaps++
+	}
+	err := s.State.Swap(ctx, term, older, newer)
+	if err == nil {
+		s.note = newer
+	}
+	return err
+}
+
+// A publisher that was stopped has tiles of a larger tree than the other one signed meanwhile. It does not show what it
+// signs for an old term, and when it is elected again goes on from what the other one signed.
+func TestAheadOfWhatWasSigned(t *testing.T) {
+	r := trilliantest.Start(t, trilliantest.PostgreSQL(t))
+	url := trilliantest.Empty(t)
+	origin := newSigner(t).Name()
+	openState := func() trillianlog.State {
+		s, err := pgstate.Open(url, origin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	state := &stoppedState{State: openState()}
+	cfg := newShared(t, r, state)
+	cfg.Lease = time.Second
+	first, stopFirst := publish(t, cfg)
+	s := openShared(t, cfg)
+	submit := func(from int) {
+		t.Helper()
+		if _, err := s.Submit(t.Context(), nil, numbered(from, 5)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	submit(0)
+	awaitShown(t, cfg, 5)
+	state.mu.Lock() // it is stopped
+	submit(5)
+	other := *cfg
+	other.State, other.Dir, other.StatePath = openState(), filepath.Join(t.TempDir(), "tiles"), filepath.Join(t.TempDir(), "trusted")
+	_, stop := publish(t, &other)
+	awaitShown(t, &other, 10)
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	submit(10)
+	awaitSize(t, r, cfg.Tree, 15)
+	state.stopped = true // it goes on, with what it knew
+	state.mu.Unlock()
+	for began := time.Now(); first.Stats().Lost == 0 && time.Since(began) < time.Minute; time.Sleep(time.Millisecond) {
+	}
+	if cp := awaitShown(t, cfg, 5); cp.Size() != 5 {
+		t.Errorf("it shows %d entries", cp.Size())
+	}
+	state.mu.Lock()
+	if state.swaps == 0 {
+		t.Errorf("it tried nothing: %v", stopFirst())
+	}
+	state.stopped = false
+	state.mu.Unlock()
+	submit(15)
+	awaitShown(t, cfg, 20)
+	whole(t, cfg, 20)
+	if st := first.Stats(); st.Elections < 2 {
+		t.Errorf("statistics: %+v", st)
+	}
 }
 
 // A file is a state, too: the candidate that has it locked signs, and the other one waits.
