@@ -58,6 +58,9 @@ func (d *Disclosure) Check(entry *VerifiedEntry) error {
 	if err != nil {
 		return reject(CodeCommitmentMismatch, "the value has no canonical form: %v", err)
 	}
+	if len(d.Path) == 1 && value[0] != '{' {
+		return reject(CodeCommitmentMismatch, "the value of %s is not an object", d.Path[0])
+	}
 	within := d.Levels - len(d.Path) + 1 // levels of values, the one shown first
 	if cut([][]byte{value}) < within {
 		return reject(CodeCommitmentMismatch, "the value has more than %d values in it, and none so large was taken apart", MaxTreeValues)

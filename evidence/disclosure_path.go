@@ -23,10 +23,13 @@ func ElementStep(index int) Step { return Step(strconv.Itoa(index)) }
 // MarshalJSON returns the step itself.
 func (s Step) MarshalJSON() ([]byte, error) { return jcs.Canonicalize([]byte(s)) }
 
-// parseStep reads a step from canonical JSON.
+// parseStep reads a step from canonical JSON, and from no other: what follows a step in a hash is not part of it.
 func parseStep(v strictjson.Value) (Step, bool) {
+	if name, ok := v.Text(); ok {
+		return Step(v), MemberStep(name) == Step(v)
+	}
 	n, whole := v.Uint()
-	return Step(v), v.Kind() == '"' || whole && n < MaxTreeValues
+	return Step(v), whole && n < MaxTreeValues
 }
 
 // container is the kind of what the step leads from.
@@ -138,6 +141,8 @@ func (d *Disclosure) form() error {
 	switch {
 	case len(d.Path) == 0 || d.Path[0] != PartArguments.step() && d.Path[0] != PartInputResponses.step():
 		return reject(CodeMalformed, "disclosure: its path does not begin with %q or %q", PartArguments, PartInputResponses)
+	case len(d.Path) > 1 && d.Path[1].container() != '{':
+		return reject(CodeMalformed, "disclosure: an element of %s, which are an object", d.Path[0])
 	case d.Levels < len(d.Path) || d.Levels > MaxTreeLevels:
 		return reject(CodeMalformed, "disclosure: %d steps, and levels is %d: want at most %d, and as many as there are steps", len(d.Path), d.Levels, MaxTreeLevels)
 	case len(d.Siblings) != len(d.Path) || len(d.Siblings[0]) != 1:

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 
@@ -117,6 +118,9 @@ func openPrivate(ctx *cli.Context, stored *evidence.StoredRecord) (*evidence.Pri
 		return p, undeterminedErased(err)
 	}
 	if err := required(ctx, "vault", "vault-key"); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(ctx.Path("vault")); err != nil { // or an empty one would be made there
 		return nil, err
 	}
 	text, err := consoleOf(ctx).readInput(ctx.Path("vault-key"))
@@ -274,7 +278,7 @@ func (l *shownLine) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "accepted: signed by %s\n%s\n", l.Server, l.Record.text())
 	for _, s := range l.Shown {
-		fmt.Fprintf(&b, "%s is %s\n", s.Pointer, s.Value)
+		fmt.Fprintf(&b, "%s is %s\n", quoteUnlessWord(s.Pointer), s.Value)
 	}
 	if p := l.Parameters; p != nil {
 		fmt.Fprintf(&b, "all arguments: %s\nall input responses: %s\n", oneLine(p.Arguments), oneLine(p.InputResponses))
