@@ -24,8 +24,8 @@ import (
 	"github.com/touchmark-dev/touchmark/translog/tlogclient"
 )
 
-// rounds is how often TestKilled kills on both engines together. 0 means 14, or 200 in a soak.
-var rounds = flag.Int("touchmark.rounds", 0, "how often TestKilled kills (default 14, in a soak 200)")
+// rounds is how often TestKilled kills on both engines together. 0 means 7, or 200 in a soak.
+var rounds = flag.Int("touchmark.rounds", 0, "how often TestKilled kills (default 7, in a soak 200)")
 
 // TestKilled kills with SIGKILL, in turn, what an engine consists of, while 256 callers call a guard whose evidence goes into the log. After each round
 // every record that was acknowledged is in the log once and at its place, the log has not forked, and a monitor that follows log and
@@ -33,7 +33,7 @@ var rounds = flag.Int("touchmark.rounds", 0, "how often TestKilled kills (defaul
 func TestKilled(t *testing.T) {
 	n := *rounds
 	if n == 0 {
-		n = 14
+		n = 7
 		if os.Getenv("TOUCHMARK_SOAK") != "" {
 			n = 200
 		}
