@@ -97,6 +97,7 @@ type Monitor struct {
 	library *library        // nil: records are in the log, or not at hand
 	seen    map[uint64]bool // of a log of digests: how the hashes of the leaves begin
 
+	files   *openFiles
 	state   *state
 	leaves  *hashFile // of the entries, by index
 	streams map[evidence.StreamID]*stream
@@ -131,6 +132,7 @@ func Open(cfg *Config) (*Monitor, error) {
 		cfg: *cfg, origin: cfg.Policy.Origins()[0], client: tlogclient.New(cfg.Log, cfg.Policy), fsys: durable.OS{},
 		streams: make(map[evidence.StreamID]*stream), known: make(map[string]bool), total: make(map[Code]uint64), kept: make(map[Code]int),
 	}
+	m.files = &openFiles{fs: m.fsys, max: maxOpenFiles}
 	if m.cfg.MergeDelay == 0 {
 		m.cfg.MergeDelay = DefaultMergeDelay
 	}

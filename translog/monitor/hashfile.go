@@ -2,12 +2,12 @@ package monitor
 
 import (
 	"bufio"
+	"container/list"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"math"
-	"os"
 	"slices"
 	"sort"
 
@@ -16,7 +16,12 @@ import (
 
 // A hashFile is a file of frames of one width, numbered from 0. What is put is in memory until flush.
 type hashFile struct {
-	file  durable.File
+	name  string
+	files *openFiles
+	file  durable.File  // nil while it is closed: see openFiles
+	place *list.Element // in openFiles
+	size  int64         // of the file
+
 	width int
 	next  uint64            // frames in the file and pending; one below next that nobody has is zeroes
 	runs  []run             // that the file does not have, in order
@@ -33,15 +38,15 @@ type run struct {
 }
 
 // openHashFile opens a file of which n frames count. What comes after them was never committed.
-func openHashFile(fsys durable.FS, name string, width int, n uint64) (*hashFile, error) {
+func openHashFile(files *openFiles, name string, width int, n uint64) (*hashFile, error) {
 	if n > math.MaxInt64/uint64(width) { //nolint:gosec // a width
 		return nil, fmt.Errorf("monitor: %q: the state speaks of %d frames", name, n)
 	}
-	f, err := fsys.Open(name, os.O_RDWR|os.O_CREATE)
+	h := &hashFile{name: name, files: files, width: width, next: n, edits: make(map[uint64][]byte)}
+	f, err := files.use(h)
 	if err != nil {
-		return nil, fmt.Errorf("monitor: %w", err)
+		return nil, err
 	}
-	h := &hashFile{file: f, width: width, next: n, edits: make(map[uint64][]byte)}
 	size, err := f.Size()
 	want := int64(n) * int64(width) //nolint:gosec // see above
 	if err == nil && size < want {
@@ -51,8 +56,9 @@ func openHashFile(fsys durable.FS, name string, width int, n uint64) (*hashFile,
 		err = f.Truncate(want)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("monitor: %w", err), f.Close())
+		return nil, errors.Join(fmt.Errorf("monitor: %w", err), h.close())
 	}
+	h.size = want
 	return h, nil
 }
 
@@ -93,16 +99,24 @@ func (h *hashFile) get(i uint64) ([]byte, error) {
 			return slices.Clone(h.runs[n].data[at : at+uint64(h.width)]), nil //nolint:gosec // a width
 		}
 	}
+	f, err := h.files.use(h)
+	if err != nil {
+		return nil, err
+	}
 	frame := make([]byte, h.width)
-	if n, err := h.file.ReadAt(frame, int64(i)*int64(h.width)); err != nil && (!errors.Is(err, io.EOF) || n != h.width && n != 0) { //nolint:gosec // below next
+	if n, err := f.ReadAt(frame, int64(i)*int64(h.width)); err != nil && (!errors.Is(err, io.EOF) || n != h.width && n != 0) { //nolint:gosec // below next
 		return nil, fmt.Errorf("monitor: %w", err)
 	}
 	return frame, nil
 }
 
-// each goes through all frames, which must have been flushed.
+// each goes through all frames, which must have been flushed. do must use no other hashFile.
 func (h *hashFile) each(do func(i uint64, frame []byte)) error {
-	in := bufio.NewReaderSize(io.NewSectionReader(h.file, 0, int64(h.next)*int64(h.width)), 1<<20) //nolint:gosec // a file
+	f, err := h.files.use(h)
+	if err != nil {
+		return err
+	}
+	in := bufio.NewReaderSize(io.NewSectionReader(f, 0, int64(h.next)*int64(h.width)), 1<<20) //nolint:gosec // a file
 	frame := make([]byte, h.width)
 	for i := range h.next {
 		if _, err := io.ReadFull(in, frame); err != nil {
@@ -137,29 +151,30 @@ func (h *hashFile) back() {
 
 // flush makes everything durable.
 func (h *hashFile) flush() error {
-	size, err := h.file.Size()
-	if err != nil {
-		return fmt.Errorf("monitor: %w", err)
-	}
 	want := int64(h.next) * int64(h.width) //nolint:gosec // a file
-	if len(h.runs) == 0 && len(h.edits) == 0 && size >= want {
+	if len(h.runs) == 0 && len(h.edits) == 0 && h.size >= want {
 		return nil
 	}
-	if size < want {
-		if err := h.file.Truncate(want); err != nil {
+	f, err := h.files.use(h)
+	if err != nil {
+		return err
+	}
+	if h.size < want {
+		if err := f.Truncate(want); err != nil {
 			return fmt.Errorf("monitor: %w", err)
 		}
+		h.size = want
 	}
 	runs := h.runs
 	for _, i := range slices.Sorted(maps.Keys(h.edits)) { // after the runs, which they may be in
 		runs = append(runs, run{i, h.edits[i]})
 	}
 	for _, r := range runs {
-		if _, err := h.file.WriteAt(r.data, int64(r.first)*int64(h.width)); err != nil { //nolint:gosec // below next
+		if _, err := f.WriteAt(r.data, int64(r.first)*int64(h.width)); err != nil { //nolint:gosec // below next
 			return fmt.Errorf("monitor: %w", err)
 		}
 	}
-	if err := h.file.Sync(); err != nil {
+	if err := f.Sync(); err != nil {
 		return fmt.Errorf("monitor: %w", err)
 	}
 	clear(h.edits)
@@ -167,4 +182,4 @@ func (h *hashFile) flush() error {
 	return nil
 }
 
-func (h *hashFile) close() error { return h.file.Close() }
+func (h *hashFile) close() error { return h.files.close(h) }

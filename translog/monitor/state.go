@@ -115,7 +115,7 @@ func (m *Monitor) load() error {
 	if m.state.Journals == nil {
 		m.state.Journals = make(map[string]*journalState)
 	}
-	if m.leaves, err = openHashFile(m.fsys, m.path(fileLeaves), hashBytes, m.state.Size); err != nil {
+	if m.leaves, err = openHashFile(m.files, m.path(fileLeaves), hashBytes, m.state.Size); err != nil {
 		return err
 	}
 	for _, st := range m.state.Streams {
@@ -139,7 +139,7 @@ func (m *Monitor) openStream(st streamState) (*stream, error) {
 	if m.streams[st.ID] != nil {
 		return nil, fmt.Errorf("monitor: %q has the stream %s twice", m.path(fileState), st.ID)
 	}
-	f, err := openHashFile(m.fsys, m.path(filepath.Join(dirStreams, st.ID.String())), frameBytes, st.Next)
+	f, err := openHashFile(m.files, m.path(filepath.Join(dirStreams, st.ID.String())), frameBytes, st.Next)
 	if err != nil {
 		return nil, err
 	}
