@@ -72,7 +72,7 @@ func BenchmarkJournal(b *testing.B) {
 			defer g.Close()
 			j := mustOpenJournal(b, journalConfig{fs: durable.OS{}, dir: b.TempDir()})
 			defer j.close()
-			c := &contest{floor: g.Commit, ours: func() error { return appendOne(j, payload) }, turn: 64 * writers}
+			c := &contest{floor: g.Commit, ours: func() error { return appendOne(j, payload) }, turn: 16 * writers}
 			c.run(b, writers)
 		})
 	}

@@ -48,7 +48,7 @@ func benchLedgerRecord(b *testing.B, vault Vault) {
 			c := &contest{
 				floor: func() error { key.Sign(); return commit.Commit() },
 				ours:  func() error { _, err := l.Record(ctx, d); return err },
-				turn:  64 * writers,
+				turn:  16 * writers,
 			}
 			c.run(b, writers)
 		})

@@ -23,7 +23,7 @@ func TestLogBenchOnTrillian(t *testing.T) {
 		t.Fatal(err)
 	}
 	code := run([]string{"touchmark", "log", "bench", "--records", records, "--log", "trillian://" + r.Address,
-		"--analyze", r.Database.URI, "--markdown", "--plot", plot, "--force"})
+		"--ahead", "5000", "--analyze", r.Database.URI, "--markdown", "--plot", plot, "--force"})
 	if code != exitOK {
 		t.Fatalf("exit code %d", code)
 	}
