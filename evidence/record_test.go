@@ -59,7 +59,7 @@ func fullDraft() *Draft {
 				Assurance: "1",
 			},
 			Channel: Channel{Scheme: "spiffe", Subject: "spiffe://agents.example/ada", Certificate: Hash{6}},
-			Actor:   "automation", Claimed: Claimed{Actor: "human", Policy: "none", Mode: "observe", Approval: "yes"},
+			Actor:   "automation", Tenant: "tenant", Claimed: Claimed{Actor: "human", Policy: "none", Mode: "observe", Approval: "yes"},
 			Method: "tools/call", Capability: "tool", Target: "read_file",
 			Kind: Deny, Rule: "deny-writes", PolicyVersion: "sha256:" + strings.Repeat("A", 43), MinLevel: "3",
 			DenyReason: "TOOL_TRUST_INSUFFICIENT", DenyCause: "LEVEL_TOO_LOW", Shadow: true, BearerUnsafe: true,
@@ -107,7 +107,7 @@ func mustPrepare(t testing.TB, d *Draft, h Header) *Record {
 func everyRecord(t testing.TB, s *testSigner) map[Kind]*Record {
 	with := func(seq uint64, d *Draft) *Record { return mustPrepare(t, d, s.header(seq)) }
 	return map[Kind]*Record{
-		KindGenesis:  {Header: s.header(0), Genesis: &Genesis{LogOrigin: "log.example/touchmark", Software: "touchmark test"}},
+		KindGenesis:  {Header: s.header(0), Genesis: &Genesis{LogOrigin: "log.example/touchmark", LogForm: FormDigest, Software: "touchmark test"}},
 		KindDecision: with(1, fullDraft()),
 		KindOutcome: with(2, &Draft{Outcome: &Outcome{
 			DecisionID: "6d0c1b8e-55c1-4b0e-8d57-0b7a3c4d5e6f", DecisionSequence: 1,
