@@ -18,7 +18,7 @@ import (
 func TestScriptsOnTrillian(t *testing.T) {
 	address := trilliantest.Start(t, trilliantest.PostgreSQL(t)).Address
 	var files []string
-	for _, name := range []string{"call-command", "log", "log-serve", "tour"} {
+	for _, name := range []string{"call-command", "log", "log-digest", "log-serve", "tour"} {
 		files = append(files, filepath.Join("testdata", name+".txtar"))
 	}
 	testscript.Run(t, scripts(testscript.Params{Files: files, Setup: func(env *testscript.Env) error {

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/touchmark-dev/touchmark/evidence"
 )
@@ -63,7 +62,7 @@ func (m *Monitor) late(index, size uint64) bool {
 func (m *Monitor) placeBare(r *found) []*Fault {
 	switch {
 	case r.form != nil:
-		m.miss(r.index)
+		m.miss(r)
 		word := fmt.Sprintf("the log was said to be of the form %q", m.cfg.LogForm)
 		return []*Fault{m.faultAt(r, codeOf(r.form), "%v", r.form).says(word)}
 	case r.repeated != nil:
@@ -74,29 +73,37 @@ func (m *Monitor) placeBare(r *found) []*Fault {
 		m.state.Unread++
 		return nil
 	}
-	m.miss(r.index)
+	m.miss(r)
 	return []*Fault{m.faultAt(r, CodeMissing, "the digest of a record that is not there").says(words[CodeMissing])}
 }
 
-func (m *Monitor) miss(index uint64) {
+func (m *Monitor) miss(r *found) {
 	if m.digests() && len(m.state.Missing) < MaxMissing {
-		m.state.Missing = append(m.state.Missing, index)
+		m.state.Missing = append(m.state.Missing, lack{Index: r.index})
+		m.missed[r.leafHash] = true
 	}
 }
 
 // claim puts a gap of n records before an index, and after another one unless that is nil, down to leaves that no record
 // belongs to: each was told by itself. It reports whether there are as many.
 func (m *Monitor) claim(after *uint64, before, n uint64) bool {
-	var free []uint64
-	for _, index := range m.state.Missing {
-		if index < before && (after == nil || index > *after) && uint64(len(free)) < n && !slices.Contains(m.state.Claimed, index) {
-			free = append(free, index)
+	var free []int
+	for i := len(m.state.Missing) - 1; i >= 0 && uint64(len(free)) < n; i-- {
+		l := m.state.Missing[i]
+		if after != nil && l.Index <= *after {
+			break
+		}
+		if l.Index < before && !l.Claimed {
+			free = append(free, i)
 		}
 	}
 	if uint64(len(free)) < n {
 		return false
 	}
-	m.state.Claimed = append(m.state.Claimed, free...)
+	for _, i := range free {
+		m.state.Missing[i].Claimed = true
+	}
+	m.claims = append(m.claims, free...)
 	return true
 }
 
@@ -113,6 +120,13 @@ func (m *Monitor) remember(leaf [32]byte) {
 func (m *Monitor) recall() error {
 	if m.seen == nil {
 		return nil
+	}
+	for _, l := range m.state.Missing {
+		leaf, err := m.leaves.get(l.Index)
+		if err != nil {
+			return err
+		}
+		m.missed[[32]byte(leaf)] = true
 	}
 	return m.leaves.each(func(_ uint64, leaf []byte) { m.remember([32]byte(leaf)) })
 }
@@ -159,17 +173,6 @@ func (m *Monitor) repeated(from uint64, leaves [][32]byte) (map[int]uint64, erro
 		}
 	}
 	return repeated, nil
-}
-
-// came reports whether a leaf is one of those whose record was missing.
-func (m *Monitor) came(leaf [32]byte) (bool, error) {
-	for _, index := range m.state.Missing {
-		at, err := m.leaves.get(index)
-		if err != nil || [32]byte(at) == leaf {
-			return err == nil, err
-		}
-	}
-	return false, nil
 }
 
 var errGone = errors.New("a record that is needed to prove a fault is no longer where it was found")

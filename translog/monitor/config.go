@@ -94,8 +94,9 @@ type Monitor struct {
 	fsys   durable.FS
 	lock   io.Closer
 
-	library *library        // nil: records are in the log, or not at hand
-	seen    map[uint64]bool // of a log of digests: how the hashes of the leaves begin
+	library *library          // nil: records are in the log, or not at hand
+	missed  map[[32]byte]bool // leaves of state.Missing
+	seen    map[uint64]bool   // of a log of digests: how the hashes of the leaves begin
 
 	files   *openFiles
 	state   *state
@@ -104,6 +105,7 @@ type Monitor struct {
 	open    int             // decisions without outcome, of all streams
 	touched []touched       // streams, since begin
 	was     mark            // before what is being read
+	claims  []int           // of state.Missing, since then
 	known   map[string]bool // ids of faults with a proof
 	kept    map[Code]int    // how many of them
 	over    map[Code]bool   // of these, one without a proof was told in this look
@@ -143,7 +145,7 @@ func Open(cfg *Config) (*Monitor, error) {
 		m.cfg.Time = time.Now
 	}
 	if m.digests() {
-		m.seen = make(map[uint64]bool)
+		m.seen, m.missed = make(map[uint64]bool), make(map[[32]byte]bool)
 		if sources := m.cfg.sources(); len(sources) > 0 {
 			m.library = newLibrary(sources)
 		}

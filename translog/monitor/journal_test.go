@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -226,4 +227,69 @@ func copyDir(t *testing.T, from, to string) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// A real ledger that ships digests: its journal has the records. Without it a promise is found by its digest alone.
+func TestDigestLedger(t *testing.T) {
+	for _, bare := range []bool{false, true} {
+		l := &ledgerFixture{now: time.Now()}
+		journal := t.TempDir()
+		l.fixture = newFixture(t, func(cfg *Config) {
+			cfg.LogForm, cfg.Time = evidence.FormDigest, func() time.Time { return l.now }
+			if !bare {
+				cfg.Journal = journal
+			}
+		})
+		ledger, err := evidence.Open(t.Context(), &evidence.LedgerConfig{
+			Dir: journal, Server: l.server.did, Key: l.server.key, KeyID: l.server.kid, Log: l.log, LogForm: evidence.FormDigest, Promise: true,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.ledger = ledger
+		t.Cleanup(func() { _ = l.ledger.Close(context.Background()) })
+		kept := l.record()
+		l.flush()
+		l.log.BeforeAppend(func(uint64, [][]byte) error { return errors.New("the log takes nothing") })
+		broken := l.record()
+		for _, promise := range []string{kept, broken} {
+			if err := l.m.AddPromise(promise); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l.want()
+		if n := len(l.m.state.Promises); n != 1 {
+			t.Errorf("%d promises wait, one was kept", n)
+		}
+		l.reopen()
+		l.now = l.now.Add(24 * time.Hour)
+		if bare {
+			l.want(CodePromiseBroken)
+		} else {
+			l.want(CodeOmitted, CodePromiseBroken)
+		}
+		l.want()
+		l.log.BeforeAppend(nil)
+		l.flush()
+		l.want()
+	}
+}
+
+// FuzzReadLines: what is read from a file of entries is an entry of that file, and nothing is made of a part of one.
+func FuzzReadLines(f *testing.F) {
+	s := newServer(f, "mcp.example.com")
+	text := append(bytes.Join(s.records(3), []byte("\n")), '\n')
+	f.Add(text)
+	f.Add(text[:len(text)-1])
+	f.Add([]byte("\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		for record, err := range readLines(bytes.NewReader(text)) {
+			if err != nil {
+				return
+			}
+			if _, err := evidence.ParseEntry(record.Entry); err != nil || !bytes.Contains(text, append(record.Entry, '\n')) {
+				t.Fatalf("%q: %v", record.Entry, err)
+			}
+		}
+	})
 }

@@ -28,15 +28,15 @@ func (m *Monitor) reread(ctx context.Context, cp *translog.Checkpoint) error {
 }
 
 func (m *Monitor) rereadBundle(ctx context.Context, cp *translog.Checkpoint, n uint64) error {
-	entries, err := m.client.StoredBundle(ctx, n, m.state.Size)
+	entries, err := m.client.StoredBundle(ctx, n, cp.Size()) // the narrower bundle of a smaller tree may not be there
 	if err != nil {
 		return err
 	}
-	leaves, err := m.client.StoredLeaves(ctx, n, m.state.Size)
+	leaves, err := m.client.StoredLeaves(ctx, n, cp.Size())
 	if err != nil {
 		return err
 	}
-	for i, entry := range entries {
+	for i, entry := range entries[:min(uint64(len(entries)), m.state.Size-n*tlogclient.BundleWidth)] {
 		index := n*tlogclient.BundleWidth + uint64(i) //nolint:gosec // counts
 		raw, err := m.leaves.get(index)
 		if err != nil {

@@ -40,11 +40,10 @@ type state struct {
 	Journals map[string]*journalState `json:"journals,omitempty"` // and other sources of records, by their names
 
 	// Of a log of digests.
-	Form    string   `json:"form,omitempty"`    // see formDigest
-	Unread  uint64   `json:"unread,omitempty"`  // leaves whose records were not at hand
-	Missing []uint64 `json:"missing,omitempty"` // indexes of leaves that no record belongs to, at most MaxMissing
-	Claimed []uint64 `json:"claimed,omitempty"` // those of them that a gap in a stream was put down to
-	Waits   *waits   `json:"waits,omitempty"`
+	Form    string `json:"form,omitempty"`    // see formDigest
+	Unread  uint64 `json:"unread,omitempty"`  // leaves whose records were not at hand
+	Missing []lack `json:"missing,omitempty"` // leaves that no record belongs to, in their order, at most MaxMissing
+	Waits   *waits `json:"waits,omitempty"`
 }
 
 // A streamState is what is known of a stream beside the hashes of its records.
@@ -82,6 +81,12 @@ func (m *Monitor) form() string {
 		return formBare
 	}
 	return formDigest
+}
+
+// A lack is a leaf without a record.
+type lack struct {
+	Index   uint64 `json:"index"`
+	Claimed bool   `json:"claimed,omitempty"` // a gap in a stream was put down to it
 }
 
 // A waits says since when a record is missing for which there is still time, and up to which leaf that is so.

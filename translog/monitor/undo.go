@@ -26,17 +26,17 @@ func (m *Monitor) touch(s *stream) {
 
 // A mark is how far lists were that only grow.
 type mark struct {
-	missing, claimed int
-	unread           uint64
+	missing int
+	unread  uint64
 }
 
 func (m *Monitor) mark() mark {
-	return mark{len(m.state.Missing), len(m.state.Claimed), m.state.Unread}
+	return mark{len(m.state.Missing), m.state.Unread}
 }
 
 // settled ends what touch began.
 func (m *Monitor) settled() {
-	m.was = m.mark()
+	m.was, m.claims = m.mark(), nil
 	if m.library != nil {
 		m.library.settled()
 	}
@@ -62,7 +62,10 @@ func (m *Monitor) back() error {
 		t.s.file.back()
 	}
 	m.touched = nil
-	m.state.Missing, m.state.Claimed, m.state.Unread = m.state.Missing[:m.was.missing], m.state.Claimed[:m.was.claimed], m.was.unread
+	for _, i := range m.claims {
+		m.state.Missing[i].Claimed = false
+	}
+	m.state.Missing, m.state.Unread, m.claims = m.state.Missing[:m.was.missing], m.was.unread, nil
 	if m.library != nil {
 		m.library.back()
 	}
