@@ -62,9 +62,10 @@ func (c *journalConfig) setDefaults() error {
 // or a sync that failed nothing more is written, because nothing is known any
 // more about what is on the disk; the next openJournal finds out.
 type journal struct {
-	cfg  journalConfig
-	id   JournalID
-	lock io.Closer
+	cfg    journalConfig
+	id     JournalID
+	begins uint64 // index of the first payload that was kept when it was opened
+	lock   io.Closer
 
 	// The flusher's own; anybody's when done is closed.
 	file   durable.File
@@ -115,7 +116,7 @@ func openJournal(cfg journalConfig) (_ *journal, err error) {
 			err = errors.Join(err, lock.Close())
 		}
 	}()
-	head, closed, err := recoverJournal(cfg.fs, cfg.dir)
+	head, left, err := recoverJournal(cfg.fs, cfg.dir)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +129,7 @@ func openJournal(cfg journalConfig) (_ *journal, err error) {
 	}
 	j := &journal{
 		cfg: cfg, id: head.journal, lock: lock, file: file, head: head,
-		next: head.first, synced: head.first, off: blockBytes, closed: closed,
+		next: head.first, synced: head.first, off: blockBytes, begins: left.begins, closed: left.bytes,
 		wake: make(chan struct{}, 1), done: make(chan struct{}), changed: make(chan struct{}),
 	}
 	go j.run()

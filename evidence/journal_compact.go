@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,13 +26,16 @@ type compaction struct {
 // compact puts in the place of each segment but the last one in which edit changes a payload. A crash leaves each segment
 // as it was or as it is to be. Old files are overwritten when the new ones are durable; readers that are at one find the
 // new one under its name.
-func (j *journal) compact(edit editor) (*compaction, error) {
+func (j *journal) compact(ctx context.Context, edit editor) (*compaction, error) {
 	list, err := listSegments(j.cfg.fs, j.cfg.dir)
 	if err != nil {
 		return nil, err
 	}
 	total := new(compaction)
 	for i := uint64(0); i+1 < list.count; i++ {
+		if err := ctx.Err(); err != nil {
+			return total, err
+		}
 		c := &compactor{fs: j.cfg.fs, dir: j.cfg.dir, number: list.number(i), edit: edit}
 		err := c.run()
 		if c.done {

@@ -103,22 +103,21 @@ func field(line, name string) string {
 }
 
 // Verify checks that the entry is signed by one of the keys, is the record before the first, and was in a log of the
-// policy at its place. So was, then, what the paths of the receipt say was before it. Policy may be nil; then the log is
-// not asked about.
-func (h *JournalHead) Verify(keys Keys, policy *translog.Policy) (*VerifiedEntry, error) {
+// policy at its place. So was, then, what the path of the receipt says was before it. Policy may be nil; then the log is
+// not asked about, and the Inclusion is nil.
+func (h *JournalHead) Verify(keys Keys, policy *translog.Policy) (*translog.Inclusion, error) {
 	e, err := ParseEntry(h.Entry)
 	if err != nil {
 		return nil, err
 	}
-	v, err := e.Verify(keys)
-	if err != nil {
+	if _, err := e.Verify(keys); err != nil {
 		return nil, err
 	}
 	if e.Record.Sequence+1 != h.First {
 		return nil, reject(CodeMalformed, "the head is about record %d, and the journal begins with %d", e.Record.Sequence, h.First)
 	}
 	if policy == nil {
-		return v, nil
+		return nil, nil //nolint:nilnil // as documented
 	}
 	receipt, err := translog.ParseProof(h.Receipt)
 	if err != nil {
@@ -131,7 +130,7 @@ func (h *JournalHead) Verify(keys Keys, policy *translog.Policy) (*VerifiedEntry
 	if in.Index()+1 != h.First {
 		return nil, reject(CodeMalformed, "the head is about record %d, which the log has as %d", e.Record.Sequence, in.Index())
 	}
-	return v, nil
+	return in, nil
 }
 
 // begins checks the first segment of a journal.

@@ -81,7 +81,7 @@ func TestJournalLifeCrashes(t *testing.T) {
 	j := c.open()
 	c.appendBatches(j, 14)
 	began := c.disk.Len()
-	if done, err := j.compact(shorten); err != nil || done.payloads == 0 || done.bytes <= 0 {
+	if done, err := j.compact(t.Context(), shorten); err != nil || done.payloads == 0 || done.bytes <= 0 {
 		t.Fatalf("%+v, %v", done, err)
 	}
 	compacted := c.disk.Len()
@@ -93,7 +93,7 @@ func TestJournalLifeCrashes(t *testing.T) {
 	}
 	dropped := c.disk.Len()
 	c.appendBatches(j, 2)
-	if done, err := j.compact(shorten); err != nil {
+	if done, err := j.compact(t.Context(), shorten); err != nil {
 		t.Fatalf("%+v, %v", done, err)
 	}
 	if err := j.close(); err != nil {
@@ -156,7 +156,7 @@ func TestJournalLifeFaults(t *testing.T) {
 			}
 			return nil
 		})
-		_, err := j.compact(shorten)
+		_, err := j.compact(t.Context(), shorten)
 		if err == nil {
 			err = j.drop(head)
 		}
@@ -168,7 +168,7 @@ func TestJournalLifeFaults(t *testing.T) {
 			t.Fatalf("fault %d: it ends with %d, %v", n, next, err)
 		}
 		c.appendBatches(j, 1)
-		if _, err := j.compact(shorten); err != nil {
+		if _, err := j.compact(t.Context(), shorten); err != nil {
 			t.Fatalf("fault %d: compacting again: %v", n, err)
 		}
 		if err := j.drop(head); err != nil {
@@ -195,11 +195,11 @@ func TestJournalCompactionFrees(t *testing.T) {
 	j := mustOpenJournal(t, smallJournal(disk, crashDir))
 	appendPayloads(t, j, 60)
 	before := j.closed
-	done, err := j.compact(shorten)
+	done, err := j.compact(t.Context(), shorten)
 	if err != nil || before-done.bytes != j.closed {
 		t.Fatalf("%+v, %v: %d bytes before, %d after", done, err, before, j.closed)
 	}
-	again, err := j.compact(shorten)
+	again, err := j.compact(t.Context(), shorten)
 	if err != nil || again.payloads != 0 {
 		t.Errorf("compacted again: %+v, %v", again, err)
 	}
@@ -256,7 +256,7 @@ func TestJournalReaderIsOvertaken(t *testing.T) {
 		}
 		readers = append(readers, r)
 	}
-	if _, err := j.compact(shorten); err != nil {
+	if _, err := j.compact(t.Context(), shorten); err != nil {
 		t.Fatal(err)
 	}
 	for i, r := range readers {

@@ -9,7 +9,7 @@ import (
 )
 
 // recoverJournal reads what a writer left and returns the header of the
-// segment to write next, and how many bytes those before it have. Of what was acknowledged nothing is given up: the
+// segment to write next. Of what was acknowledged nothing is given up: the
 // only bytes left out are those of the last batch, when it did not become
 // whole and nobody was told that it had.
 //
@@ -17,36 +17,44 @@ import (
 // its good frames, and the copy takes its place. That leaves every old byte
 // alone until the copy is durable, and it writes the last batch again: after
 // a failed sync the system may show bytes that are not on the disk.
-func recoverJournal(fsys durable.FS, dir string) (next *segmentHeader, bytes int64, err error) {
+func recoverJournal(fsys durable.FS, dir string) (next *segmentHeader, left remains, err error) {
 	for _, name := range []string{tempName, copyName, compactName} {
 		if err := remove(fsys, filepath.Join(dir, name)); err != nil {
-			return nil, 0, err
+			return nil, left, err
 		}
 	}
 	list, err := listSegments(fsys, dir)
 	if err != nil {
-		return nil, 0, err
+		return nil, left, err
 	}
 	if list.count == 0 {
-		return firstHeader(), 0, nil
+		return firstHeader(), left, nil
 	}
+	left.begins = list.head.firstRecord()
 	var last *segmentHeader
 	for i := range list.count {
 		var size int64
 		if last, size, err = checkHeader(fsys, dir, list, i, last); err != nil {
-			return nil, 0, err
+			return nil, left, err
 		}
 		if i+1 < list.count {
-			bytes += size
+			left.bytes += size
 		}
 	}
 	if err := removeAll(fsys, dir, list.left); err != nil {
-		return nil, 0, err
+		return nil, left, err
 	}
 	if next, err = recoverSegment(fsys, dir, last); err != nil {
-		return nil, 0, err
+		return nil, left, err
 	}
-	return next, bytes + next.previous, nil
+	left.bytes += next.previous
+	return next, left, nil
+}
+
+// Remains say what there is before the segment to write next.
+type remains struct {
+	begins uint64 // index of the first payload
+	bytes  int64  // of the segments
 }
 
 // checkHeader reads the header of a segment and compares it with the one before. It returns the size of the file, too.

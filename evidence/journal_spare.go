@@ -47,10 +47,10 @@ func (j *journal) tryReserve(n, keep int64) (wait <-chan struct{}, err error) {
 	if j.err != nil {
 		return nil, j.err
 	}
-	if keep > 0 && j.over(j.cfg.segmentBytes) {
+	room := j.room()
+	if keep > 0 && j.cfg.quota > 0 && room+j.further() < n+keep {
 		return nil, &noSpaceError{errQuota}
 	}
-	room := j.room()
 	if room < max(j.cfg.segmentBytes/2, keep)+n {
 		j.startSpare()
 	}
@@ -80,6 +80,19 @@ func (j *journal) room() int64 {
 		room += j.cfg.segmentBytes - 2*blockBytes - waste
 	}
 	return room - j.promised
+}
+
+// further returns the space of segments that may still be made, within the quota; it is negative in a journal that is
+// larger than it may be.
+func (j *journal) further() int64 {
+	left := j.cfg.quota - j.closed - j.cfg.segmentBytes
+	if j.spare.file != nil {
+		left -= j.cfg.segmentBytes
+	}
+	if left < 0 {
+		return -j.cfg.quota
+	}
+	return left / j.cfg.segmentBytes * (j.cfg.segmentBytes - 2*blockBytes - loneSpace(j.cfg.maxPayload))
 }
 
 // startSpare begins to make a spare segment unless there is one.

@@ -28,8 +28,10 @@ type Ledger struct {
 
 	messages, payloads buffers
 
-	stop       context.CancelFunc // of the feeder and the heartbeat
-	background sync.WaitGroup     // the heartbeat, and whoever settles abandoned decisions
+	stop       context.CancelFunc // of the feeder, the heartbeat and who keeps house
+	background sync.WaitGroup     // the heartbeat, who keeps house, and whoever settles abandoned decisions
+	house      sync.Mutex         // held while files of the journal are removed or compacted
+	full       chan struct{}      // has room for one: the journal is as large as it may be
 	inflight   sync.WaitGroup     // slots that have a place and were not delivered
 
 	mu      sync.Mutex

@@ -137,9 +137,16 @@ func (l *Ledger) Close(ctx context.Context) error {
 	l.dropQueue()
 	l.stop()
 	err = errors.Join(failed, err, l.stopFeeder())
-	err = errors.Join(err, journalError(l.journal.close()))
+	err = errors.Join(err, journalError(l.closeJournal()))
 	l.background.Wait() // whoever waited for the journal knows now
 	return err
+}
+
+// closeJournal closes the journal when nobody changes its files. Call stop before.
+func (l *Ledger) closeJournal() error {
+	l.house.Lock()
+	defer l.house.Unlock()
+	return l.journal.close()
 }
 
 // dropQueue refuses what is still being signed.

@@ -62,6 +62,18 @@ type LedgerConfig struct {
 	// KeepParameters keeps the parameters of decisions in their private parts, so that they can be disclosed later
 	// without asking the caller for them ([Private.Arguments]). It needs Vault.
 	KeepParameters bool
+	// PrivateRetention is how long private parts are kept: then the keys of the vault that they were sealed with are
+	// destroyed. Zero means for as long as the journal is kept.
+	PrivateRetention time.Duration
+	// Retention is how long records are kept in the journal once the log has been proven to have them: then whole files
+	// are removed, with the private parts in them. The last 256 records stay. Zero means for ever. The Log must be a
+	// [Prover].
+	Retention time.Duration
+	// MaxJournalBytes bounds the files of the journal. When they could become larger, decisions are refused with
+	// [CodeJournalFull], and outcomes are still taken. Zero means that the disk is the bound.
+	MaxJournalBytes int64
+	// Notice is told what went wrong when records or private parts were to be removed. It is tried again in a minute.
+	Notice func(error)
 	// Promise makes each acknowledgement carry a signed promise ([Promise]) that the record will be in the log.
 	Promise bool
 	// Heartbeat is the longest time without a record: when it passes, a heartbeat is recorded, so that
@@ -70,7 +82,7 @@ type LedgerConfig struct {
 	// Software is recorded in the genesis record, for people.
 	Software string
 
-	// SegmentBytes is the size of the journal's files. Zero means 64 MiB.
+	// SegmentBytes is the size of the journal's files. Zero means 64 MiB, and less in a journal of few bytes.
 	SegmentBytes int64
 	// Time is the clock. Nil means time.Now.
 	Time func() time.Time
@@ -100,6 +112,9 @@ func (c *LedgerConfig) check() error {
 		return errors.New("evidence: a bound of the ledger is negative")
 	}
 	if err := c.LogForm.check(); err != nil {
+		return err
+	}
+	if err := c.checkHouse(); err != nil {
 		return err
 	}
 	public, ok := c.Key.Public().(ed25519.PublicKey)

@@ -74,6 +74,10 @@ func (l *Ledger) checkLog(ctx context.Context, log LogReader) (size uint64, err 
 		return 0, diverged(&DivergedError{Index: records,
 			Reason: fmt.Sprintf("the log has %d entries and the journal %d records; the journal is an old copy, or another ledger uses the log", size, records)})
 	}
+	if first := l.journal.begins; size < first {
+		return 0, diverged(&DivergedError{Index: size,
+			Reason: fmt.Sprintf("the log has %d entries, and %d were removed from the journal because the log had them", size, first)})
+	}
 	if size == 0 {
 		return 0, l.checkGenesis(records)
 	}

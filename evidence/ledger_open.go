@@ -21,14 +21,15 @@ func Open(ctx context.Context, cfg *LedgerConfig) (_ *Ledger, err error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	l := &Ledger{cfg: cfg.withDefaults(), open: newOpenCalls()}
+	l := &Ledger{cfg: cfg.withDefaults(), open: newOpenCalls(), full: make(chan struct{}, 1)}
 	l.backlog.changed = make(chan struct{})
 	l.sealed = len(appendEntry(nil, cfg.KeyID, nil, make([]byte, ed25519.SignatureSize)))
 	if err := durable.MkdirAll(l.cfg.fs, l.cfg.Dir); err != nil {
 		return nil, fmt.Errorf("evidence: %w", err)
 	}
 	l.journal, err = openJournal(journalConfig{
-		fs: l.cfg.fs, dir: l.cfg.Dir, segmentBytes: l.cfg.SegmentBytes, now: l.cfg.Time, written: l.payloads.put,
+		fs: l.cfg.fs, dir: l.cfg.Dir, segmentBytes: cfg.segmentBytes(), now: l.cfg.Time,
+		quota: l.cfg.MaxJournalBytes, written: l.payloads.put,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("evidence: %w", err)
@@ -58,6 +59,9 @@ func (l *Ledger) start(ctx context.Context) error {
 	if err := l.settle(ctx, l.open.waiting()...); err != nil {
 		return err
 	}
+	if l.cfg.Retention > 0 || l.cfg.PrivateRetention > 0 {
+		l.background.Go(func() { l.keepHouse(running) })
+	}
 	if l.cfg.Heartbeat > 0 {
 		l.background.Go(func() { l.beat(running) })
 	}
@@ -80,7 +84,7 @@ func (l *Ledger) abort() error {
 		l.stop()
 	}
 	l.inflight.Wait()
-	return errors.Join(l.stopFeeder(), l.journal.close())
+	return errors.Join(l.stopFeeder(), l.closeJournal())
 }
 
 // begins writes the first record of this run: the genesis record, or a heartbeat with the new epoch.
@@ -116,8 +120,12 @@ func (l *Ledger) resume() error {
 }
 
 // eachFrame calls do for each record from sequence number from on and before to.
-func (l *Ledger) eachFrame(from, to uint64, do func(seq uint64, f *frame) error) (err error) {
-	r, err := openJournalReader(l.cfg.fs, l.cfg.Dir, from)
+func (l *Ledger) eachFrame(from, to uint64, do func(seq uint64, f *frame) error) error {
+	return eachFrame(l.cfg.fs, l.cfg.Dir, from, to, do)
+}
+
+func eachFrame(fsys durable.FS, dir string, from, to uint64, do func(seq uint64, f *frame) error) (err error) {
+	r, err := openJournalReader(fsys, dir, from)
 	if err != nil {
 		return err
 	}

@@ -118,6 +118,9 @@ func (l *Ledger) tryPlace(s *slot) (wait <-chan struct{}, err error) {
 		now = l.head.time // a clock that went back does not turn the stream around
 	}
 	if wait, err := l.journal.tryReserve(s.space, l.keep(s)); wait != nil || err != nil {
+		if errors.Is(err, errQuota) {
+			l.hurryHouse()
+		}
 		return wait, journalError(err)
 	}
 	s.before = l.head

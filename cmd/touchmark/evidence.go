@@ -18,7 +18,7 @@ func evidenceFlag() cli.Flag {
 func evidenceCommand() *cli.Command {
 	return &cli.Command{
 		Name: "evidence", Usage: "read and verify the records of what was decided",
-		Subcommands: []*cli.Command{
+		Subcommands: append(retainCommands(), []*cli.Command{
 			evidenceListCommand(), evidenceExportCommand(), evidenceImportCommand(),
 			{
 				Name: "show", Usage: "print the entry of a record, as it is in the log", ArgsUsage: "ID",
@@ -48,13 +48,13 @@ func evidenceCommand() *cli.Command {
 					&cli.BoolFlag{Name: "lines", Usage: "FILEs hold an entry on each line, as evidence export writes them"},
 					&cli.StringFlag{Name: "tenant", Usage: "the records of the tenant `NAME`: decisions, and the outcomes of these"},
 					&cli.PathFlag{Name: "disclosure", Usage: "check the disclosures in `FILE`"},
-					&cli.PathFlag{Name: "log-policy", Aliases: []string{"policy"}, Usage: "whom to trust about the receipt in it, `FILE`"},
+					&cli.PathFlag{Name: "log-policy", Aliases: []string{"policy"}, Usage: "whom to trust about the receipt in it, or of records that were removed from the journal, `FILE`"},
 					&cli.BoolFlag{Name: "allow-no-receipt", Usage: "and do with a file that does not show that the record is in a log"},
 				},
 				Action: evidenceVerify,
 			},
 			discloseCommand(),
-		},
+		}...),
 	}
 }
 
@@ -91,9 +91,9 @@ func evidenceVerify(ctx *cli.Context) error {
 	if ctx.Bool("each") {
 		return verifyView(ctx, keys)
 	}
-	chain, err := evidence.NewChain(&evidence.ChainConfig{Keys: keys, AllowPartial: ctx.Bool("partial")})
+	chain, kept, err := beginChain(ctx, keys)
 	if err != nil {
-		return malformed(err)
+		return err
 	}
 	later := 0 // records with members of a later version
 	mine := tenantCount{tenant: ctx.String("tenant")}
@@ -111,6 +111,7 @@ func evidenceVerify(ctx *cli.Context) error {
 		mine.add(v.Record())
 	}
 	s := chain.Summary()
+	kept.without(&s)
 	if s.Records == 0 {
 		return undeterminedf("there are no records to verify")
 	}
@@ -118,12 +119,12 @@ func evidenceVerify(ctx *cli.Context) error {
 		con.note("%d records have members that this version does not know and says nothing about", later)
 	}
 	mine.note(con, s.Records)
-	return con.result(mine.in(map[string]any{
+	return con.result(mine.in(kept.members(map[string]any{
 		"verdict": "accepted", "records": s.Records, "first": s.First, "last": s.Last, "server": s.Server.String(),
 		"stream": s.Stream.String(), "head": s.Head.String(), "open": len(s.Open),
 		"unknown_members": later,
-	}), fmt.Sprintf("accepted: %d records of %s, %d to %d, signed and without a gap; %d calls without an outcome",
-		s.Records, s.Server, s.First, s.Last, len(s.Open)))
+	})), fmt.Sprintf("accepted: %d records of %s, %d to %d, signed and without a gap; %d calls without an outcome%s",
+		s.Records, s.Server, s.First, s.Last, len(s.Open), kept.text()))
 }
 
 func evidenceKeys(ctx *cli.Context) (evidence.Keys, error) {

@@ -5,14 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/touchmark-dev/touchmark/evidence"
-	"github.com/touchmark-dev/touchmark/evidence/vault"
 	"github.com/touchmark-dev/touchmark/translog"
 )
 
@@ -24,17 +22,15 @@ func discloseCommand() *cli.Command {
 			"and, with --receipt, the proof that it is in a log. The journal has the salt, and the parameters if it was\n" +
 			"told to keep them; else they come from --args and --input-responses, and have to be those of the call.\n\nEXAMPLE\n" +
 			"  touchmark evidence disclose --evidence journal --args args.json --pointer /arguments/path --out shown.json 0190...",
-		Flags: []cli.Flag{
+		Flags: append(vaultFlags(),
 			evidenceFlag(),
 			&cli.StringSliceFlag{Name: "pointer", Usage: "show the value at `POINTER`: /arguments/path, /arguments/list/0"},
 			&cli.BoolFlag{Name: "all", Usage: "show all parameters; that takes the record's salt"},
 			&cli.PathFlag{Name: "args", Usage: "the arguments of the call, JSON in `FILE`"},
 			&cli.PathFlag{Name: "input-responses", Usage: "its input responses, JSON in `FILE`"},
 			&cli.PathFlag{Name: "receipt", Usage: "put in the proof that the entry is in a log, from `FILE`"},
-			&cli.PathFlag{Name: "vault", Usage: "the keys of private parts that are sealed are in `DIR`"},
-			&cli.PathFlag{Name: "vault-key", Usage: "the master key of that vault, in `FILE`"},
 			outFlag(), forceFlag(),
-		},
+		),
 		Action: evidenceDisclose,
 	}
 }
@@ -110,38 +106,20 @@ func openParameters(ctx *cli.Context) (*evidence.Opening, []byte, error) {
 }
 
 func openPrivate(ctx *cli.Context, stored *evidence.StoredRecord) (*evidence.Private, error) {
-	if !ctx.IsSet("vault") && !ctx.IsSet("vault-key") {
-		p, err := stored.OpenPrivate(nil)
-		if errors.Is(err, evidence.ErrPrivateSealed) {
-			err = hint(undeterminedf("%v", err), "give --vault and --vault-key")
+	p, err := stored.OpenPrivate(nil)
+	if errors.Is(err, evidence.ErrPrivateSealed) {
+		v, verr := openVault(ctx)
+		if verr != nil {
+			return nil, verr
 		}
-		return p, undeterminedErased(err)
+		p, err = stored.OpenPrivate(v)
 	}
-	if err := required(ctx, "vault", "vault-key"); err != nil {
-		return nil, err
-	}
-	if _, err := os.Stat(ctx.Path("vault")); err != nil { // or an empty one would be made there
-		return nil, err
-	}
-	text, err := consoleOf(ctx).readInput(ctx.Path("vault-key"))
-	if err != nil {
-		return nil, err
-	}
-	master, err := vault.ParseMasterKey(text)
-	if err != nil {
-		return nil, malformed(err)
-	}
-	v, err := vault.Open(&vault.Config{Dir: ctx.Path("vault"), Wrapper: master})
-	if err != nil {
-		return nil, malformed(err)
-	}
-	p, err := stored.OpenPrivate(v)
 	return p, undeterminedErased(err)
 }
 
 // undeterminedErased makes no verdict of what cannot be told any more.
 func undeterminedErased(err error) error {
-	if errors.Is(err, evidence.ErrPrivateErased) {
+	if err != nil && (errors.Is(err, evidence.ErrPrivateErased) || codeOf(err) == exitInternal) {
 		return undeterminedf("%v", err)
 	}
 	return err

@@ -28,10 +28,11 @@ func gatewayCommand() *cli.Command {
 			"line, as whom the gateway is. Rules may set limits: on the time that a call takes, its result, how often and how\n" +
 			"often at once it is made; and on the hosts that the server reaches where --egress-enforced-by names what\n" +
 			"enforces that. They may demand that the record of a call is in --log before it runs, and with --cosign that\n" +
-			"a quorum of witnesses has cosigned it: another process must not have the same log cosigned.\n\nEXAMPLE\n" +
+			"a quorum of witnesses has cosigned it: another process must not have the same log cosigned. The salts, badges and\n" +
+			"proofs in the journal are sealed with the keys of a vault beside it, and erased by destroying those.\n\nEXAMPLE\n" +
 			"  touchmark gateway --policy policy.yaml --identity identity --evidence journal --log log \\\n" +
 			"      --issuer https://registry.example -- npx @modelcontextprotocol/server-filesystem /data",
-		Flags: append(slices.Concat(trustFlags(), placeFlags(), rulesFlags(), serviceFlags(), cosignFlags(), telemetryFlags()),
+		Flags: append(slices.Concat(trustFlags(), placeFlags(), rulesFlags(), serviceFlags(), cosignFlags(), keepFlags(), telemetryFlags()),
 			&cli.PathFlag{Name: "identity", Usage: "the gateway's identity, a `DIR` with server.jwk and server.badge, made by: touchmark server identity"},
 			&cli.PathFlag{Name: "evidence", Usage: "keep the journal in `DIR`"},
 			&cli.PathFlag{Name: "log", Usage: "ship the records to the log in `DIR`, made by touchmark log init, or at trillian://HOST:PORT/TREE?dir=DIR"},
@@ -73,6 +74,9 @@ func runGateway(ctx *cli.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, closeLimiter()) }()
 	cfg.Limiter = limiter
+	if err := gatewayKeeps(ctx, cfg); err != nil {
+		return err
+	}
 	cosigned, err := gatewayLog(ctx, cfg, watch)
 	if err != nil {
 		return err

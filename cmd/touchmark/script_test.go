@@ -65,7 +65,9 @@ func scripts(p testscript.Params) testscript.Params {
 		"older":  older,
 		"load":   load,
 		"tamper": tamper,
-		"graft":  graft,
+
+		"records": records,
+		"graft":   graft,
 
 		"collector": collector,
 		"decider":   decider,

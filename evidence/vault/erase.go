@@ -9,23 +9,35 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/touchmark-dev/touchmark/internal/durable"
 )
 
 // A Key is a key of a vault, as far as anybody is told.
 type Key struct {
 	File     string // in the vault's directory
 	From, To time.Time
+	Erased   bool // it was destroyed
 }
 
-// Keys returns the keys of the vault, the oldest first.
-func (v *Vault) Keys() ([]Key, error) {
-	names, err := v.list()
+// List returns the keys in the directory of a vault and those that were destroyed, the oldest first. It needs no master
+// key.
+func List(dir string) ([]Key, error) { return list(durable.OS{}, dir) }
+
+func list(fsys durable.FS, dir string) ([]Key, error) {
+	files, err := fsys.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("vault: %w", err)
 	}
-	out := make([]Key, len(names))
-	for i, n := range names {
-		out[i] = Key{File: n.file(), From: n.day.start(), To: n.day.end()}
+	var out []Key
+	for _, file := range files {
+		base, gone := strings.CutSuffix(file, goneSuffix)
+		if gone {
+			base += keySuffix
+		}
+		if n, ok := parseName(base); ok {
+			out = append(out, Key{File: file, From: n.day.start(), To: n.day.end(), Erased: gone})
+		}
 	}
 	return out, nil
 }
@@ -56,7 +68,7 @@ func (v *Vault) EraseBefore(at time.Time) (erased []Key, err error) {
 			return erased, fmt.Errorf("vault: destroy the key %q: %w", file, err)
 		}
 		if n.file() == file {
-			erased = append(erased, Key{File: file, From: n.day.start(), To: n.day.end()})
+			erased = append(erased, Key{File: n.gone(), From: n.day.start(), To: n.day.end(), Erased: true})
 		}
 		if s := v.current.Load(); s != nil && s.name == n {
 			v.current.Store(nil)
@@ -66,6 +78,12 @@ func (v *Vault) EraseBefore(at time.Time) (erased []Key, err error) {
 		return erased, fmt.Errorf("vault: %w", err)
 	}
 	return erased, nil
+}
+
+// Forget is [Vault.EraseBefore] for a ledger, which wants to know how many keys there were.
+func (v *Vault) Forget(before time.Time) (int, error) {
+	erased, err := v.EraseBefore(before)
+	return len(erased), err
 }
 
 // destroy wipes the file of a key, or what was to become one, and leaves an empty one under the name of a destroyed key.

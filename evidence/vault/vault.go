@@ -184,4 +184,4 @@ func open(aead cipher.AEAD, journal evidence.JournalID, seq uint64, sealed []byt
 	return plain, nil
 }
 
-var _ evidence.Vault = (*Vault)(nil)
+var _ evidence.Forgetter = (*Vault)(nil)

@@ -91,7 +91,7 @@ func TestSealAndOpen(t *testing.T) {
 			t.Errorf("%d bytes of it open", i)
 		}
 	}
-	keys, err := v.Keys()
+	keys, err := list(v.cfg.fs, v.cfg.Dir)
 	if err != nil || len(keys) != 1 || !keys[0].From.Equal(noon.Truncate(Period)) || keys[0].To.Sub(keys[0].From) != Period {
 		t.Errorf("keys %v, %v", keys, err)
 	}
@@ -113,7 +113,7 @@ func TestAnotherMasterKey(t *testing.T) {
 	if plain, err := v.Open(journal, 2, seal(t, v, noon, 2, "y")); err != nil || string(plain) != "y" {
 		t.Errorf("what is sealed now opens as %q, %v", plain, err)
 	}
-	if keys, _ := v.Keys(); len(keys) != 2 {
+	if keys, _ := list(v.cfg.fs, v.cfg.Dir); len(keys) != 2 {
 		t.Errorf("keys %v", keys)
 	}
 }
@@ -142,7 +142,7 @@ func TestWrapOnly(t *testing.T) {
 	if plain, err := v.Open(journal, 1, sealed); err != nil || string(plain) != "x" {
 		t.Errorf("got %q, %v", plain, err)
 	}
-	if keys, _ := v.Keys(); len(keys) != 2 {
+	if keys, _ := list(v.cfg.fs, v.cfg.Dir); len(keys) != 2 {
 		t.Errorf("keys %v", keys)
 	}
 }
@@ -312,7 +312,7 @@ func TestSealerRunsOut(t *testing.T) {
 	seal(t, v, noon, 1, "x")
 	v.current.Load().count.Store(maxSeals)
 	sealed := seal(t, v, noon, 2, "y")
-	if keys, _ := v.Keys(); len(keys) != 2 {
+	if keys, _ := list(v.cfg.fs, v.cfg.Dir); len(keys) != 2 {
 		t.Errorf("keys %v", keys)
 	}
 	if plain, err := v.Open(journal, 2, sealed); err != nil || string(plain) != "y" {
@@ -412,7 +412,7 @@ func TestKeysAreSorted(t *testing.T) {
 	for _, d := range []int{3, 1, 2} {
 		seal(t, v, noon.Add(time.Duration(d)*Period), 1, "x")
 	}
-	keys, err := v.Keys()
+	keys, err := list(v.cfg.fs, v.cfg.Dir)
 	if err != nil || len(keys) != 3 || !slices.IsSortedFunc(keys, func(a, b Key) int { return a.From.Compare(b.From) }) {
 		t.Errorf("%v, %v", keys, err)
 	}

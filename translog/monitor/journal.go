@@ -24,6 +24,15 @@ func (m *Monitor) readJournals(ctx context.Context, cp *translog.Checkpoint) err
 // other way round.
 func (m *Monitor) readJournal(ctx context.Context, cp *translog.Checkpoint, source RecordSource) error {
 	w := &journalWalk{monitor: m, cp: cp, name: source.Name, at: m.journal(source.Name)}
+	if source.Name == m.cfg.Journal {
+		head, err := evidence.ReadJournalHead(m.cfg.Journal)
+		if err != nil {
+			return fmt.Errorf("monitor: journal: %w", err)
+		}
+		if head != nil { // what was removed was proven to be in the log, and was read there
+			w.at.Next = max(w.at.Next, head.First)
+		}
+	}
 	from := w.at.Next
 	if from > 0 {
 		from-- // the last one that was compared must still be there

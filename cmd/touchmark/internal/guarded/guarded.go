@@ -65,6 +65,12 @@ type Config struct {
 	LogForm     evidence.LogForm                         // what its leaves are
 	Shared      func(context.Context) (SharedLog, error) // opens one that others append to, in place of Log
 
+	Vault            func() (evidence.Vault, error) // opens it when the journal has a place; nil: private parts are in clear
+	KeepParameters   bool
+	PrivateRetention time.Duration // 0: as long as the journal has the record
+	Retention        time.Duration // 0: for ever
+	MaxJournalBytes  int64         // 0: the disk is the bound
+
 	AllowBearerUnsafe bool
 	UnsafeShadow      bool // what is refused runs, but for what is final
 	UnsafePlainHash   bool // records have the unsalted hash of arguments
@@ -259,6 +265,9 @@ func openEvidence(ctx context.Context, cfg *Config) (*evidence.Ledger, func(cont
 	lc := &evidence.LedgerConfig{
 		Dir: cfg.EvidenceDir, Server: cfg.Identity.DID, Key: cfg.Identity.Key, KeyID: cfg.Identity.KeyID,
 		PlainHash: cfg.UnsafePlainHash, LogForm: cfg.LogForm, AllowNoLog: !cfg.hasLog(), Promise: cfg.hasLog(), Software: "touchmark gateway",
+	}
+	if err := cfg.keep(lc); err != nil {
+		return nil, nil, fmt.Errorf("opening the evidence: %w", err)
 	}
 	closeLog, err := cfg.openLog(ctx, lc)
 	if err != nil {

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/touchmark-dev/touchmark/evidence"
+	"github.com/touchmark-dev/touchmark/translog"
+)
+
+// A keptFrom is the beginning of a journal whose first records were removed; nil when none were.
+type keptFrom struct {
+	head   *evidence.JournalHead
+	policy *translog.Policy // nil: the log was not asked about
+
+	inclusion *translog.Inclusion // of the last record that was removed
+}
+
+// beginChain begins the chain of the records to verify. That of a journal whose first records were removed begins with
+// the last of them, which its head holds and proves.
+func beginChain(ctx *cli.Context, keys evidence.Keys) (*evidence.Chain, *keptFrom, error) {
+	kept, err := readKeptFrom(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	chain, err := evidence.NewChain(&evidence.ChainConfig{Keys: keys, AllowPartial: ctx.Bool("partial") || kept != nil})
+	if err != nil {
+		return nil, nil, malformed(err)
+	}
+	if kept == nil {
+		return chain, nil, nil
+	}
+	if kept.inclusion, err = kept.head.Verify(keys, kept.policy); err != nil {
+		return nil, nil, err
+	}
+	_, err = chain.Add(kept.head.Entry)
+	return chain, kept, err
+}
+
+func readKeptFrom(ctx *cli.Context) (*keptFrom, error) {
+	if ctx.Args().Present() || ctx.Path("evidence") == "" {
+		return nil, nil //nolint:nilnil // as documented
+	}
+	head, err := evidence.ReadJournalHead(ctx.Path("evidence"))
+	if head == nil || err != nil {
+		return nil, err
+	}
+	kept := &keptFrom{head: head}
+	if name := ctx.Path("log-policy"); name != "" {
+		text, err := consoleOf(ctx).readInput(name)
+		if err != nil {
+			return nil, err
+		}
+		if kept.policy, err = translog.ParsePolicy(text); err != nil {
+			return nil, malformed(err)
+		}
+	}
+	return kept, nil
+}
+
+// without takes the record that the head holds out of a summary: the journal has it no more.
+func (k *keptFrom) without(s *evidence.ChainSummary) {
+	if k != nil {
+		s.Records--
+		s.First = k.head.First
+	}
+}
+
+// members adds to a verdict how many records were removed, and where a log was asked about them, its name.
+func (k *keptFrom) members(m map[string]any) map[string]any {
+	if k != nil {
+		m["removed"] = k.head.First
+		if k.policy != nil {
+			m["removed_in_log"] = k.inclusion.Checkpoint().Origin()
+		}
+	}
+	return m
+}
+
+func (k *keptFrom) text() string {
+	switch {
+	case k == nil:
+		return ""
+	case k.policy == nil:
+		return fmt.Sprintf("; records before %d were removed: with --log-policy it is checked that a log has them", k.head.First)
+	}
+	return fmt.Sprintf("; records before %d were removed, and are in the log %s", k.head.First, k.inclusion.Checkpoint().Origin())
+}

@@ -1,0 +1,379 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/guarded"
+	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/logs"
+	"github.com/touchmark-dev/touchmark/did"
+	"github.com/touchmark-dev/touchmark/evidence"
+	"github.com/touchmark-dev/touchmark/evidence/vault"
+	"github.com/touchmark-dev/touchmark/internal/durable"
+)
+
+// Where a journal's vault is unless flags say otherwise, and the master key in it.
+const (
+	vaultSuffix   = ".vault"
+	masterKeyName = "master.key"
+)
+
+// vaultFlags name the vault of a journal.
+func vaultFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.PathFlag{Name: "vault", Usage: "the vault with the keys of private parts, `DIR`; without it the one beside the journal, with .vault behind its name"},
+		&cli.PathFlag{Name: "vault-key", Usage: "the master key of the vault, an age identity in `FILE`; without it master.key in the vault"},
+	}
+}
+
+// keepFlags say what a gateway keeps of its journal, and how long.
+func keepFlags() []cli.Flag {
+	return append(vaultFlags(),
+		&cli.BoolFlag{Name: "keep-parameters", Usage: "keep the parameters of calls, sealed, so that evidence disclose needs no --args"},
+		&cli.DurationFlag{Name: "salt-retention", Usage: "destroy the keys of salts, badges and call proofs that are older than `TIME`: 2160h"},
+		&cli.DurationFlag{Name: "journal-retention", Usage: "remove records older than `TIME` from the journal, once --log has been proven to have them"},
+		&cli.StringFlag{Name: "journal-quota", Usage: "refuse calls rather than let the journal be larger than `SIZE`: 500M, 20G"},
+	)
+}
+
+// retainCommands are those of touchmark evidence that take something away.
+func retainCommands() []*cli.Command {
+	return []*cli.Command{
+		{
+			Name: "erase", Usage: "erase salts, badges and call proofs: of all calls before a time, of single records, of a caller",
+			Description: "The records stay in the journal and in the log, and verify as before: what they commit to cannot be opened\n" +
+				"any more. With --before the keys of the days that had ended are destroyed, also while a gateway runs; what is\n" +
+				"left is erased from the files of the journal, which no gateway may have open.\n\nEXAMPLES\n" +
+				"  touchmark evidence erase --evidence journal --before 2026-08-01T00:00:00Z\n" +
+				"  touchmark evidence erase --evidence journal --subject did:key:z6Mk...",
+			Flags: append(vaultFlags(), evidenceFlag(),
+				&cli.TimestampFlag{Name: "before", Layout: time.RFC3339, Usage: "what was recorded before `TIME`, as in 2026-08-01T00:00:00Z"},
+				&cli.StringSliceFlag{Name: "id", Usage: "of the decision `ID`, and of its outcome"},
+				&cli.StringFlag{Name: "subject", Usage: "of all calls of the agent `DID`"},
+			),
+			Action: evidenceErase,
+		},
+		{
+			Name: "compact", Usage: "give back the space of private parts whose keys were destroyed",
+			Description: "EXAMPLE\n  touchmark evidence compact --evidence journal",
+			Flags:       append(vaultFlags(), evidenceFlag()),
+			Action:      evidenceCompact,
+		},
+		{
+			Name: "retain", Usage: "remove old records from the journal that the log has been proven to have",
+			Description: "Whole files are removed, the last 256 records stay, and the file head says where the journal begins. A gateway\n" +
+				"does this by itself with --journal-retention.\n\nEXAMPLE\n" +
+				"  touchmark evidence retain --evidence journal --log log --older-than 2160h",
+			Flags: []cli.Flag{
+				evidenceFlag(),
+				&cli.PathFlag{Name: "log", Usage: "the log of the journal, `DIR`"},
+				&cli.DurationFlag{Name: "older-than", Usage: "remove what is older than `TIME`"},
+			},
+			Action: evidenceRetain,
+		},
+		{
+			Name: "vault", Usage: "make and list the keys of private parts",
+			Subcommands: []*cli.Command{
+				{
+					Name: "key", Usage: "make a master key, an age identity, in a file that only its owner can read",
+					Description: "EXAMPLE\n  touchmark evidence vault key --out /safe/master.key",
+					Flags:       []cli.Flag{outFlag(), forceFlag()},
+					Action:      evidenceVaultKey,
+				},
+				{
+					Name: "list", Usage: "list the days of which there is a key",
+					Description: "EXAMPLE\n  touchmark evidence vault list --vault journal.vault",
+					Flags:       vaultFlags()[:1],
+					Action:      evidenceVaultList,
+				},
+			},
+		},
+	}
+}
+
+// vaultPlace returns where the vault of a journal and its master key are.
+func vaultPlace(ctx *cli.Context) (dir, key string) {
+	if dir = ctx.Path("vault"); dir == "" {
+		dir = filepath.Clean(ctx.Path("evidence")) + vaultSuffix
+	}
+	if key = ctx.Path("vault-key"); key == "" {
+		key = filepath.Join(dir, masterKeyName)
+	}
+	return dir, key
+}
+
+// openVault opens the vault of a journal that is there.
+func openVault(ctx *cli.Context) (*vault.Vault, error) {
+	dir, key := vaultPlace(ctx)
+	if _, err := os.Stat(dir); err != nil {
+		return nil, hint(err, "name the vault with --vault")
+	}
+	return readVault(dir, key)
+}
+
+func readVault(dir, key string) (*vault.Vault, error) {
+	info, err := os.Stat(key)
+	if err != nil {
+		return nil, hint(err, "name the master key with --vault-key")
+	}
+	if !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 || info.Size() > vault.MaxMasterKeyBytes {
+		return nil, hint(usagef("%s is not a master key that its owner alone can read", key), "chmod 600 %s", key)
+	}
+	text, err := os.ReadFile(key)
+	if err != nil {
+		return nil, err
+	}
+	wrapper, err := vault.ParseMasterKey(text)
+	if err != nil {
+		return nil, malformed(fmt.Errorf("%s: %w", key, err))
+	}
+	return vault.Open(&vault.Config{Dir: dir, Wrapper: wrapper})
+}
+
+// makeVault opens the vault of a gateway. Without flags it is made beside the journal, with a master key of its own: then
+// private parts can be erased from the first record on.
+func makeVault(dir, key string, named bool) (*vault.Vault, error) {
+	if err := durable.MkdirAll(durable.OS{}, dir); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(key); errors.Is(err, fs.ErrNotExist) && !named {
+		text, err := vault.NewMasterKey()
+		if err != nil {
+			return nil, err
+		}
+		if err := durable.WriteFile(durable.OS{}, key, text); err != nil {
+			return nil, err
+		}
+	}
+	return readVault(dir, key)
+}
+
+// gatewayKeeps reads what the gateway is to keep.
+func gatewayKeeps(ctx *cli.Context, cfg *guarded.Config) error {
+	quota, err := parseSize(ctx.String("journal-quota"))
+	if err != nil {
+		return err
+	}
+	if ctx.IsSet("journal-quota") && quota < evidence.MinJournalBytes {
+		return usagef("--journal-quota %s: a journal takes %d bytes at least", ctx.String("journal-quota"), evidence.MinJournalBytes)
+	}
+	cfg.MaxJournalBytes = quota
+	for flag, into := range map[string]*time.Duration{"salt-retention": &cfg.PrivateRetention, "journal-retention": &cfg.Retention} {
+		*into = ctx.Duration(flag)
+		if ctx.IsSet(flag) && *into <= 0 {
+			return usagef("--%s %s is no time that something can be kept for", flag, *into)
+		}
+	}
+	if cfg.Retention > 0 && ctx.Path("log") == "" {
+		return usagef("--journal-retention without --log: records are removed only when a log has them")
+	}
+	cfg.KeepParameters = ctx.Bool("keep-parameters")
+	dir, key := vaultPlace(ctx)
+	cfg.Vault = func() (evidence.Vault, error) { return makeVault(dir, key, ctx.IsSet("vault-key")) }
+	return nil
+}
+
+// parseSize reads a number of bytes: 1000, 500M, 20G, with the binary meaning of K, M, G and T.
+func parseSize(text string) (int64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	digits, shift := text, 0
+	if i := strings.IndexByte("KMGT", text[len(text)-1]); i >= 0 {
+		digits, shift = text[:len(text)-1], 10*(i+1)
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n <= 0 || n > 1<<60>>shift {
+		return 0, usagef("--journal-quota %q: want a number of bytes, or one with K, M, G or T behind it", text)
+	}
+	return n << shift, nil
+}
+
+func evidenceErase(ctx *cli.Context) (err error) {
+	if err := wantArgs(ctx); err != nil {
+		return err
+	}
+	if err := required(ctx, "evidence"); err != nil {
+		return err
+	}
+	what := &evidence.Erasure{IDs: ctx.StringSlice("id")}
+	if s := ctx.String("subject"); s != "" {
+		if what.Subject, err = did.Parse(s); err != nil {
+			return malformed(err)
+		}
+	}
+	if t := ctx.Timestamp("before"); t != nil {
+		what.Before = *t
+	}
+	if len(what.IDs) == 0 && what.Subject.IsZero() && what.Before.IsZero() {
+		return hint(usagef("%s erases nothing without being told what", commandName(ctx)), "give --before, --id or --subject")
+	}
+	if what.Before.After(time.Now()) {
+		return usagef("--before %s is to come", what.Before.Format(time.RFC3339))
+	}
+	if head, err := evidence.Segments(ctx.Path("evidence")); err != nil || len(head) == 0 {
+		return err
+	}
+	keys := 0
+	if !what.Before.IsZero() {
+		if keys, err = forget(ctx, what); err != nil {
+			return err
+		}
+	}
+	out, err := evidence.Erase(ctx.Context, ctx.Path("evidence"), what)
+	if errors.Is(err, durable.ErrLocked) {
+		err = hint(undeterminedf("%d keys were destroyed; somebody has the journal open, and single records were not erased: %v", keys, err),
+			"stop the gateway, and do this again")
+	}
+	if err != nil {
+		return notAnID(err)
+	}
+	if err := eraseResult(consoleOf(ctx), out, keys); err != nil {
+		return err
+	}
+	if len(out.Missing) > 0 {
+		return undeterminedf("no record has the id %q", out.Missing)
+	}
+	return nil
+}
+
+// notAnID makes wrong usage of an id that is none.
+func notAnID(err error) error {
+	if codeOf(err) == exitInternal {
+		return malformed(err)
+	}
+	return err
+}
+
+// forget destroys the keys of the days before, if there is a vault, and lets go with them what was sealed with them.
+func forget(ctx *cli.Context, what *evidence.Erasure) (keys int, err error) {
+	v, err := openVault(ctx)
+	if errors.Is(err, fs.ErrNotExist) && !ctx.IsSet("vault") {
+		return 0, nil // a journal in clear
+	}
+	if err != nil {
+		return 0, err
+	}
+	erased, err := v.EraseBefore(what.Before)
+	if err != nil {
+		return len(erased), err
+	}
+	what.Sealed, err = v.Erased()
+	return len(erased), err
+}
+
+func eraseResult(con *console, out *evidence.Erased, keys int) error {
+	return con.result(map[string]any{"records": out.Records, "keys": keys, "bytes": out.Bytes},
+		fmt.Sprintf("erased: the private parts of %d records, %d keys; the journal is %d bytes smaller", out.Records, keys, out.Bytes))
+}
+
+func evidenceCompact(ctx *cli.Context) error {
+	if err := wantArgs(ctx); err != nil {
+		return err
+	}
+	if err := required(ctx, "evidence"); err != nil {
+		return err
+	}
+	v, err := openVault(ctx)
+	if err != nil {
+		return err
+	}
+	what := new(evidence.Erasure)
+	if what.Sealed, err = v.Erased(); err != nil {
+		return err
+	}
+	out, err := evidence.Erase(ctx.Context, ctx.Path("evidence"), what)
+	if err != nil {
+		return openElsewhere(err)
+	}
+	return eraseResult(consoleOf(ctx), out, 0)
+}
+
+func openElsewhere(err error) error {
+	if errors.Is(err, durable.ErrLocked) {
+		return hint(undeterminedf("%v", err), "stop the gateway that has the journal open; it does this by itself")
+	}
+	return err
+}
+
+func evidenceRetain(ctx *cli.Context) (err error) {
+	if err := wantArgs(ctx); err != nil {
+		return err
+	}
+	if err := required(ctx, "evidence", "log", "older-than"); err != nil {
+		return err
+	}
+	age := ctx.Duration("older-than")
+	if age <= 0 {
+		return usagef("--older-than %s is no age", age)
+	}
+	place, signer, err := logPlace(ctx.Path("log"))
+	if err != nil {
+		return err
+	}
+	log, err := place.Open(ctx.Context, signer, new(logs.Options))
+	if err != nil {
+		return openElsewhere(err)
+	}
+	defer func() { err = errors.Join(err, log.Close(context.WithoutCancel(ctx.Context))) }()
+	out, err := evidence.Retain(ctx.Context, &evidence.RetainConfig{
+		Dir: ctx.Path("evidence"), Log: log, LogForm: place.Form, Before: time.Now().Add(-age),
+	})
+	if err != nil {
+		return openElsewhere(err)
+	}
+	return consoleOf(ctx).result(map[string]any{"removed": out.Records, "first": out.First},
+		fmt.Sprintf("removed: %d records; the journal begins with record %d", out.Records, out.First))
+}
+
+func evidenceVaultKey(ctx *cli.Context) error {
+	if err := wantArgs(ctx); err != nil {
+		return err
+	}
+	if err := required(ctx, "out"); err != nil {
+		return err
+	}
+	if ctx.Path("out") == "-" {
+		return hint(usagef("a master key is not printed"), "give --out a file")
+	}
+	text, err := vault.NewMasterKey()
+	if err != nil {
+		return err
+	}
+	con := consoleOf(ctx)
+	if err := con.writeOutput(ctx.Path("out"), text, modeSecret, ctx.Bool("force")); err != nil {
+		return err
+	}
+	con.note("wrote %s: without it nothing that is sealed can be opened", ctx.Path("out"))
+	return nil
+}
+
+func evidenceVaultList(ctx *cli.Context) error {
+	if err := wantArgs(ctx); err != nil {
+		return err
+	}
+	if err := required(ctx, "vault"); err != nil {
+		return err
+	}
+	keys, err := vault.List(ctx.Path("vault"))
+	if err != nil {
+		return err
+	}
+	for _, k := range keys {
+		day := k.From.Format(time.DateOnly)
+		if err := consoleOf(ctx).result(map[string]any{"day": day, "file": k.File, "erased": k.Erased},
+			fmt.Sprintf("%s %s", day, k.File)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

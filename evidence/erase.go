@@ -1,0 +1,123 @@
+package evidence
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/touchmark-dev/touchmark/did"
+)
+
+// An Erasure says whose private parts are to be erased. What is not set selects nothing.
+type Erasure struct {
+	// IDs are those of decisions, or of outcomes.
+	IDs []string
+	// Subject is a caller: all decisions about badges of this DID.
+	Subject did.DID
+	// Before selects all records that were made before a time.
+	Before time.Time
+	// Sealed selects private parts by their sealed form: those of no use any more, of [vault.Vault.Erased].
+	Sealed func(sealed []byte) bool
+}
+
+// Erased says what was erased.
+type Erased struct {
+	Records int      // whose private parts were erased now
+	Bytes   int64    // by which the journal is smaller
+	Missing []string // of IDs, those that no record has
+}
+
+// Erase erases private parts of records in a journal that no ledger has open. The outcome of a decision is erased with
+// it. Entries, chain and log stay as they are, and with them what a record says of the caller. When Erase returns nil,
+// the private parts are in no file of the journal; spec/journal.md sections 10 and 11 say what that means on which disks.
+// The error wraps fs.ErrNotExist when there is no journal.
+func Erase(ctx context.Context, dir string, what *Erasure) (_ *Erased, err error) {
+	e := eraser{what: what, found: map[string]bool{}, decisions: map[uint64]bool{}}
+	for _, id := range what.IDs {
+		if !isUUID4(id) {
+			return nil, fmt.Errorf("evidence: %.80q is not the id of a record, a lower-case UUID of version 4", id)
+		}
+		e.found[id] = false
+	}
+	j, err := openIdle(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, j.close()) }()
+	if err := eachFrame(j.cfg.fs, j.cfg.dir, 0, j.next, e.find); err != nil {
+		return nil, fmt.Errorf("evidence: %w", err)
+	}
+	done, err := j.compact(ctx, e.edit)
+	if err != nil {
+		return nil, fmt.Errorf("evidence: %w", err)
+	}
+	out := &Erased{Records: done.payloads, Bytes: done.bytes}
+	for _, id := range what.IDs {
+		if !e.found[id] {
+			out.Missing = append(out.Missing, id)
+		}
+	}
+	return out, nil
+}
+
+// An eraser finds the records, and then edits their frames.
+type eraser struct {
+	what      *Erasure
+	found     map[string]bool // by id
+	decisions map[uint64]bool // by sequence number: they and their outcomes
+}
+
+// find notes the sequence numbers of records that are meant.
+func (e *eraser) find(seq uint64, f *frame) error {
+	if !e.mentions(f.entry) {
+		return nil
+	}
+	entry, err := ParseEntry(f.entry)
+	if err != nil {
+		return err
+	}
+	r := entry.Record
+	if _, meant := e.found[r.ID]; meant {
+		e.found[r.ID] = true
+		e.decisions[seq] = true
+	}
+	if d := r.Decision; d != nil && !e.what.Subject.IsZero() && d.Caller.DID == e.what.Subject {
+		e.decisions[seq] = true
+	}
+	return nil
+}
+
+// mentions is a fast way to say no.
+func (e *eraser) mentions(entry []byte) bool {
+	if !e.what.Subject.IsZero() && bytes.Contains(entry, []byte(e.what.Subject.String())) {
+		return true
+	}
+	for id := range e.found {
+		if bytes.Contains(entry, []byte(id)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *eraser) edit(seq uint64, payload []byte) ([]byte, error) {
+	f, err := parseFrame(payload)
+	if err != nil {
+		return nil, err
+	}
+	meant := e.decisions[seq] || f.time.Before(e.what.Before) || f.closes && e.decisions[f.reference] ||
+		e.what.Sealed != nil && len(f.private) > 0 && f.private[0] == privateSealed && e.what.Sealed(f.private)
+	if !meant || len(f.private) <= 1 {
+		return payload, nil
+	}
+	return f.withoutPrivate(), nil
+}
+
+// withoutPrivate returns the frame with its private part erased.
+func (f *frame) withoutPrivate() []byte {
+	out := *f
+	out.private = []byte{privateErased}
+	return out.bytes()
+}

@@ -1,0 +1,137 @@
+package evidence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// MinJournalBytes is the smallest [LedgerConfig.MaxJournalBytes] for files of the default size.
+const MinJournalBytes = 2 * idleSegmentBytes
+
+// houseInterval is the time between two attempts to remove and erase what is due.
+const houseInterval = time.Minute
+
+// A Forgetter is a Vault that can destroy its keys. [LedgerConfig.PrivateRetention] needs one.
+type Forgetter interface {
+	Vault
+	// Forget destroys the keys of what was sealed before a time, and returns how many it destroyed.
+	Forget(before time.Time) (int, error)
+	// Erased returns a function that reports whether a private part was sealed under a key that was destroyed.
+	Erased() (func(sealed []byte) bool, error)
+}
+
+// checkHouse refuses retentions that nothing can keep.
+func (c *LedgerConfig) checkHouse() error {
+	_, proves := c.Log.(Prover)
+	_, forgets := c.Vault.(Forgetter)
+	switch {
+	case c.Retention < 0 || c.PrivateRetention < 0 || c.MaxJournalBytes < 0:
+		return errors.New("evidence: a bound of the ledger is negative")
+	case c.Retention > 0 && !proves:
+		return errors.New("evidence: records are removed only when the log proves that it has them; Retention needs a Log that is a Prover")
+	case c.PrivateRetention > 0 && !forgets:
+		return errors.New("evidence: PrivateRetention needs a Vault that is a Forgetter")
+	case c.MaxJournalBytes > 0 && c.MaxJournalBytes < 2*c.segmentBytes():
+		return fmt.Errorf("evidence: a journal of %d bytes does not hold two segments of %d; make MaxJournalBytes larger or SegmentBytes smaller",
+			c.MaxJournalBytes, c.segmentBytes())
+	}
+	return nil
+}
+
+// segmentBytes returns the size of the journal's files: small enough that some of them make up the journal.
+func (c *LedgerConfig) segmentBytes() int64 {
+	if c.SegmentBytes != 0 || c.MaxJournalBytes == 0 {
+		return c.SegmentBytes
+	}
+	return min(defaultSegmentBytes, max(c.MaxJournalBytes/8/blockBytes*blockBytes, idleSegmentBytes))
+}
+
+// keepHouse removes and erases what is due, now and then, and soon when the journal is full.
+func (l *Ledger) keepHouse(ctx context.Context) {
+	log, _ := l.cfg.Log.(Prover)
+	r := &retention{journal: l.journal, log: log, form: l.cfg.LogForm, local: &l.house}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-l.full:
+		case <-ctx.Done():
+			return
+		}
+		if err := l.tidy(ctx, r); err != nil && ctx.Err() == nil && l.cfg.Notice != nil {
+			l.cfg.Notice(err)
+		}
+		select { // not again at once, however full it is
+		case <-time.After(spareRetry):
+		case <-ctx.Done():
+			return
+		}
+		timer.Reset(houseInterval)
+	}
+}
+
+// tidy does it once.
+func (l *Ledger) tidy(ctx context.Context, r *retention) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicked(p)
+		}
+	}()
+	if l.cfg.Retention > 0 {
+		if _, rerr := r.run(ctx, l.cfg.Time().Add(-l.cfg.Retention), l.removable()); rerr != nil {
+			err = fmt.Errorf("evidence: removing records that are in the log: %w", rerr)
+		}
+	}
+	if l.cfg.PrivateRetention == 0 {
+		return err
+	}
+	if ferr := l.forget(ctx, l.cfg.Vault.(Forgetter)); ferr != nil { // check has looked
+		err = errors.Join(err, fmt.Errorf("evidence: erasing private parts: %w", ferr))
+	}
+	return err
+}
+
+// forget destroys the keys that are due, and makes the space free that is of no use without them.
+func (l *Ledger) forget(ctx context.Context, vault Forgetter) error {
+	n, err := vault.Forget(l.cfg.Time().Add(-l.cfg.PrivateRetention))
+	if n == 0 || err != nil {
+		return err
+	}
+	gone, err := vault.Erased()
+	if err != nil {
+		return err
+	}
+	l.house.Lock()
+	defer l.house.Unlock()
+	_, err = l.journal.compact(ctx, func(_ uint64, payload []byte) ([]byte, error) {
+		f, err := parseFrame(payload)
+		if err != nil || len(f.private) == 0 || f.private[0] != privateSealed || !gone(f.private) {
+			return payload, err
+		}
+		return f.withoutPrivate(), nil
+	})
+	return err
+}
+
+// removable returns the sequence number before which nobody needs a record.
+func (l *Ledger) removable() uint64 {
+	records, _, _ := l.journal.position()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	limit := min(l.backlog.shipped, records-min(records, tailEntries))
+	for seq := range l.open.ids {
+		limit = min(limit, seq)
+	}
+	return limit
+}
+
+// hurryHouse makes space be looked for soon.
+func (l *Ledger) hurryHouse() {
+	select {
+	case l.full <- struct{}{}:
+	default:
+	}
+}
