@@ -52,7 +52,7 @@ func parsePlace(text []byte, policy *translog.Policy) (*place, error) {
 	stream, isStream := strings.CutPrefix(lines[1], "stream ")
 	records, isRecords := strings.CutPrefix(lines[2], "records ")
 	n, err := strconv.ParseUint(records, 10, 64)
-	if !isStream || !isRecords || err != nil || strconv.FormatUint(n, 10) != records {
+	if !isStream || !isRecords || err != nil || n == 0 || strconv.FormatUint(n, 10) != records {
 		return nil, errors.New("want the lines stream and records")
 	}
 	p := &place{records: n}

@@ -307,7 +307,7 @@ func (s *sharedFeed) advance() {
 func (s *sharedFeed) keep() error {
 	p := &place{stream: s.ledger.stream, records: s.shipped, checkpoint: s.last}
 	switch {
-	case s.last == nil || s.ahead > 0:
+	case s.last == nil || s.ahead > 0 || s.shipped == 0: // a stream without records may never be
 		return nil
 	case s.kept != nil && s.kept.records == p.records && s.kept.checkpoint.Size() == p.checkpoint.Size():
 		return nil

@@ -201,6 +201,9 @@ func TestShared(t *testing.T) {
 func TestSharedResumes(t *testing.T) {
 	cfg, log := sharedConfig(t)
 	l := mustOpenLedger(t, cfg)
+	if _, err := os.Stat(filepath.Join(cfg.Dir, placeFile)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it keeps the place of a stream that may never be: %v", err)
+	}
 	log.publish()
 	recordMany(t, l, 100)
 	crash := func() {
@@ -314,6 +317,7 @@ func TestSharedRefused(t *testing.T) {
 	}{
 		"more records":   {change("records 2", "records 92"), CodeLogDiverged},
 		"another stream": {otherStream(string(text)), CodeLogDiverged},
+		"no records":     {strings.SplitAfter(string(text), "records ")[0] + "0\n" + strings.SplitN(string(text), "\n", 4)[3], ""},
 		"another line":   {change("\n\n", "\nmore\n\n"), ""},
 		"another form":   {change("records 2", "records 02"), ""},
 		"no checkpoint":  {change("\n\n", "\n\nx"), ""},

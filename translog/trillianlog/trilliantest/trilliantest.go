@@ -120,8 +120,8 @@ func (r *Trillian) Run(program string) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	defer log.Close() //nolint:errcheck // the program has it
-	cmd := exec.Command(Program(r.t, program), args...)
+	defer log.Close()                                   //nolint:errcheck // the program has it
+	cmd := exec.Command(Program(r.t, program), args...) //nolint:gosec // nothing from outside
 	cmd.Stdout, cmd.Stderr = log, log
 	endWithParent(cmd)
 	if err := cmd.Start(); err != nil {
