@@ -84,14 +84,14 @@ func newAEAD(key *periodKey) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// appendKey appends what is wrapped: the day and the id, so that no key passes for another, and the key.
-func appendKey(b []byte, n keyName, key *periodKey) []byte {
-	b = binary.LittleEndian.AppendUint32(b, uint32(n.day))
+// keyBytes returns what is wrapped: the day and the id, so that no key passes for another, and the key.
+func keyBytes(n keyName, key *periodKey) []byte {
+	b := binary.LittleEndian.AppendUint32(nil, uint32(n.day))
 	return append(append(b, n.id[:]...), key[:]...)
 }
 
 func parseKey(b []byte, want keyName) (*periodKey, error) {
-	prefix := appendKey(nil, want, new(periodKey))
+	prefix := keyBytes(want, new(periodKey))
 	prefix = prefix[:len(prefix)-len(periodKey{})]
 	if !bytes.HasPrefix(b, prefix) || len(b) != len(prefix)+len(periodKey{}) {
 		return nil, errors.New("the file holds another key than its name says")

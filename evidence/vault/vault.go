@@ -107,7 +107,7 @@ func (v *Vault) keyOf(d day) (keyName, *periodKey, error) {
 	name, key := newKey(d)
 	ctx, cancel := context.WithTimeout(context.Background(), wrapPatience)
 	defer cancel()
-	wrapped, err := v.cfg.Wrapper.Wrap(ctx, appendKey(nil, name, key))
+	wrapped, err := v.cfg.Wrapper.Wrap(ctx, keyBytes(name, key))
 	if err != nil {
 		return keyName{}, nil, err
 	}

@@ -355,7 +355,7 @@ func TestWrapperFails(t *testing.T) {
 // FuzzKey reads any bytes as a key's file, its name, what is wrapped in it, and as a sealed private part.
 func FuzzKey(f *testing.F) {
 	name, key := newKey(dayOf(noon))
-	f.Add(name.file(), appendFile(nil, appendKey(nil, name, key)))
+	f.Add(name.file(), appendFile(nil, keyBytes(name, key)))
 	f.Add("20261121-0123456789abcdef.key", []byte(fileHeader))
 	f.Add("00000000-0123456789ABCDEF.key", append([]byte{sealedForm}, make([]byte, evidence.SealedBytes)...))
 	f.Fuzz(func(t *testing.T, file string, b []byte) {
@@ -369,7 +369,7 @@ func FuzzKey(f *testing.F) {
 		} else if !bytes.Equal(appendFile(nil, wrapped), b) {
 			t.Fatalf("%q is written otherwise", b)
 		}
-		if key, err := parseKey(wrapped, n); err == nil && !bytes.Equal(appendKey(nil, n, key), wrapped) {
+		if key, err := parseKey(wrapped, n); err == nil && !bytes.Equal(keyBytes(n, key), wrapped) {
 			t.Fatalf("%q is written otherwise", wrapped)
 		}
 		if n, err := parseSealed(b); err == nil {
