@@ -56,7 +56,7 @@ func retainCommands() []*cli.Command {
 				"  touchmark evidence erase --evidence journal --before 2026-08-01T00:00:00Z\n" +
 				"  touchmark evidence erase --evidence journal --subject did:key:z6Mk...",
 			Flags: append(vaultFlags(), evidenceFlag(),
-				&cli.TimestampFlag{Name: "before", Layout: time.RFC3339, Usage: "what was recorded before `TIME`, as in 2026-08-01T00:00:00Z"},
+				&cli.StringFlag{Name: "before", Usage: "what was recorded before `TIME`: Unix seconds or RFC 3339"},
 				&cli.StringSliceFlag{Name: "id", Usage: "of the decision `ID`, and of its outcome"},
 				&cli.StringFlag{Name: "subject", Usage: "of all calls of the agent `DID`"},
 			),
@@ -211,8 +211,8 @@ func evidenceErase(ctx *cli.Context) (err error) {
 			return malformed(err)
 		}
 	}
-	if t := ctx.Timestamp("before"); t != nil {
-		what.Before = *t
+	if what.Before, err = readTime("before", ctx.String("before")); err != nil {
+		return err
 	}
 	if len(what.IDs) == 0 && what.Subject.IsZero() && what.Before.IsZero() {
 		return hint(usagef("%s erases nothing without being told what", commandName(ctx)), "give --before, --id or --subject")

@@ -55,6 +55,9 @@ func runGateway(ctx *cli.Context) (err error) {
 	if err := required(ctx, "policy", "identity", "evidence"); err != nil {
 		return err
 	}
+	if err := notEmpty(ctx, "authzen", "log", "pins", "registry", "cosign", "limits-database"); err != nil {
+		return err
+	}
 	launch, err := serververify.LaunchSecret() // before anything is started that would inherit it
 	if err != nil {
 		return malformed(err)

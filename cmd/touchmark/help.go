@@ -208,3 +208,13 @@ func required(ctx *cli.Context, flags ...string) error {
 	}
 	return hint(usagef("%s needs --%s", commandName(ctx), strings.Join(missing, ", --")), "see: %s --help", commandName(ctx))
 }
+
+// notEmpty refuses flags that are given as nothing, as by a variable of a shell that is not set: a check would be left out.
+func notEmpty(ctx *cli.Context, flags ...string) error {
+	for _, f := range flags {
+		if ctx.IsSet(f) && ctx.String(f) == "" {
+			return hint(usagef("--%s is given, and empty", f), "leave it out, or say which")
+		}
+	}
+	return nil
+}

@@ -151,28 +151,31 @@ func (w *world) monitorConfig(dir string) *monitor.Config {
 // save keeps what an operator can put back: log, trusted state and database. load puts it back.
 func (w *world) save(name string) {
 	w.t.Helper()
-	if w.database != nil {
-		w.database.Stop()
-		w.database.Save(name)
-		w.database.Run()
-	}
+	w.offline(func() { w.database.Save(name) })
 	copyTree(w.t, w.path("log"), w.path(name+"/log"))
 	copyTree(w.t, w.path("state"), w.path(name+"/state"))
 }
 
 func (w *world) load(name string) {
 	w.t.Helper()
-	if w.database != nil {
-		w.trillian.Kill(w.trillian.Server())
-		w.trillian.Kill(w.trillian.Signer())
-		w.database.Stop()
-		w.database.Load(name)
-		w.database.Run()
-		w.trillian.Run(w.trillian.Server())
-		w.trillian.Run(w.trillian.Signer())
-	}
+	w.offline(func() { w.database.Load(name) })
 	copyTree(w.t, w.path(name+"/log"), w.path("log"))
 	copyTree(w.t, w.path(name+"/state"), w.path("state"))
+}
+
+// offline does something to the files of the database, if there is one, while nothing runs that has it open.
+func (w *world) offline(do func()) {
+	w.t.Helper()
+	if w.database == nil {
+		return
+	}
+	w.trillian.Kill(w.trillian.Server())
+	w.trillian.Kill(w.trillian.Signer())
+	w.database.Stop()
+	do()
+	w.database.Run()
+	w.trillian.Run(w.trillian.Server())
+	w.trillian.Run(w.trillian.Signer())
 }
 
 func copyTree(t *testing.T, from, to string) {

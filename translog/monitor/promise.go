@@ -75,7 +75,8 @@ func (m *Monitor) checkPromise(ctx context.Context, cp *translog.Checkpoint, tok
 			return false, err
 		}
 		if there {
-			return true, m.keptPromise(ctx, cp, token, &p, index)
+			err := m.keptPromise(ctx, cp, token, &p, index)
+			return err == nil, err // what could not be told is told at the next look
 		}
 	}
 	if _, ok := digests[p.LeafHash]; ok {
@@ -86,7 +87,8 @@ func (m *Monitor) checkPromise(ctx context.Context, cp *translog.Checkpoint, tok
 			says("the log of checkpoint does not hold the entry, after the deadline").
 			add(filePromise, []byte(token)).add(fileCheckpoint, cp.Note())
 		f.Stream, f.Sequence = p.Stream.String(), at(p.Sequence)
-		return true, m.tell(ctx, nil, f)
+		err := m.tell(ctx, nil, f)
+		return err == nil, err
 	}
 	return false, nil
 }
