@@ -109,11 +109,17 @@ func (r *retention) lastTime(head *segmentHeader) (at time.Time, err error) {
 		at = f.time
 		return nil
 	})
+	if err == nil && at.IsZero() {
+		err = fmt.Errorf("evidence: record %d, before segment %d, was not found", head.first-1, head.number)
+	}
+	if err != nil {
+		return at, err // and not kept: it would be older than anything
+	}
 	if r.times == nil || len(r.times) > 1<<12 {
 		r.times = map[uint64]time.Time{}
 	}
 	r.times[head.number-1] = at
-	return at, err
+	return at, nil
 }
 
 func (r *retention) each(from, to uint64, do func(f *frame) error) error {

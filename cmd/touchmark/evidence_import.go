@@ -48,7 +48,10 @@ func (l *importLine) text() string {
 		out += " " + string(n)
 	}
 	if r := l.Record; r != nil && l.Verdict != rfc006.Rejected {
-		out += fmt.Sprintf(" %s %q %s %q %s", r.Decision, r.Target, r.AuthLevel, r.AgentDID, r.DenyReason)
+		out += fmt.Sprintf(" %s %q %s %q", r.Decision, r.Target, r.AuthLevel, r.AgentDID)
+		if r.DenyReason != "" {
+			out += fmt.Sprintf(" %q", r.DenyReason) // text, in a foreign record
+		}
 	}
 	return strings.TrimRight(out, " ")
 }

@@ -145,17 +145,43 @@ func makeVault(dir, key string, named bool) (*vault.Vault, error) {
 	if err := durable.MkdirAll(durable.OS{}, dir); err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(key); errors.Is(err, fs.ErrNotExist) && !named {
-		text, err := vault.NewMasterKey()
-		if err != nil {
-			return nil, err
-		}
-		if err := durable.WriteFile(durable.OS{}, key, text); err != nil {
+	if !named {
+		if err := makeMasterKey(dir, key); err != nil {
 			return nil, err
 		}
 	}
 	return readVault(dir, key)
 }
+
+// makeMasterKey makes the master key of a new vault. Several gateways may begin at once, and have to have one.
+func makeMasterKey(dir, key string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), vaultPatience)
+	defer cancel()
+	lock, err := durable.AwaitLock(ctx, durable.OS{}, filepath.Join(dir, "lock"))
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if _, err := os.Stat(key); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	keys, err := vault.List(dir)
+	if err != nil {
+		return err
+	}
+	if len(keys) > 0 {
+		return hint(undeterminedf("the vault %s has keys, and not the master key that they are under", dir),
+			"name it with --vault-key, or put it back as %s", key)
+	}
+	text, err := vault.NewMasterKey()
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(durable.OS{}, key, text)
+}
+
+// vaultPatience is how long another gateway may take to make a master key.
+const vaultPatience = 10 * time.Second
 
 // gatewayKeeps reads what the gateway is to keep.
 func gatewayKeeps(ctx *cli.Context, cfg *guarded.Config) error {
@@ -256,10 +282,14 @@ func notAnID(err error) error {
 
 // forget destroys the keys of the days before, if there is a vault, and lets go with them what was sealed with them.
 func forget(ctx *cli.Context, what *evidence.Erasure) (keys int, err error) {
-	v, err := openVault(ctx)
-	if errors.Is(err, fs.ErrNotExist) && !ctx.IsSet("vault") {
-		return 0, nil // a journal in clear
+	dir, _ := vaultPlace(ctx)
+	if _, err := os.Stat(dir); err != nil {
+		if !errors.Is(err, fs.ErrNotExist) || ctx.IsSet("vault") {
+			return 0, hint(err, "name the vault with --vault")
+		}
+		return 0, inClear(ctx.Path("evidence"))
 	}
+	v, err := vault.Open(&vault.Config{Dir: dir, Wrapper: noMasterKey{}})
 	if err != nil {
 		return 0, err
 	}
@@ -269,6 +299,31 @@ func forget(ctx *cli.Context, what *evidence.Erasure) (keys int, err error) {
 	}
 	what.Sealed, err = v.Erased()
 	return len(erased), err
+}
+
+// inClear refuses a journal with private parts that are sealed.
+func inClear(journal string) error {
+	for stored, err := range evidence.ReadJournal(journal, 0) {
+		if err != nil {
+			return err
+		}
+		if _, err := stored.OpenPrivate(nil); errors.Is(err, evidence.ErrPrivateSealed) {
+			return hint(undeterminedf("record %d is sealed, and its vault is not beside the journal: no key was destroyed", stored.Sequence),
+				"name the vault with --vault")
+		}
+	}
+	return nil
+}
+
+// noMasterKey is a [vault.Wrapper] for who destroys keys, for which they need not be read.
+type noMasterKey struct{}
+
+func (noMasterKey) Wrap(context.Context, []byte) ([]byte, error) {
+	return nil, errors.New("there is no master key here")
+}
+
+func (noMasterKey) Unwrap(context.Context, []byte) ([]byte, error) {
+	return nil, errors.New("there is no master key here")
 }
 
 func eraseResult(con *console, out *evidence.Erased, keys int) error {
