@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"iter"
 	"os"
@@ -104,20 +103,7 @@ type PlacedEntry struct {
 // EntriesFrom iterates over the entries of a journal, beginning with the one at a place, which has the sequence number
 // seq. An Offset of 0 stands for the first of the segment. A pair with an error is the last one. It reads like [ReadJournal].
 func EntriesFrom(dir string, from Place, seq uint64) iter.Seq2[*PlacedEntry, error] {
-	return func(yield func(*PlacedEntry, error) bool) {
-		r, err := openJournalAt(durable.OS{}, dir, from, seq)
-		if err != nil {
-			yield(nil, fmt.Errorf("evidence: %w", err))
-			return
-		}
-		defer r.close() //nolint:errcheck // nothing was written
-		for {
-			e, err := r.placed()
-			if errors.Is(err, io.EOF) || !yield(e, err) || err != nil {
-				return
-			}
-		}
-	}
+	return readFrames(func() (*journalReader, error) { return openJournalAt(durable.OS{}, dir, from, seq) }, (*journalReader).placed)
 }
 
 // openJournalAt returns a reader that stands before the frame at a place.

@@ -31,16 +31,21 @@ func ReadJournal(dir string, from uint64) iter.Seq2[*StoredRecord, error] {
 }
 
 func readJournal(fsys durable.FS, dir string, from uint64) iter.Seq2[*StoredRecord, error] {
-	return func(yield func(*StoredRecord, error) bool) {
-		r, err := openJournalReader(fsys, dir, from)
+	return readFrames(func() (*journalReader, error) { return openJournalReader(fsys, dir, from) }, (*journalReader).record)
+}
+
+// readFrames iterates over what next makes of each frame, until the end of the journal or the first error.
+func readFrames[T any](open func() (*journalReader, error), next func(*journalReader) (*T, error)) iter.Seq2[*T, error] {
+	return func(yield func(*T, error) bool) {
+		r, err := open()
 		if err != nil {
 			yield(nil, fmt.Errorf("evidence: %w", err))
 			return
 		}
 		defer r.close() //nolint:errcheck // nothing was written
 		for {
-			record, err := r.record()
-			if errors.Is(err, io.EOF) || !yield(record, err) || err != nil {
+			v, err := next(r)
+			if errors.Is(err, io.EOF) || !yield(v, err) || err != nil {
 				return
 			}
 		}

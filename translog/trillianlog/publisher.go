@@ -188,7 +188,8 @@ func (p *Publisher) remember(cp *translog.Checkpoint) error {
 }
 
 // Run publishes until ctx ends, or until the database or the state has something that no honest one can have: then the
-// error is a translog.RejectedError, and nothing is signed before somebody has looked. The publisher is closed then.
+// error is a translog.RejectedError, and this publisher signs nothing before somebody has looked. It is closed then.
+// Others that know less are not stopped by it (spec/receipt.md section 7.1).
 func (p *Publisher) Run(ctx context.Context) (err error) {
 	defer func() {
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Timeout)
