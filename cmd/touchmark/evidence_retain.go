@@ -39,7 +39,7 @@ func vaultFlags() []cli.Flag {
 func keepFlags() []cli.Flag {
 	return append(vaultFlags(),
 		&cli.BoolFlag{Name: "keep-parameters", Usage: "keep the parameters of calls, sealed, so that evidence disclose needs no --args"},
-		&cli.DurationFlag{Name: "salt-retention", Usage: "destroy the keys of salts, badges and call proofs that are older than `TIME`: 2160h"},
+		&cli.DurationFlag{Name: "salt-retention", Usage: "destroy the keys of salts, badges and call proofs that were sealed longer ago than `TIME`: 2160h"},
 		&cli.DurationFlag{Name: "journal-retention", Usage: "remove records older than `TIME` from the journal, once --log has been proven to have them"},
 		&cli.StringFlag{Name: "journal-quota", Usage: "refuse calls rather than let the journal be larger than `SIZE`: 500M, 20G"},
 	)
@@ -58,7 +58,7 @@ func retainCommands() []*cli.Command {
 			Flags: append(vaultFlags(), evidenceFlag(),
 				&cli.StringFlag{Name: "before", Usage: "what was recorded before `TIME`: Unix seconds or RFC 3339"},
 				&cli.StringSliceFlag{Name: "id", Usage: "of the decision `ID`, and of its outcome"},
-				&cli.StringFlag{Name: "subject", Usage: "of all calls of the agent `DID`"},
+				&cli.StringFlag{Name: "subject", Usage: "of all calls of the agent `DID` with a badge that was accepted"},
 			),
 			Action: evidenceErase,
 		},
