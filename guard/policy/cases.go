@@ -24,27 +24,10 @@ const MaxCases = 16384
 
 // ParseCases reads a file of cases (spec/policy.md section 9). The error is an *[Error].
 func ParseCases(data []byte) ([]Case, error) {
-	root, err := parseYAML(data)
-	if err != nil {
-		return nil, err
-	}
-	var version, list *yaml.Node
-	err = mapping(root, "the file", func(name string, _, value *yaml.Node) (bool, error) {
-		switch name {
-		case "version":
-			version = value
-		case "cases":
-			list = value
-		default:
-			return false, nil
-		}
-		return true, nil
-	})
+	root, list, err := parseVersioned(data, "cases")
 	switch {
 	case err != nil:
 		return nil, err
-	case version == nil || version.ShortTag() != "!!int" || version.Value != "1":
-		return nil, at(root, "the file is not of version 1; write \"version: %d\"", FormatVersion)
 	case list == nil || list.Kind != yaml.SequenceNode || len(list.Content) == 0 || len(list.Content) > MaxCases:
 		return nil, at(root, "the file has no list cases of 1 to %d cases", MaxCases)
 	}

@@ -61,27 +61,10 @@ type Capabilities struct {
 // ParseCapabilities reads a file with the members version and capabilities of a policy file, and no other. The error
 // is an *[Error].
 func ParseCapabilities(data []byte) (*Capabilities, error) {
-	root, err := parseYAML(data)
-	if err != nil {
-		return nil, err
-	}
-	var version, list *yaml.Node
-	err = mapping(root, "the file", func(name string, _, value *yaml.Node) (bool, error) {
-		switch name {
-		case "version":
-			version = value
-		case "capabilities":
-			list = value
-		default:
-			return false, nil
-		}
-		return true, nil
-	})
+	root, list, err := parseVersioned(data, "capabilities")
 	switch {
 	case err != nil:
 		return nil, err
-	case version == nil || version.ShortTag() != "!!int" || version.Value != "1":
-		return nil, at(root, "the file is not of version 1; write \"version: %d\"", FormatVersion)
 	case list == nil:
 		return nil, at(root, "the file has no capabilities")
 	}
@@ -97,6 +80,31 @@ func ParseCapabilities(data []byte) (*Capabilities, error) {
 		c.values[i] = v
 	}
 	return c, nil
+}
+
+// parseVersioned reads a file that has the members version and one other, and returns its root and that member,
+// which is nil where it is missing.
+func parseVersioned(data []byte, member string) (root, value *yaml.Node, err error) {
+	root, err = parseYAML(data)
+	if err != nil {
+		return nil, nil, err
+	}
+	var version *yaml.Node
+	err = mapping(root, "the file", func(name string, _, v *yaml.Node) (bool, error) {
+		switch name {
+		case "version":
+			version = v
+		case member:
+			value = v
+		default:
+			return false, nil
+		}
+		return true, nil
+	})
+	if err == nil && (version == nil || version.ShortTag() != "!!int" || version.Value != "1") {
+		err = at(root, "the file is not of version 1; write \"version: %d\"", FormatVersion)
+	}
+	return root, value, err
 }
 
 // Canonical returns the RFC 8785 form of what was read.

@@ -83,25 +83,14 @@ func (c *conn) verifyBy(ctx context.Context, method string, params json.RawMessa
 
 // request sends a request of this connection's own and returns its result.
 func (c *conn) request(ctx context.Context, method string, params json.RawMessage) (json.RawMessage, error) {
-	answer, id := make(chan *jsonrpc.Response, 1), ownID("identify")
-	c.mu.Lock()
-	c.waiting[id] = answer
-	c.mu.Unlock()
-	defer func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.waiting, id)
-	}()
-	if err := c.Connection.Write(ctx, &jsonrpc.Request{ID: id, Method: method, Params: params}); err != nil {
-		return nil, err
-	}
-	select {
-	case resp := <-answer:
-		if resp.Error != nil {
-			return nil, &serververify.UndeterminedError{Reason: "the server does not identify itself: " + resp.Error.Error()}
-		}
-		return resp.Result, nil
-	case <-ctx.Done():
+	resp, err := c.own.ask(ctx, c.Connection, "identify", method, params, nil)
+	switch {
+	case err != nil && ctx.Err() != nil:
 		return nil, &serververify.UndeterminedError{Reason: "the server does not identify itself: " + ctx.Err().Error()}
+	case err != nil:
+		return nil, err
+	case resp.Error != nil:
+		return nil, &serververify.UndeterminedError{Reason: "the server does not identify itself: " + resp.Error.Error()}
 	}
+	return resp.Result, nil
 }

@@ -47,7 +47,8 @@ type toolsConn struct {
 	mu      sync.Mutex // guards what follows
 	list    *toolList  // that was accepted; nil before, and when it has changed
 	changes int        // that the server announced
-	waiting map[jsonrpc.ID]chan<- *jsonrpc.Response
+
+	own ownRequests
 }
 
 type arrival struct {
@@ -59,7 +60,6 @@ func newToolsConn(ctx context.Context, inner mcp.Connection, checker ToolChecker
 	c := &toolsConn{
 		Connection: inner, checker: checker, server: server,
 		arrived: make(chan arrival), lost: make(chan struct{}), reading: make(chan struct{}, 1),
-		waiting: make(map[jsonrpc.ID]chan<- *jsonrpc.Response),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	go c.pump()
@@ -90,20 +90,16 @@ func (c *toolsConn) deliver(a arrival) {
 }
 
 func (c *toolsConn) keep(msg jsonrpc.Message) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	switch msg := msg.(type) {
 	case *jsonrpc.Request:
 		if msg.Method == methodToolsChanged {
+			c.mu.Lock()
+			defer c.mu.Unlock()
 			c.list = nil
 			c.changes++
 		}
 	case *jsonrpc.Response:
-		if w := c.waiting[msg.ID]; w != nil {
-			delete(c.waiting, msg.ID)
-			w <- msg // buffered
-			return true
-		}
+		return c.own.take(msg)
 	}
 	return false
 }
@@ -218,26 +214,16 @@ func (c *toolsConn) read(ctx context.Context, params json.RawMessage, kept bool)
 
 // ask asks the server for a page of its list.
 func (c *toolsConn) ask(ctx context.Context, params json.RawMessage) (json.RawMessage, error) {
-	answer, id := make(chan *jsonrpc.Response, 1), ownID("tools")
-	c.mu.Lock()
-	c.waiting[id] = answer
-	c.mu.Unlock()
-	defer func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.waiting, id)
-	}()
-	if err := c.Connection.Write(ctx, &jsonrpc.Request{ID: id, Method: methodToolsList, Params: params}); err != nil {
-		return nil, err
-	}
-	select {
-	case resp := <-answer:
-		return resp.Result, resp.Error
-	case <-c.lost:
-		return nil, &serververify.UndeterminedError{Reason: "the connection was lost while its tools were listed", DID: c.server().DID}
-	case <-ctx.Done():
+	resp, err := c.own.ask(ctx, c.Connection, "tools", methodToolsList, params, c.lost)
+	switch {
+	case err != nil && ctx.Err() != nil:
 		return nil, &serververify.UndeterminedError{Reason: "its tools were not listed: " + ctx.Err().Error(), DID: c.server().DID}
+	case err != nil:
+		return nil, err
+	case resp == nil:
+		return nil, &serververify.UndeterminedError{Reason: "the connection was lost while its tools were listed", DID: c.server().DID}
 	}
+	return resp.Result, resp.Error
 }
 
 // A notSentError says why a request was not sent. The session goes on.

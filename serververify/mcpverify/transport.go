@@ -120,9 +120,10 @@ type conn struct {
 	mu        sync.Mutex // guards what follows
 	server    *serververify.Server
 	failed    error
-	handshake json.RawMessage                         // params of the handshake that succeeded
-	pending   map[jsonrpc.ID]handshake                // sent and not answered
-	waiting   map[jsonrpc.ID]chan<- *jsonrpc.Response // requests of our own
+	handshake json.RawMessage          // params of the handshake that succeeded
+	pending   map[jsonrpc.ID]handshake // sent and not answered
+
+	own ownRequests
 }
 
 type handshake struct {
@@ -133,7 +134,7 @@ type handshake struct {
 func newConn(t *Transport) *conn {
 	return &conn{
 		v: t.Verifier, caller: t.Caller, launch: t.Launch, endpoint: t.Endpoint, again: make(chan struct{}, 1),
-		pending: make(map[jsonrpc.ID]handshake), waiting: make(map[jsonrpc.ID]chan<- *jsonrpc.Response),
+		pending: make(map[jsonrpc.ID]handshake),
 	}
 }
 
@@ -261,13 +262,10 @@ func (c *conn) incoming(ctx context.Context, msg jsonrpc.Message) (bool, error) 
 	c.mu.Lock()
 	h, isHandshake := c.pending[resp.ID]
 	delete(c.pending, resp.ID)
-	waiting := c.waiting[resp.ID]
-	delete(c.waiting, resp.ID)
 	server := c.server
 	c.mu.Unlock()
 	switch {
-	case waiting != nil:
-		waiting <- resp // buffered
+	case c.own.take(resp):
 		return false, nil
 	case isHandshake && resp.Error == nil:
 		srv, err := c.judge(ctx, h.nonce, resp.Result)
