@@ -2,7 +2,6 @@ package monitor
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"github.com/touchmark-dev/touchmark/evidence"
@@ -174,5 +173,3 @@ func (m *Monitor) repeated(from uint64, leaves [][32]byte) (map[int]uint64, erro
 	}
 	return repeated, nil
 }
-
-var errGone = errors.New("a record that is needed to prove a fault is no longer where it was found")

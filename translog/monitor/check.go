@@ -142,6 +142,19 @@ func (p *proof) leafOf(form evidence.LogForm, name, proofName string, index *uin
 	return data, nil
 }
 
+// bare returns the leaf that a file has in the place of a record, which nobody showed any more when the fault was found: by
+// the word of the monitor alone it was that record. It returns nil where the file is something else.
+func (p *proof) bare(name, proofName string, index *uint64) []byte {
+	if p.fault.form() != evidence.FormDigest || p.fault.Word == "" {
+		return nil
+	}
+	leaf, err := p.leafOf(evidence.FormRecord, name, proofName, index)
+	if err != nil || evidence.FormDigest.CheckLeaf(leaf) != nil {
+		return nil
+	}
+	return leaf
+}
+
 func (p *proof) inclusion(name string, leaf [32]byte) (*translog.Inclusion, error) {
 	text, err := p.read(name)
 	if err != nil {

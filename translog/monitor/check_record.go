@@ -23,7 +23,7 @@ func (p *proof) checkRecord() error {
 		}
 		return nil
 	}
-	return p.checkPlace(e.Record)
+	return p.checkPlace(e.Record, entry)
 }
 
 // checkKept needs an entry that is said to be in a journal.
@@ -57,7 +57,7 @@ func (p *proof) names(stream evidence.StreamID, seq uint64) error {
 	return nil
 }
 
-func (p *proof) checkPlace(r *evidence.Record) error {
+func (p *proof) checkPlace(r *evidence.Record, entry []byte) error {
 	if err := p.names(r.Stream, r.Sequence); err != nil {
 		return err
 	}
@@ -68,6 +68,12 @@ func (p *proof) checkPlace(r *evidence.Record) error {
 			code == evidence.CodeGap && r.Sequence > 0
 		if !shown {
 			return unshown("a record of the kind %q cannot be this fault", r.Kind())
+		}
+		return nil
+	}
+	if leaf := p.bare(fileOther, fileOtherProof, p.fault.Other); leaf != nil {
+		if !p.later() || string(leaf) == string(evidence.FormDigest.Leaf(entry)) {
+			return unshown("other is not the digest of another record before entry")
 		}
 		return nil
 	}
@@ -92,8 +98,7 @@ func (p *proof) checkPlace(r *evidence.Record) error {
 // shows reports whether a record, after another one of its stream, is in the fault that a code names.
 func (p *proof) shows(code evidence.Code, r *evidence.Record, before *evidence.VerifiedEntry) bool {
 	o := before.Record()
-	later := p.fault.Index != nil && p.fault.Other != nil && *p.fault.Index > *p.fault.Other
-	if !later {
+	if !p.later() {
 		return false
 	}
 	switch code {
@@ -117,6 +122,11 @@ func (p *proof) shows(code evidence.Code, r *evidence.Record, before *evidence.V
 	return false
 }
 
+// later reports whether the fault names the place of other before that of entry.
+func (p *proof) later() bool {
+	return p.fault.Index != nil && p.fault.Other != nil && *p.fault.Index > *p.fault.Other
+}
+
 // checkOmitted needs an entry of a server, and a checkpoint of a tree that is said to lack it.
 func (p *proof) checkOmitted() error {
 	entry, err := p.read(fileEntry)
@@ -136,13 +146,8 @@ func (p *proof) checkOmitted() error {
 
 // checkJournal needs an entry in the log, and if the journal has another one at its place, that one.
 func (p *proof) checkJournal() error {
-	if p.fault.form() == evidence.FormDigest { // a record that nobody has any more leaves its digest
-		if leaf, err := p.leafOf(evidence.FormRecord, fileOther, fileOtherProof, p.fault.Other); err == nil {
-			if err := p.fault.form().CheckLeaf(leaf); err != nil {
-				return unshown("%s: %v", fileOther, err)
-			}
-			return nil
-		}
+	if p.bare(fileOther, fileOtherProof, p.fault.Other) != nil {
+		return nil
 	}
 	data, err := p.entry(fileOther, fileOtherProof, p.fault.Other)
 	if err != nil {
@@ -189,6 +194,12 @@ func (p *proof) checkPromise() error {
 		}
 		_, err := p.checkpoint(fileCheckpoint)
 		return err
+	}
+	if leaf := p.bare(fileEntry, fileEntryProof, p.fault.Index); leaf != nil {
+		if evidence.FormRecord.LeafHash(leaf) == v.Promise().LeafHash {
+			return unshown("the entry is what was promised")
+		}
+		return nil
 	}
 	entry, err := p.entry(fileEntry, fileEntryProof, p.fault.Index)
 	if err != nil {

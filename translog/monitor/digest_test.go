@@ -2,6 +2,8 @@ package monitor
 
 import (
 	"crypto/rand"
+	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -166,6 +168,81 @@ func TestRecordCameLate(t *testing.T) {
 	f.want()
 	f.reopen()
 	f.want()
+}
+
+// A record that was looked at and is taken back does not take the faults along that it is needed for.
+func TestRecordTakenBack(t *testing.T) {
+	f := newDigestFixture(t)
+	entries := f.server.records(9)
+	f.append(entries...)
+	f.want()
+	twice := f.server.sign(heartbeat(), func(r *evidence.Record) { r.Sequence = 8 })
+	f.own.entries[8] = twice
+	f.leaves(evidence.FormDigest.Leaf(twice))
+	f.keep(f.server.sign(heartbeat(), func(r *evidence.Record) { r.Previous = evidence.Hash{9} }))
+	f.leaves(evidence.FormDigest.Leaf(f.own.entries[9]))
+	f.other.entries = append(f.other.entries, twice)
+	promised := &evidence.Promise{
+		Server: f.server.did, LeafHash: evidence.Hash{1}, Stream: f.stream, Sequence: 8, LogOrigin: f.m.origin,
+		IssuedAt: time.Now(), Deadline: time.Now().Add(time.Hour),
+	}
+	token, err := promised.Sign(f.server.kid, f.server.key)
+	if err == nil {
+		err = f.m.AddPromise(token)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := f.m.Look(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []Code
+	for _, fault := range report.Faults {
+		got = append(got, fault.Code)
+		f.check(fault)
+		if !strings.Contains(fault.Word, "record 8 was shown, and is not any more") {
+			t.Errorf("%s: the word %q", fault.Code, fault.Word)
+		}
+		f.forge(fault, func(fault *Fault) { fault.Word = "" })
+	}
+	if want := []Code{
+		Code(evidence.CodeConflict), Code(evidence.CodePreviousMismatch), CodeJournal, Code(evidence.CodePromiseMismatch),
+	}; !slices.Equal(got, want) || f.m.state.Size != 11 {
+		t.Errorf("found %q in %d entries, want %q", got, f.m.state.Size, want)
+	}
+	f.want()
+	f.reopen()
+	f.want()
+}
+
+// forge changes what a proof says, which must not hold then.
+func (f *fixture) forge(fault *Fault, change func(*Fault)) {
+	f.t.Helper()
+	name := filepath.Join(f.cfg.Dir, fault.Dir, fileFault)
+	text, err := os.ReadFile(name)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	var forged Fault
+	if err := json.Unmarshal(text, &forged); err != nil {
+		f.t.Fatal(err)
+	}
+	change(&forged)
+	changed, err := json.Marshal(&forged)
+	if err == nil {
+		err = os.WriteFile(name, changed, 0o600)
+	}
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	var wrong *ProofError
+	if _, err := Check(os.DirFS(filepath.Dir(name)), f.log.Policy(), f.cfg.Keys); !errors.As(err, &wrong) {
+		f.t.Errorf("%s: %v", changed, err)
+	}
+	if err := os.WriteFile(name, text, 0o600); err != nil {
+		f.t.Fatal(err)
+	}
 }
 
 // Copies that lag behind have RecordDelay, and what is there by then is no fault.

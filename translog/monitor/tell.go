@@ -69,49 +69,49 @@ func (m *Monitor) prove(ctx context.Context, cp *translog.Checkpoint, f *Fault) 
 	if f.Other == nil {
 		return nil
 	}
-	entry, leaf, err := m.entryAt(ctx, cp, *f.Other, f.otherSeq, f.Code)
+	leaf, err := m.addEntry(ctx, cp, f, fileOther, *f.Other, f.otherSeq)
 	if err != nil {
 		return err
 	}
-	return m.addProof(ctx, cp, *f.Other, leaf, f.add(fileOther, entry), fileOtherProof)
+	return m.addProof(ctx, cp, *f.Other, leaf, f, fileOtherProof)
 }
 
 // proveEntry adds the proof of the entry at f.Index, and the entry if it is not there yet.
 func (m *Monitor) proveEntry(ctx context.Context, cp *translog.Checkpoint, f *Fault) error {
 	leaf := f.leafHash
 	if f.files[fileEntry] == nil {
-		entry, hash, err := m.entryAt(ctx, cp, *f.Index, *f.Sequence, f.Code)
-		if err != nil {
+		var err error
+		if leaf, err = m.addEntry(ctx, cp, f, fileEntry, *f.Index, *f.Sequence); err != nil {
 			return err
 		}
-		leaf = hash
-		f.add(fileEntry, entry)
 	}
 	return m.addProof(ctx, cp, *f.Index, leaf, f, fileEntryProof)
 }
 
-// entryAt returns the entry at an index of the log, whose record has this number, and the hash of its leaf. For faults that
-// are about leaves, and where the files of a proof need no record, the entry may be the leaf of a log of digests itself.
-func (m *Monitor) entryAt(ctx context.Context, cp *translog.Checkpoint, index, seq uint64, code Code) (entry []byte, hash [32]byte, err error) {
+// addEntry adds the entry at an index of the log, whose record has this number, and returns the hash of its leaf. Of a log
+// of digests it adds the leaf itself where the fault is about that, and where nobody shows the record any more: who gives
+// records away, and takes them back, must not make the monitor forget a fault.
+func (m *Monitor) addEntry(ctx context.Context, cp *translog.Checkpoint, f *Fault, name string, index, seq uint64) ([32]byte, error) {
 	leaf, err := m.client.StoredEntry(ctx, index, cp.Size())
 	if err != nil {
-		return nil, hash, err
+		return [32]byte{}, err
 	}
-	hash = translog.LeafHash(leaf)
+	hash := translog.LeafHash(leaf)
 	digest, ok := evidence.ParseDigest(leaf)
-	if !ok || code == CodeRepeated || m.library == nil {
-		return leaf, hash, nil
+	if !ok || f.Code == CodeRepeated || m.library == nil {
+		f.add(name, leaf)
+		return hash, nil
 	}
-	entry, err = m.library.at(seq, digest)
-	switch {
-	case err != nil:
-		return nil, hash, err
-	case entry != nil:
-		return entry, hash, nil
-	case code == CodeJournal:
-		return leaf, hash, nil
+	entry, err := m.library.at(seq, digest)
+	if err != nil {
+		return hash, err
 	}
-	return nil, hash, fmt.Errorf("monitor: record %d, of entry %d: %w", seq, index, errGone)
+	if entry == nil {
+		entry = leaf
+		f.says(strings.TrimPrefix(fmt.Sprintf("%s; record %d was shown, and is not any more: %s is its digest", f.Word, seq, name), "; "))
+	}
+	f.add(name, entry)
+	return hash, nil
 }
 
 // addProof adds the proof of a leaf.
