@@ -31,6 +31,9 @@ func TestSoak(t *testing.T) {
 	dir := t.TempDir()
 	if place := os.Getenv("TOUCHMARK_SOAK_DIR"); place != "" {
 		dir = place
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if _, err := evidence.Segments(dir); err != nil {
 		j := newJournal(t, dir, 64<<20, 256)
