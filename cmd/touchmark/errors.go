@@ -117,6 +117,7 @@ func isRejected(err error) bool {
 
 func isUndetermined(err error) bool {
 	return isRefusal(err, true) || isAuthority(err, false) || is[*client.AnswerError](err) || is[*serververify.UndeterminedError](err) || is[*badge.UndeterminedError](err) || is[*did.ResolveError](err) || is[*evidence.UnavailableError](err) || is[*tlogclient.SourceError](err) ||
+		is[*monitor.RecordsError](err) ||
 		is[*agent.SessionError](err) || is[*logs.UnavailableError](err) || is[*exec.Error](err) || is[*guarded.BrokenError](err) ||
 		is[*fs.PathError](err) || is[net.Error](err) || errors.Is(err, fs.ErrNotExist) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)

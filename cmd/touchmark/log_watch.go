@@ -33,7 +33,8 @@ func logWatchCommand() *cli.Command {
 		Name: "watch", Usage: "follow a log of records, and tell every fault in it",
 		Description: "Each look verifies the checkpoint, hashes what is new, and checks signature and chain of every record. A fault is\n" +
 			"told as one line, once, and its proof is kept below the state: see log fault. It ends with exit code 1 if\n" +
-			"any was found, or is still there, with --once after one look.\n\nEXAMPLES\n" +
+			"any was found, or is still there, with --once after one look. What cannot be read is\n" +
+			"told, and tried again at the next look; --once ends with exit code 3 then.\n\nEXAMPLES\n" +
 			"  touchmark log watch --log https://log.example.com --policy log.policy --did-document server.did.json --state monitor\n" +
 			"  touchmark log watch --log log --policy log.policy --did-document server.did.json --state monitor \\\n" +
 			"      --evidence journal --view mirror=https://mirror.example.com/log --once --json\n" +
@@ -80,6 +81,8 @@ type watch struct {
 	known  int // that the last look found again
 	first  *monitor.Fault
 
+	unprinted error // a fault that could not be told
+
 	mu      sync.Mutex // of m, and metrics
 	m       *monitor.Monitor
 	metrics string // as of the last look
@@ -102,13 +105,19 @@ func logWatch(ctx *cli.Context) (err error) {
 		return err
 	}
 	for {
-		if err := w.look(); err != nil && (ctx.Bool("once") || !isUndetermined(err)) {
+		err := w.look()
+		if w.unprinted != nil {
+			return w.unprinted
+		}
+		found := w.verdict()
+		if ctx.Bool("once") && found == nil {
 			return err
-		} else if err != nil {
+		}
+		if err != nil { // what cannot be looked at neither ends a watch nor hides what was found
 			w.con.note("%v", err)
 		}
 		if ctx.Bool("once") {
-			return w.verdict()
+			return found
 		}
 		select {
 		case <-ctx.Done():
@@ -265,8 +274,8 @@ func (w *watch) look() error {
 		if w.first == nil {
 			w.first = f
 		}
-		if err := w.tell(f); err != nil {
-			return err
+		if w.unprinted = w.tell(f); w.unprinted != nil {
+			return nil
 		}
 	}
 	if err == nil {

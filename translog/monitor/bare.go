@@ -36,25 +36,26 @@ func (m *Monitor) resolve(from, size uint64, leaves [][]byte, hashes [][32]byte)
 			continue
 		}
 		digest, _ := evidence.ParseDigest(r.leaf)
-		if r.entry, err = m.library.find(digest); err != nil {
-			return nil, err
-		}
-		if r.entry == nil && m.late(r.index, size) {
+		if r.entry = m.library.find(digest); r.entry == nil && m.late(r.index, size) {
 			return records[:i], nil
 		}
 	}
 	return records, nil
 }
 
-// late reports whether a record that is missing may still come.
+// late reports whether a record that is missing may still come. While a source cannot be read, it may be there.
 func (m *Monitor) late(index, size uint64) bool {
-	if m.cfg.RecordDelay == 0 {
+	delay := m.cfg.RecordDelay
+	if len(m.broken) > 0 {
+		delay = max(delay, m.cfg.MergeDelay)
+	}
+	if delay == 0 {
 		return false
 	}
 	if w := m.state.Waits; w == nil || index >= w.Size {
 		m.state.Waits = &waits{Size: size, Since: m.last.Time}
 	}
-	return m.last.Time.Sub(m.state.Waits.Since) < m.cfg.RecordDelay
+	return m.last.Time.Sub(m.state.Waits.Since) < delay
 }
 
 // placeBare tells what is wrong with a leaf that no record belongs to.
@@ -73,7 +74,11 @@ func (m *Monitor) placeBare(r *found) []*Fault {
 		return nil
 	}
 	m.miss(r)
-	return []*Fault{m.faultAt(r, CodeMissing, "the digest of a record that is not there").says(words[CodeMissing])}
+	word := words[CodeMissing]
+	if len(m.broken) > 0 {
+		word += ", as far as they could be read"
+	}
+	return []*Fault{m.faultAt(r, CodeMissing, "the digest of a record that is not there").says(word)}
 }
 
 func (m *Monitor) miss(r *found) {

@@ -65,7 +65,7 @@ type Config struct {
 	Records []RecordSource
 
 	// RecordDelay is how long the record of a digest may be missing from Records, for copies that lag behind. 0 is not at
-	// all. What comes after such a leaf waits with it.
+	// all. What comes after such a leaf waits with it. While a source cannot be read it is MergeDelay at least.
 	RecordDelay time.Duration
 
 	// MergeDelay is how old a record of the journal may be that is not in the log. 0 means [DefaultMergeDelay].
@@ -96,6 +96,7 @@ type Monitor struct {
 
 	library *library          // nil: records are in the log, or not at hand
 	missed  map[[32]byte]bool // leaves of state.Missing
+	broken  map[string]error  // sources of records that could not be read to their end in this look, by name
 	seen    map[uint64]bool   // of a log of digests: how the hashes of the leaves begin
 
 	files   *openFiles
@@ -133,6 +134,7 @@ func Open(cfg *Config) (*Monitor, error) {
 	m := &Monitor{
 		cfg: *cfg, origin: cfg.Policy.Origins()[0], client: tlogclient.New(cfg.Log, cfg.Policy), fsys: durable.OS{},
 		streams: make(map[evidence.StreamID]*stream), known: make(map[string]bool), total: make(map[Code]uint64), kept: make(map[Code]int),
+		broken: make(map[string]error),
 	}
 	m.files = &openFiles{fs: m.fsys, max: maxOpenFiles}
 	if m.cfg.MergeDelay == 0 {
@@ -147,7 +149,7 @@ func Open(cfg *Config) (*Monitor, error) {
 	if m.digests() {
 		m.seen, m.missed = make(map[uint64]bool), make(map[[32]byte]bool)
 		if sources := m.cfg.sources(); len(sources) > 0 {
-			m.library = newLibrary(sources)
+			m.library = newLibrary(sources, m.broken)
 		}
 	}
 	if err := m.start(); err != nil {

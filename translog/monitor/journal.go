@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,12 +12,11 @@ import (
 
 // readJournals holds the log against every source of records.
 func (m *Monitor) readJournals(ctx context.Context, cp *translog.Checkpoint) error {
+	var errs []error
 	for _, source := range m.cfg.sources() {
-		if err := m.readJournal(ctx, cp, source); err != nil {
-			return err
-		}
+		errs = append(errs, m.readJournal(ctx, cp, source))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // readJournal holds the log against the journal of a server: what is in the journal must be in the log before long,
@@ -27,7 +27,8 @@ func (m *Monitor) readJournal(ctx context.Context, cp *translog.Checkpoint, sour
 	if source.Name == m.cfg.Journal {
 		head, err := evidence.ReadJournalHead(m.cfg.Journal)
 		if err != nil {
-			return fmt.Errorf("monitor: journal: %w", err)
+			m.broken[source.Name] = err
+			return nil
 		}
 		if head != nil { // what was removed was proven to be in the log, and was read there
 			w.at.Next = max(w.at.Next, head.First)
@@ -40,7 +41,8 @@ func (m *Monitor) readJournal(ctx context.Context, cp *translog.Checkpoint, sour
 	w.end = from
 	for stored, err := range source.Read(from) {
 		if err != nil {
-			return fmt.Errorf("monitor: journal: %w", err)
+			m.broken[source.Name] = err
+			return nil
 		}
 		if err := ctx.Err(); err != nil {
 			return err

@@ -23,6 +23,8 @@ type Report struct {
 	Known   int       `json:"known"`   // that were found again
 	More    int       `json:"more"`    // that were found now, are counted, and not among Faults: see MaxFaults
 
+	Broken []string `json:"broken,omitempty"` // names of the sources of records that could not be read to their end
+
 	// Of a log of digests.
 	Unread     uint64   `json:"unread,omitempty"`      // leaves whose records were not at hand, of all looks
 	Late       uint64   `json:"late,omitempty"`        // leaves that wait with a record that is not there yet: see Config.RecordDelay
@@ -41,7 +43,8 @@ var notChecked = []string{
 // verdict; the Report is not nil, and tells what was found all the same.
 func (m *Monitor) Look(ctx context.Context) (*Report, error) {
 	m.last, m.over = Report{Time: m.cfg.Time().UTC()}, make(map[Code]bool)
-	err := m.look(ctx)
+	clear(m.broken)
+	err := errors.Join(m.look(ctx), m.breaks())
 	if m.library != nil {
 		m.library.rest()
 	}
@@ -55,6 +58,18 @@ func (m *Monitor) Look(ctx context.Context) (*Report, error) {
 	}
 	report := m.last
 	return &report, err
+}
+
+// breaks reports the sources of records that could not be read.
+func (m *Monitor) breaks() error {
+	var errs []error
+	for _, source := range m.cfg.sources() {
+		if err := m.broken[source.Name]; err != nil {
+			m.last.Broken = append(m.last.Broken, source.Name)
+			errs = append(errs, &RecordsError{Source: source.Name, Err: err})
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (m *Monitor) look(ctx context.Context) error {

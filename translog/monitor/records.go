@@ -80,12 +80,23 @@ func readLines(r io.Reader) iter.Seq2[*evidence.StoredRecord, error] {
 	}
 }
 
+// A RecordsError says that a source of records could not be read to its end. It is no verdict about them or the log.
+type RecordsError struct {
+	Source string // its name
+	Err    error
+}
+
+func (e *RecordsError) Error() string {
+	return fmt.Sprintf("monitor: records in %q: %v", e.Source, e.Err)
+}
+
 // A library finds records by their digest. The log has them mostly in the order of their sources, so that each source is
 // read on only as far as it takes.
 type library struct {
 	shelves []*shelf
 	waiting map[evidence.Hash]*volume // that were read, and not found in the log yet
 	taken   []*volume                 // that were, since begin
+	broken  map[string]error          // sources that could not be read to their end in this look, by name
 }
 
 // A shelf is a source, as far as it was read.
@@ -106,8 +117,8 @@ type volume struct {
 	entry  []byte
 }
 
-func newLibrary(sources []RecordSource) *library {
-	l := &library{waiting: make(map[evidence.Hash]*volume)}
+func newLibrary(sources []RecordSource, broken map[string]error) *library {
+	l := &library{waiting: make(map[evidence.Hash]*volume), broken: broken}
 	for _, s := range sources {
 		l.shelves = append(l.shelves, &shelf{source: s})
 	}
@@ -115,22 +126,18 @@ func newLibrary(sources []RecordSource) *library {
 }
 
 // find returns the entry that has a digest, nil where no source has it within reach.
-func (l *library) find(digest evidence.Hash) ([]byte, error) {
+func (l *library) find(digest evidence.Hash) []byte {
 	for more := true; ; {
 		if v := l.waiting[digest]; v != nil {
 			l.take(v)
-			return v.entry, nil
+			return v.entry
 		}
 		if !more {
-			return nil, nil
+			return nil
 		}
 		more = false
 		for _, s := range l.shelves {
-			read, err := l.readOne(s)
-			if err != nil {
-				return nil, err
-			}
-			more = more || read
+			more = l.readOne(s) || more
 		}
 	}
 }
@@ -142,24 +149,23 @@ func (l *library) take(v *volume) {
 	l.taken = append(l.taken, v)
 }
 
-// readOne reads the next record of a shelf, and reports whether there was one and room for it.
-func (l *library) readOne(s *shelf) (bool, error) {
+// readOne reads the next record of a shelf, and reports whether there was one and room for it. A source that cannot be read
+// has no more in this look: it must not hold up what is looked at of others.
+func (l *library) readOne(s *shelf) bool {
 	if s.waiting >= MaxAhead {
 		l.pass(s)
 	}
 	if s.ended || s.waiting >= MaxAhead {
-		return false, nil
+		return false
 	}
 	if s.pull == nil {
 		s.pull, s.stop = iter.Pull2(s.source.Read(s.next))
 	}
 	record, err, ok := s.pull()
-	if !ok {
+	if !ok || err != nil {
 		s.ended = true
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("monitor: records in %q: %w", s.source.Name, err)
+		l.breaks(s, err)
+		return false
 	}
 	s.next = record.Sequence + 1
 	v := &volume{shelf: s, seq: record.Sequence, digest: sha256.Sum256(record.Entry), entry: record.Entry}
@@ -167,7 +173,14 @@ func (l *library) readOne(s *shelf) (bool, error) {
 		l.waiting[v.digest] = v
 		s.waiting++
 	}
-	return true, nil
+	return true
+}
+
+// breaks notes an error of a source.
+func (l *library) breaks(s *shelf, err error) {
+	if err != nil {
+		l.broken[s.source.Name] = err
+	}
 }
 
 // pass drops the records of a shelf that the log has passed over: they are not where they belong, if they are in it at all.
@@ -214,35 +227,35 @@ func (l *library) oldest() map[string]uint64 {
 }
 
 // at returns the entry with a digest, which has this number, for a proof; nil where no source has it.
-func (l *library) at(seq uint64, digest evidence.Hash) ([]byte, error) {
+func (l *library) at(seq uint64, digest evidence.Hash) []byte {
 	for _, v := range l.taken {
 		if v.digest == digest {
-			return v.entry, nil
+			return v.entry
 		}
 	}
 	for _, from := range []uint64{seq, 0} { // first where it belongs
 		for _, s := range l.shelves {
-			entry, err := s.look(from, digest, from > 0)
-			if entry != nil || err != nil {
-				return entry, err
+			if entry := l.look(s, from, digest, from > 0); entry != nil {
+				return entry
 			}
 		}
 	}
-	return nil, nil
+	return nil
 }
 
 // look reads a source from a number on for the entry with a digest, or there alone.
-func (s *shelf) look(from uint64, digest evidence.Hash, there bool) ([]byte, error) {
+func (l *library) look(s *shelf, from uint64, digest evidence.Hash, there bool) []byte {
 	for record, err := range s.source.Read(from) {
 		if err != nil {
-			return nil, fmt.Errorf("monitor: records in %q: %w", s.source.Name, err)
+			l.breaks(s, err)
+			return nil
 		}
 		if sha256.Sum256(record.Entry) == digest {
-			return record.Entry, nil
+			return record.Entry
 		}
 		if there {
 			break
 		}
 	}
-	return nil, nil
+	return nil
 }

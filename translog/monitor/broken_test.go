@@ -1,0 +1,141 @@
+package monitor
+
+import (
+	"bytes"
+	"errors"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/touchmark-dev/touchmark/evidence"
+)
+
+// breaking is a source that ends with an error, as long as there is one.
+func breaking(s RecordSource, broken *error) RecordSource {
+	return RecordSource{Name: s.Name, Read: func(from uint64) iter.Seq2[*evidence.StoredRecord, error] {
+		return func(yield func(*evidence.StoredRecord, error) bool) {
+			for record, err := range s.Read(from) {
+				if !yield(record, err) {
+					return
+				}
+			}
+			if *broken != nil {
+				yield(nil, *broken)
+			}
+		}
+	}}
+}
+
+// wantBroken is [fixture.want] of a look whose only error is that these sources are broken.
+func (f *fixture) wantBroken(names []string, want ...Code) {
+	f.t.Helper()
+	report, err := f.m.Look(f.t.Context())
+	var unread *RecordsError
+	if !errors.As(err, &unread) || unread.Source != names[0] || strings.Count(err.Error(), "\n") != len(names)-1 || !slices.Equal(report.Broken, names) {
+		f.t.Errorf("%v, broken %q, want %q", err, report.Broken, names)
+	}
+	var got []Code
+	for _, fault := range report.Faults {
+		got = append(got, fault.Code)
+		f.check(fault)
+	}
+	if !slices.Equal(got, want) {
+		f.t.Errorf("found %q, want %q", got, want)
+	}
+}
+
+// One source that hands out rubbish does not hold up what is looked at of others.
+func TestBrokenSource(t *testing.T) {
+	f := newDigestFixture(t)
+	rubbish := filepath.Join(t.TempDir(), "rubbish")
+	if err := os.WriteFile(rubbish, []byte("{\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	nowhere := JournalRecords(t.TempDir())
+	f.cfg.Records = append([]RecordSource{FileRecords(rubbish), nowhere}, f.cfg.Records...)
+	f.reopen()
+	f.append(f.server.records(5)...)
+	f.wantBroken([]string{rubbish, nowhere.Name})
+	f.append(f.server.next(heartbeat()))
+	f.server.next(heartbeat()) // dropped
+	f.append(f.server.next(heartbeat()))
+	f.wantBroken([]string{rubbish, nowhere.Name}, Code(evidence.CodeGap))
+	if f.m.state.Size != 7 {
+		t.Errorf("%d entries", f.m.state.Size)
+	}
+}
+
+// A record that may be in a source which cannot be read has the merge delay, and is missing then.
+func TestBrokenSourceMayHaveIt(t *testing.T) {
+	f := newDigestFixture(t)
+	now, broken := time.Now(), errors.New("a disk that is gone")
+	f.cfg.Time = func() time.Time { return now }
+	f.cfg.Records[0] = breaking(f.cfg.Records[0], &broken)
+	f.reopen()
+	f.append(f.server.records(5)...)
+	f.wantBroken([]string{"own"})
+	late, never := f.server.next(heartbeat()), f.server.next(heartbeat())
+	f.leaves(evidence.FormDigest.Leaf(late))
+	f.wantBroken([]string{"own"})
+	if f.m.last.Late != 1 || f.m.state.Size != 5 {
+		t.Errorf("%+v", f.m.last)
+	}
+	f.keep(late)
+	f.wantBroken([]string{"own"})
+	f.leaves(evidence.FormDigest.Leaf(never))
+	f.append(f.server.next(heartbeat()))
+	now = now.Add(DefaultMergeDelay)
+	f.wantBroken([]string{"own"})
+	now = now.Add(DefaultMergeDelay)
+	f.wantBroken([]string{"own"}, CodeMissing)
+	if f.m.state.Size != 8 {
+		t.Errorf("%d entries", f.m.state.Size)
+	}
+	broken = nil
+	f.want()
+}
+
+// A source that ends with an error in the place of a record which proves a fault does not take the fault along.
+func TestBrokenSourceOfAProof(t *testing.T) {
+	f := newDigestFixture(t)
+	var broken error
+	f.cfg.Records[0] = breaking(f.cfg.Records[0], &broken)
+	f.reopen()
+	f.append(f.server.records(9)...)
+	f.want()
+	twice := f.server.sign(heartbeat(), func(r *evidence.Record) { r.Sequence = 8 })
+	f.leaves(evidence.FormDigest.Leaf(twice))
+	f.other.entries, f.own.entries = [][]byte{twice}, nil
+	broken = errors.New("a disk that is gone")
+	f.wantBroken([]string{"own"}, Code(evidence.CodeConflict), CodeJournal)
+}
+
+// A journal that cannot be read holds up neither what is read of the log nor promises.
+func TestBrokenJournal(t *testing.T) {
+	l := newLedgerFixture(t)
+	l.record()
+	l.flush()
+	l.log.BeforeAppend(func(uint64, [][]byte) error { return errors.New("the log takes nothing") })
+	if err := l.m.AddPromise(l.record()); err != nil {
+		t.Fatal(err)
+	}
+	l.cfg.Journal = t.TempDir()
+	segment := filepath.Join(l.cfg.Journal, "00000000000000000001")
+	if err := os.WriteFile(segment, bytes.Repeat([]byte("x"), 1<<16), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	promises := l.m.state.Promises
+	l.reopen()
+	l.m.state.Promises = promises
+	l.now = l.now.Add(48 * time.Hour)
+	l.wantBroken([]string{l.cfg.Journal}, CodePromiseBroken)
+	if l.m.state.Size != 2 {
+		t.Errorf("%d entries", l.m.state.Size)
+	}
+	l.log.BeforeAppend(nil)
+	l.flush()
+}
