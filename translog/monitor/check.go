@@ -67,7 +67,7 @@ func (p *proof) check() error {
 		return p.checkTrees()
 	case CodeEntryChanged:
 		return p.checkChanged()
-	case CodeTreeUnfounded:
+	case CodeTreeUnfounded, CodeWithheld:
 		_, err := p.checkpoint(fileCheckpoint)
 		return err
 	case CodeOmitted:

@@ -68,7 +68,8 @@ type Config struct {
 	// all. What comes after such a leaf waits with it. While a source cannot be read it is MergeDelay at least.
 	RecordDelay time.Duration
 
-	// MergeDelay is how old a record of the journal may be that is not in the log. 0 means [DefaultMergeDelay].
+	// MergeDelay is how old a record of the journal may be that is not in the log, and how long the log may not serve what
+	// is in its tree. 0 means [DefaultMergeDelay].
 	MergeDelay time.Duration
 
 	// Tolerance is how much earlier than the records before it a record may be. 0 is not at all.
@@ -112,6 +113,8 @@ type Monitor struct {
 	over    map[Code]bool   // of these, one without a proof was told in this look
 	last    Report
 	total   map[Code]uint64 // faults since Open
+	failed  uint64          // looks since Open that ended with an error
+	stuck   []stuck         // what was not served in this look
 }
 
 // Open makes a Monitor, which goes on where the last one with this Dir ended.

@@ -23,6 +23,7 @@ const (
 	CodePromiseBroken Code = "MONITOR_PROMISE_BROKEN"  // promised, and not in the log by the deadline
 	CodeMissing       Code = "MONITOR_RECORD_MISSING"  // a digest whose record nobody has shown
 	CodeRepeated      Code = "MONITOR_DIGEST_REPEATED" // a digest again
+	CodeWithheld      Code = "MONITOR_LOG_WITHHELD"    // the log serves checkpoints, and for long not what is in their tree
 	CodeLimit         Code = "MONITOR_LIMIT"           // more than a monitor follows: see Config
 )
 
@@ -115,7 +116,7 @@ var words = map[Code]string{
 // needsWord reports whether files alone cannot show a fault with this code.
 func needsWord(c Code) bool {
 	switch c {
-	case Code(translog.CodeRolledBack), CodeEntryChanged, CodeTreeUnfounded, CodeOmitted, CodeJournal, CodePromiseBroken,
+	case Code(translog.CodeRolledBack), CodeEntryChanged, CodeTreeUnfounded, CodeWithheld, CodeOmitted, CodeJournal, CodePromiseBroken,
 		Code(translog.CodeCheckpointMalformed), Code(translog.CodeOriginUnknown), Code(translog.CodeCheckpointSignatureInvalid),
 		Code(translog.CodeCosignatureInvalid), Code(translog.CodeWitnessQuorum):
 		return true

@@ -118,7 +118,7 @@ func (w *journalWalk) compare(ctx context.Context, entry []byte, e *evidence.Unv
 	s := m.streams[r.Stream]
 	if s == nil || r.Sequence >= s.Next {
 		m.last.Waiting++
-		age := m.cfg.Time().Sub(r.Time)
+		age := m.state.ReadTo.Sub(r.Time) // what is in the log behind that was not read
 		if age <= m.cfg.MergeDelay || w.at.Next != r.Sequence {
 			return false, nil // the first that waits stands for those after it
 		}

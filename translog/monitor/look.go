@@ -12,16 +12,21 @@ import (
 
 // A Report says what a look came to.
 type Report struct {
-	Time    time.Time `json:"time"`
-	Size    uint64    `json:"size"` // entries that were read and believed
-	Read    uint64    `json:"read"` // of them, in this look
-	Reread  uint64    `json:"reread"`
-	Streams int       `json:"streams"`
-	Open    int       `json:"open"`    // decisions whose outcome has not come
-	Waiting uint64    `json:"waiting"` // records of the journal that are not in the log yet, which is no fault at once
-	Faults  []*Fault  `json:"faults"`  // that were found now, and not before
-	Known   int       `json:"known"`   // that were found again
-	More    int       `json:"more"`    // that were found now, are counted, and not among Faults: see MaxFaults
+	Time time.Time `json:"time"`
+
+	// Complete is when the last look began up to whose checkpoint the log was read, and after which one came to its end
+	// without an error. It is zero where there was none, and does not move while anything cannot be looked at.
+	Complete time.Time `json:"complete,omitzero"`
+
+	Size    uint64   `json:"size"` // entries that were read and believed
+	Read    uint64   `json:"read"` // of them, in this look
+	Reread  uint64   `json:"reread"`
+	Streams int      `json:"streams"`
+	Open    int      `json:"open"`    // decisions whose outcome has not come
+	Waiting uint64   `json:"waiting"` // records of the journal that are not in the log yet, which is no fault at once
+	Faults  []*Fault `json:"faults"`  // that were found now, and not before
+	Known   int      `json:"known"`   // that were found again
+	More    int      `json:"more"`    // that were found now, are counted, and not among Faults: see MaxFaults
 
 	Broken []string `json:"broken,omitempty"` // names of the sources of records that could not be read to their end
 
@@ -48,9 +53,13 @@ func (m *Monitor) Look(ctx context.Context) (*Report, error) {
 	if m.library != nil {
 		m.library.rest()
 	}
-	if saved := m.save(); saved != nil {
-		err = errors.Join(err, saved)
+	if err == nil {
+		m.state.Complete = m.state.ReadTo
 	}
+	if err = errors.Join(err, m.save()); err != nil {
+		m.failed++
+	}
+	m.last.Complete = m.state.Complete
 	m.last.Size, m.last.Streams = m.state.Size, len(m.streams)
 	m.last.Open, m.last.Unread = m.open, m.state.Unread
 	if m.form() == formBare {
@@ -79,19 +88,60 @@ func (m *Monitor) look(ctx context.Context) error {
 	} else if err != nil {
 		return err
 	}
+	m.stuck = nil
+	defer func() {
+		if ctx.Err() == nil {
+			m.state.Stuck = m.stuck
+		}
+	}()
 	if fault, err := m.follow(ctx, cp); err != nil {
 		return err
 	} else if fault != nil {
 		return m.tell(ctx, nil, fault)
 	}
 	m.state.Checkpoint = cp.Note()
-	undetermined := m.compareViews(ctx, cp)
-	for _, step := range []func(context.Context, *translog.Checkpoint) error{m.readNew, m.reread, m.readJournals, m.checkPromises} {
-		if err := step(ctx, cp); err != nil {
-			return errors.Join(undetermined, err)
+	errs := []error{m.compareViews(ctx, cp), m.readNew(ctx, cp)}
+	m.covers(cp)
+	for _, step := range []func(context.Context, *translog.Checkpoint) error{m.reread, m.readJournals, m.checkPromises} {
+		if ctx.Err() == nil {
+			errs = append(errs, step(ctx, cp)) // what one of them cannot read hides nothing that another one finds
 		}
 	}
-	return undetermined
+	return errors.Join(errs...)
+}
+
+// covers notes the time of the last checkpoint up to which the log was read: of what is not in it by then can be said that
+// it is missing.
+func (m *Monitor) covers(cp *translog.Checkpoint) {
+	if ahead := m.state.Ahead; ahead != nil && m.state.Size >= ahead.Size {
+		m.state.ReadTo, m.state.Ahead = ahead.Since, nil
+	}
+	if m.state.Size >= cp.Size() {
+		m.state.ReadTo, m.state.Ahead = m.last.Time, nil
+	} else if m.state.Ahead == nil {
+		m.state.Ahead = &waits{Size: cp.Size(), Since: m.last.Time}
+	}
+}
+
+// withheld notes what the source of the log did not serve beside its checkpoint, if err says so. For a while that is no
+// fault; a log that goes on with it hides what is there to be found.
+func (m *Monitor) withheld(ctx context.Context, cp *translog.Checkpoint, err error, format string, args ...any) error {
+	if ctx.Err() != nil || !errors.As(err, new(*tlogclient.SourceError)) && codeOf(err) == "" {
+		return err
+	}
+	now := stuck{What: fmt.Sprintf(format, args...), Since: m.last.Time}
+	for _, before := range m.state.Stuck {
+		if before.What == now.What {
+			now.Since = before.Since
+		}
+	}
+	m.stuck = append(m.stuck, now)
+	if m.last.Time.Sub(now.Since) <= m.cfg.MergeDelay {
+		return err
+	}
+	f := m.fault(CodeWithheld, "%s", now.What).add(fileCheckpoint, cp.Note()).
+		says(fmt.Sprintf("at each look since %s the source of the log served a checkpoint, and not this", now.Since.Format(time.RFC3339)))
+	return errors.Join(err, m.tell(ctx, nil, f))
 }
 
 // follow holds a checkpoint against the last one.
@@ -104,7 +154,8 @@ func (m *Monitor) follow(ctx context.Context, cp *translog.Checkpoint) (*Fault, 
 		return nil, fmt.Errorf("monitor: the checkpoint in %q: %w", m.path(fileState), err)
 	}
 	if cp.Size() >= last.Size() {
-		return m.compare(ctx, last, cp, m.client)
+		fault, err := m.compare(ctx, last, cp, m.client)
+		return fault, m.withheld(ctx, cp, err, "what shows that the tree begins with that of %d entries is not served", last.Size())
 	}
 	if fault, err := m.compare(ctx, cp, last, m.client); err == nil && fault != nil && fault.Code == Code(translog.CodeForked) {
 		return fault, nil

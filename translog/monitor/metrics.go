@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 )
 
 // WriteMetrics writes what the monitor knows in the text format of Prometheus (spec/monitor.md section 6). Call it
@@ -18,8 +19,12 @@ func (m *Monitor) WriteMetrics(w io.Writer) error {
 	gauge("touchmark_monitor_open_decisions", "Decisions whose outcome has not come.", m.open)
 	gauge("touchmark_monitor_journal_waiting", "Records of the journal that are not in the log.", m.last.Waiting)
 	gauge("touchmark_monitor_promises_waiting", "Promises that are neither kept nor broken yet.", len(m.state.Promises))
-	gauge("touchmark_monitor_last_look_timestamp_seconds", "When the last look began.", m.last.Time.Unix())
+	gauge("touchmark_monitor_last_look_timestamp_seconds", "When the last look began.", seconds(m.last.Time))
+	gauge("touchmark_monitor_last_complete_look_timestamp_seconds",
+		"When the last look began up to whose checkpoint all was looked at, without an error.", seconds(m.state.Complete))
 	gauge("touchmark_monitor_proofs", "Faults whose proof is kept.", len(m.known))
+	const failed = "touchmark_monitor_looks_failed_total"
+	fmt.Fprintf(&b, "# HELP %s Looks since the monitor was started that ended with an error.\n# TYPE %s counter\n%s %d\n", failed, failed, failed, m.failed)
 	const faults = "touchmark_monitor_faults_total"
 	fmt.Fprintf(&b, "# HELP %s Faults found since the monitor was started, by code.\n# TYPE %s counter\n", faults, faults)
 	for _, c := range m.Faults() {
@@ -27,4 +32,12 @@ func (m *Monitor) WriteMetrics(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// seconds is a time as metrics have it, 0 for never.
+func seconds(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
 }

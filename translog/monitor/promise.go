@@ -82,7 +82,7 @@ func (m *Monitor) checkPromise(ctx context.Context, cp *translog.Checkpoint, tok
 	if _, ok := digests[p.LeafHash]; ok {
 		return true, nil // its record is not at hand
 	}
-	if late := m.cfg.Time().Sub(p.Deadline); late > 0 {
+	if m.state.ReadTo.After(p.Deadline) { // what is in the log behind that was not read
 		f := m.fault(CodePromiseBroken, "record %d was promised for %s, and is not in the log", p.Sequence, p.Deadline.Format(time.RFC3339)).
 			says("the log of checkpoint does not hold the entry, after the deadline").
 			add(filePromise, []byte(token)).add(fileCheckpoint, cp.Note())

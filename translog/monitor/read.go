@@ -31,9 +31,17 @@ func hashChildren(l, r []byte) []byte {
 	return sum[:]
 }
 
-// readNew reads what cp's tree has more than was read, a chunk at a time: first its hashes must lead to the root, then
-// its records are looked at, then both are durable.
+// readNew reads what cp's tree has more than was read.
 func (m *Monitor) readNew(ctx context.Context, cp *translog.Checkpoint) error {
+	if err := m.readChunks(ctx, cp); err != nil {
+		return m.withheld(ctx, cp, err, "the entries from %d on, or what shows that they are in the tree, are not served", m.state.Size)
+	}
+	return nil
+}
+
+// readChunks reads a chunk at a time: first its hashes must lead to the root, then its records are looked at, then both are
+// durable.
+func (m *Monitor) readChunks(ctx context.Context, cp *translog.Checkpoint) error {
 	for m.state.Size < cp.Size() {
 		from := m.state.Size
 		end := min(from-from%chunk+chunk, cp.Size())

@@ -20,7 +20,7 @@ func (m *Monitor) reread(ctx context.Context, cp *translog.Checkpoint) error {
 			m.state.Reread = 0
 		}
 		if err := m.rereadBundle(ctx, cp, m.state.Reread); err != nil {
-			return err
+			return m.withheld(ctx, cp, err, "the entries from %d on are not served again", m.state.Reread*tlogclient.BundleWidth)
 		}
 		m.state.Reread++
 	}

@@ -37,6 +37,11 @@ type state struct {
 	Streams    []streamState `json:"streams,omitempty"`
 	Promises   []string      `json:"promises,omitempty"` // that wait, compact JWS
 
+	ReadTo   time.Time `json:"read_to,omitzero"` // when the last look began up to whose checkpoint the log was read
+	Ahead    *waits    `json:"ahead,omitempty"`  // the first checkpoint after it
+	Complete time.Time `json:"complete,omitzero"`
+	Stuck    []stuck   `json:"stuck,omitempty"` // at the last look
+
 	Journals map[string]*journalState `json:"journals,omitempty"` // and other sources of records, by their names
 
 	// Of a log of digests.
@@ -89,9 +94,15 @@ type lack struct {
 	Claimed bool   `json:"claimed,omitempty"` // a gap in a stream was put down to it
 }
 
-// A waits says since when a record is missing for which there is still time, and up to which leaf that is so.
+// A waits says since when something is missing for which there is still time, and up to which leaf that is so.
 type waits struct {
 	Size  uint64    `json:"size"`
+	Since time.Time `json:"since"`
+}
+
+// A stuck says what the source of the log did not serve, and since when.
+type stuck struct {
+	What  string    `json:"what"`
 	Since time.Time `json:"since"`
 }
 
