@@ -22,6 +22,7 @@ type Ledger struct {
 	stream  StreamID
 	epoch   uint64
 	origin  string // of the log, for promises
+	secret  []byte // of the identities in a shared log; nil: the journal has none
 	sealed  int    // bytes of an entry beside its record
 	feeder  *feeder
 	sealer  atomic.Pointer[Sealer] // the last one that the vault gave
@@ -41,6 +42,7 @@ type Ledger struct {
 	queue   []*slot // placed and not yet given to the journal, in order
 	open    openCalls
 	backlog backlog
+	indexes map[uint64]uint64 // in a shared log, of the records found last, by sequence number
 }
 
 // A head is the end of the chain.

@@ -115,6 +115,37 @@ func (l *Ledger) drain(ctx context.Context, target uint64) error {
 	}
 }
 
+// LogIndex waits until the log has a record, and returns its index there. In a shared log it is known of the last 65,536
+// records, as long as the ledger is open. It is where the ledger saw the record: whoever must be certain has it proven.
+func (l *Ledger) LogIndex(ctx context.Context, seq uint64) (uint64, error) {
+	if l.feeder == nil {
+		return 0, errors.New("evidence: the ledger has no log")
+	}
+	if l.feeder.shared == nil {
+		return seq, l.drain(ctx, seq+1)
+	}
+	for {
+		l.mu.Lock()
+		index, found := l.indexes[seq]
+		shipped, changed := l.backlog.shipped, l.backlog.changed
+		l.mu.Unlock()
+		switch {
+		case found:
+			return index, nil
+		case seq < shipped:
+			return 0, fmt.Errorf("evidence: record %d is in the log, and where it is is not known any more", seq)
+		}
+		l.feeder.hurry()
+		select {
+		case <-changed:
+		case <-l.feeder.done:
+			return 0, fmt.Errorf("evidence: record %d is not in the log: the feeder has stopped", seq)
+		case <-ctx.Done():
+			return 0, fmt.Errorf("evidence: record %d is not in the log: %w", seq, ctx.Err())
+		}
+	}
+}
+
 // Close takes no more records, waits for those under way, enqueued ones among them, records an unknown outcome for
 // each call that has none, waits until ctx ends for the log to take what it lacks, and releases the directory. An
 // error says what could not be done; what is not in the log then is shipped after the next Open.

@@ -2,6 +2,8 @@ package evidence
 
 import (
 	"bytes"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,6 +19,9 @@ const (
 	// placeFile is the file in the journal's directory that says what is in a shared log (spec/journal.md section 6.2).
 	placeFile = "log-place"
 	placeLine = "touchmark/log-place/v1"
+	// secretFile is the file there with what is secret about the identities of records in a shared log: in hexadecimal.
+	secretFile  = "log-secret"
+	secretBytes = 32
 )
 
 // A place says that the first records of a stream are in the tree of a checkpoint, and none of the others is.
@@ -41,6 +46,30 @@ func readPlace(cfg *LedgerConfig) (*place, error) {
 		return nil, fmt.Errorf("evidence: %q: %w", name, err)
 	}
 	return p, nil
+}
+
+// readSecret reads the secret of a journal, and makes that of one that begins; nil if a journal was begun without.
+func readSecret(cfg *LedgerConfig, begins bool) ([]byte, error) {
+	name := filepath.Join(cfg.Dir, secretFile)
+	text, err := durable.ReadFile(cfg.fs, name, 2*secretBytes+1)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && begins:
+		secret := make([]byte, secretBytes)
+		rand.Read(secret) //nolint:errcheck // never fails, see crypto/rand
+		if err := durable.WriteFile(cfg.fs, name, fmt.Appendf(nil, "%x\n", secret)); err != nil {
+			return nil, fmt.Errorf("evidence: keep the secret of the identities in the log: %w", err)
+		}
+		return secret, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil //nolint:nilnil // as documented
+	case err != nil:
+		return nil, fmt.Errorf("evidence: read the secret of the identities in the log: %w", err)
+	}
+	secret, err := hex.DecodeString(strings.TrimSuffix(string(text), "\n"))
+	if err != nil || len(secret) != secretBytes {
+		return nil, fmt.Errorf("evidence: %q does not hold %d bytes in hexadecimal", name, secretBytes)
+	}
+	return secret, nil
 }
 
 func parsePlace(text []byte, policy *translog.Policy) (*place, error) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"time"
 
@@ -31,15 +32,20 @@ type SharedLog interface {
 }
 
 const (
-	// identityLine begins what the identity of a record is the hash of.
-	identityLine = "touchmark/log-identity/v1\n"
+	// identityLine begins what the identity of a record is the hash of, and identitySecretLine where there is a secret.
+	identityLine       = "touchmark/log-identity/v1\n"
+	identitySecretLine = "touchmark/log-identity/v2\n"
 	// sharedBatch bounds one submission.
 	sharedBatch = 64
 	// lookInterval is the time between two looks at the log while records wait, idleLook while none do.
 	lookInterval = 250 * time.Millisecond
 	idleLook     = time.Minute
-	// resubmitAfter is how long a record may be missing from checkpoints before it is submitted again.
+	// resubmitAfter is how long a record may be missing from checkpoints before it is submitted again, and probeAfter how
+	// long when there are no checkpoints that it could be missing from.
 	resubmitAfter = time.Minute
+	probeAfter    = 3 * time.Minute
+	// indexBound is how many records it is kept of where they were found.
+	indexBound = 1 << 16
 )
 
 // A sharedFeed is what the feeder does with a shared log: it submits what is durable in the journal, and follows the log
@@ -110,6 +116,9 @@ func (s *sharedFeed) begin(ctx context.Context, records uint64) error {
 	if s.kept, err = readPlace(&l.cfg); err != nil {
 		return err
 	}
+	if l.secret, err = readSecret(&l.cfg, records == 0); err != nil {
+		return err
+	}
 	if s.kept != nil {
 		if s.kept.stream != l.stream || s.kept.records > records {
 			return unavailable(CodeLogDiverged, nil, "the log has %d records of stream %s, and the journal %d of stream %s: the journal is an old copy",
@@ -117,6 +126,12 @@ func (s *sharedFeed) begin(ctx context.Context, records uint64) error {
 		}
 		s.last, s.shipped = s.kept.checkpoint, s.kept.records
 		l.origin = s.last.Origin()
+	}
+	if s.shipped < l.journal.begins {
+		return unavailable(CodeLogDiverged, nil, "the first %d records were removed from the journal, and %s says that the log has %d: the journal is that of another log, or put together from several copies",
+			l.journal.begins, placeFile, s.shipped)
+	}
+	if s.kept != nil {
 		return nil
 	}
 	cp, err := s.log.Checkpoint(ctx)
@@ -186,9 +201,15 @@ func (s *sharedFeed) submit(ctx context.Context) (bool, error) {
 	return false, err
 }
 
-// again goes back to the first record that is missing, if the log has gone on without it for too long.
+// again goes back to the first record that is missing, if the log has gone on without it for too long. If the log does
+// not go on at all, that record alone is submitted again: the log may have lost what it took before anybody signed for
+// it, and when it goes on with this one, the others follow.
 func (s *sharedFeed) again() error {
-	if len(s.window) == 0 || s.window[0].taken.IsZero() || s.grown.Sub(s.window[0].taken) < resubmitAfter {
+	if len(s.window) == 0 || s.window[0].taken.IsZero() {
+		return nil
+	}
+	lost := s.grown.Sub(s.window[0].taken) >= resubmitAfter
+	if !lost && s.now().Sub(s.window[0].taken) < probeAfter {
 		return nil
 	}
 	in, err := openJournalReader(s.ledger.cfg.fs, s.ledger.cfg.Dir, s.shipped)
@@ -198,8 +219,11 @@ func (s *sharedFeed) again() error {
 	err = s.in.close()
 	s.in, s.read = in, s.shipped
 	s.records, s.identities, s.waiting = nil, nil, nil
+	s.window[0].taken = time.Time{}
 	for i := range s.window {
-		s.window[i].taken = time.Time{}
+		if lost {
+			s.window[i].taken = time.Time{}
+		}
 	}
 	return err
 }
@@ -224,7 +248,7 @@ func (s *sharedFeed) fill() error {
 		if seq == s.shipped+uint64(len(s.window)) {
 			s.await(seq, s.ledger.cfg.LogForm.LeafHash(frame.entry), int64(len(frame.entry)))
 		}
-		if a := s.at(seq); a == nil || a.found {
+		if a := s.at(seq); a == nil || a.found || !a.taken.IsZero() {
 			continue
 		}
 		s.records = append(s.records, seq)
@@ -235,10 +259,15 @@ func (s *sharedFeed) fill() error {
 }
 
 // identity names a record to the log. It is the same whatever the record says, so that a journal that was restored from a
-// backup, and writes other records, is found out; and nobody else can know it, because the id of a journal is random and
-// does not leave the server.
+// backup, and writes other records, is found out. Who can append to the log and knows the identity of a record to come can
+// put something else there, and the ledger refuses everything from then on: so a secret is in it. Without one, in journals
+// that were begun without, it is known to whoever has the id of the journal, which is in each of its files.
 func (l *Ledger) identity(seq uint64) [32]byte {
-	b := append([]byte(identityLine), l.journal.id[:]...)
+	b := []byte(identityLine)
+	if l.secret != nil {
+		b = append([]byte(identitySecretLine), l.secret...)
+	}
+	b = append(b, l.journal.id[:]...)
 	return sha256.Sum256(binary.BigEndian.AppendUint64(b, seq))
 }
 
@@ -255,10 +284,11 @@ func (s *sharedFeed) look(ctx context.Context) error {
 		}
 		return s.keep() // one that is older is from where readers lag behind
 	}
-	var found []uint64
-	err = s.log.Continue(ctx, s.last, cp, func(_ uint64, leaf [32]byte) {
-		if seq, ok := s.leaves[leaf]; ok {
-			found = append(found, seq)
+	found := make(map[uint64]uint64) // indexes, by sequence number
+	err = s.log.Continue(ctx, s.last, cp, func(index uint64, leaf [32]byte) {
+		seq, ok := s.leaves[leaf]
+		if _, twice := found[seq]; ok && !twice {
+			found[seq] = index
 		}
 	})
 	if err != nil {
@@ -268,15 +298,33 @@ func (s *sharedFeed) look(ctx context.Context) error {
 		return fmt.Errorf("evidence: read the log: %w", err)
 	}
 	s.last, s.grown = cp, s.looked
-	for _, seq := range found {
-		if a := s.at(seq); !a.found {
-			a.found = true
-			s.ahead++
-			delete(s.leaves, a.leaf)
-		}
+	for seq := range found {
+		a := s.at(seq)
+		a.found = true
+		s.ahead++
+		delete(s.leaves, a.leaf)
 	}
+	s.tell(found)
 	s.advance()
 	return s.keep()
+}
+
+// tell tells those who wait where records were found.
+func (s *sharedFeed) tell(found map[uint64]uint64) {
+	if len(found) == 0 {
+		return
+	}
+	l := s.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.indexes == nil {
+		l.indexes = make(map[uint64]uint64)
+	}
+	maps.Copy(l.indexes, found)
+	if len(l.indexes) > 2*indexBound {
+		maps.DeleteFunc(l.indexes, func(seq, _ uint64) bool { return seq+indexBound < s.shipped })
+	}
+	l.backlog.announce()
 }
 
 func (s *sharedFeed) forked(cp *translog.Checkpoint, err error) error {

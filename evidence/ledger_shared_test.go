@@ -30,6 +30,7 @@ type crowdedLog struct {
 	refuse  func(n int) error // the n-th leaf, before it is taken
 	taken   atomic.Int64
 	again   atomic.Int64 // leaves that were there
+	looks   atomic.Int64 // at the checkpoint
 	lose    bool
 	reverse bool
 }
@@ -49,6 +50,11 @@ func logSigner(t testing.TB) *translog.Signer {
 		t.Fatal(err)
 	}
 	return signer
+}
+
+func (c *crowdedLog) Checkpoint(ctx context.Context) (*translog.Checkpoint, error) {
+	c.looks.Add(1)
+	return c.Log.Checkpoint(ctx)
 }
 
 func (c *crowdedLog) Submit(_ context.Context, identities [][32]byte, leaves [][]byte) (int, error) {
@@ -268,6 +274,177 @@ func TestSharedLoses(t *testing.T) {
 			clock.Add(resubmitAfter.Milliseconds())
 			recordMany(t, l, 1)
 		}
+	}
+	mustClose(t, l)
+	log.once(t, cfg)
+}
+
+// What the log took and lost is submitted again also when the log does not grow: nobody else may write to it.
+func TestSharedLosesInSilence(t *testing.T) {
+	cfg, log := sharedConfig(t)
+	var clock atomic.Int64
+	clock.Store(1_800_000_000_000)
+	cfg.Time = func() time.Time { return time.UnixMilli(clock.Load()) }
+	cfg.BacklogAge = 24 * time.Hour
+	l := mustOpenLedger(t, cfg)
+	recordMany(t, l, 99)
+	await := func(what string, done func() bool) {
+		t.Helper()
+		for began := time.Now(); !done(); time.Sleep(5 * time.Millisecond) {
+			if time.Since(began) > time.Minute {
+				t.Fatal(what)
+			}
+		}
+	}
+	await("the records do not come", func() bool { return log.taken.Load() == 100 })
+	log.mu.Lock()
+	clear(log.known)
+	log.queue = nil
+	log.mu.Unlock()
+	for _, d := range []time.Duration{probeAfter - time.Second, lookInterval} { // the second look is in another turn
+		looks := log.looks.Load()
+		clock.Add(d.Milliseconds())
+		await("no look", func() bool { return log.looks.Load() > looks })
+	}
+	if n := log.taken.Load(); n != 100 {
+		t.Errorf("%d leaves were submitted, and nothing is late", n)
+	}
+	clock.Add((2 * time.Second).Milliseconds())
+	await("nothing is submitted again", func() bool { return log.taken.Load() > 100 })
+	if n := log.taken.Load(); n != 101 {
+		t.Errorf("%d leaves were submitted again, while it is not known that they were lost", n-100)
+	}
+	log.publishing(t)
+	await("the lost records do not come", func() bool {
+		clock.Add(lookInterval.Milliseconds())
+		return l.Status().Logged == 100
+	})
+	mustClose(t, l)
+	log.once(t, cfg)
+}
+
+// Where a record is in the log is known when it is there, to whoever waits.
+func TestSharedIndex(t *testing.T) {
+	cfg, log := sharedConfig(t)
+	log.publishing(t)
+	l := mustOpenLedger(t, cfg)
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			ack, err := l.Record(t.Context(), decisionDraft(Deny, "write"))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			index, err := l.LogIndex(t.Context(), ack.Sequence)
+			log.mu.Lock()
+			defer log.mu.Unlock()
+			if err != nil || index >= uint64(len(log.entries)) || Hash(translog.LeafHash(log.entries[index])) != ack.LeafHash {
+				t.Errorf("record %d is said to be entry %d: %v", ack.Sequence, index, err)
+			}
+		})
+	}
+	all.Wait()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := l.LogIndex(ctx, 51); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a record that is to come: %v", err)
+	}
+	mustClose(t, l)
+	if _, err := l.LogIndex(t.Context(), 51); err == nil {
+		t.Error("a record that will not come")
+	}
+	l = mustOpenLedger(t, cfg)
+	if _, err := l.LogIndex(t.Context(), 3); err == nil || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a record of before: %v", err)
+	}
+	mustClose(t, l)
+}
+
+// Of a bounded number of records it is kept where they are.
+func TestSharedIndexBound(t *testing.T) {
+	l := &Ledger{backlog: backlog{changed: make(chan struct{})}}
+	s := &sharedFeed{feeder: &feeder{ledger: l, shipped: 3 * indexBound}}
+	found := make(map[uint64]uint64)
+	for seq := range uint64(3 * indexBound) {
+		found[seq] = seq + 7
+	}
+	s.tell(found)
+	if _, old := l.indexes[2*indexBound-1]; old || len(l.indexes) != indexBound || l.indexes[2*indexBound] != 2*indexBound+7 {
+		t.Errorf("%d indexes are kept", len(l.indexes))
+	}
+}
+
+// A journal of which records were removed is that of a log that has them.
+func TestSharedAfterRemoval(t *testing.T) {
+	cfg, log := ledgerConfig(t)
+	l := mustOpenLedger(t, cfg)
+	recordLarge(t, l, 400)
+	out, err := retain(t, l, time.Now().Add(time.Hour))
+	if err != nil || out.Records == 0 {
+		t.Fatalf("removed %+v, %v", out, err)
+	}
+	mustClose(t, l)
+	crowded := newCrowdedLog(logSigner(t))
+	cfg.Log, cfg.Shared = nil, crowded
+	openFails(t, "no place", cfg, CodeLogDiverged)
+	cp, err := crowded.Checkpoint(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := (&place{stream: l.stream, records: out.First - 1, checkpoint: cp}).write(&l.cfg); err != nil {
+		t.Fatal(err)
+	}
+	openFails(t, "a place before", cfg, CodeLogDiverged)
+	if n := crowded.taken.Load(); n != 0 {
+		t.Errorf("%d records were submitted", n)
+	}
+	cfg.Log, cfg.Shared = log, nil
+	mustClose(t, mustOpenLedger(t, cfg))
+}
+
+// What the files of a journal say, but for one, is not enough to take the identity of a record that is to come; and what
+// was begun without that file is gone on with.
+func TestSharedSecret(t *testing.T) {
+	cfg, log := sharedConfig(t)
+	log.publishing(t)
+	l := mustOpenLedger(t, cfg)
+	recordMany(t, l, 5)
+	if err := l.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	bare := &Ledger{journal: l.journal}
+	next := l.Status().Records
+	if n, err := log.Submit(t.Context(), [][32]byte{bare.identity(next)}, [][]byte{[]byte("occupied")}); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	recordMany(t, l, 5)
+	if err := l.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, l)
+	before := l.identity(3)
+	l = mustOpenLedger(t, cfg)
+	if l.identity(3) != before || l.identity(3) == l.identity(4) {
+		t.Error("the identities are others after a restart")
+	}
+	mustClose(t, l)
+	name := filepath.Join(cfg.Dir, secretFile)
+	for _, text := range []string{"", "00", strings.Repeat("0", 2*secretBytes+2), strings.Repeat("g", 2*secretBytes)} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if l, err := Open(t.Context(), cfg); err == nil {
+			t.Errorf("%q is a secret", text)
+			mustClose(t, l)
+		}
+	}
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	l = mustOpenLedger(t, cfg)
+	if l.secret != nil {
+		t.Error("a secret is made of a journal that was begun without")
 	}
 	mustClose(t, l)
 	log.once(t, cfg)

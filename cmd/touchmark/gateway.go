@@ -28,7 +28,8 @@ func gatewayCommand() *cli.Command {
 			"line, as whom the gateway is. Rules may set limits: on the time that a call takes, its result, how often and how\n" +
 			"often at once it is made; and on the hosts that the server reaches where --egress-enforced-by names what\n" +
 			"enforces that. They may demand that the record of a call is in --log before it runs, and with --cosign that\n" +
-			"a quorum of witnesses has cosigned it: another process must not have the same log cosigned. The salts, badges and\n" +
+			"a quorum of witnesses has cosigned it: another process must not have the same log cosigned. A log that others append\n" +
+			"to as well is cosigned by log serve instead, and --cosign says whose cosignatures count. The salts, badges and\n" +
 			"proofs in the journal are sealed with the keys of a vault beside it, and erased by destroying those.\n\nEXAMPLE\n" +
 			"  touchmark gateway --policy policy.yaml --identity identity --evidence journal --log log \\\n" +
 			"      --issuer https://registry.example -- npx @modelcontextprotocol/server-filesystem /data",

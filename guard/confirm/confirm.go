@@ -21,9 +21,13 @@ const DefaultInterval = 50 * time.Millisecond
 
 // A Config says which log is waited for, and whom to trust about it. Log and Policy are required.
 type Config struct {
-	// Log is where the ledger's log is read. It has to be the log of that ledger alone: a record's sequence number is its
-	// index.
+	// Log is where the ledger's log is read.
 	Log tlogclient.Source
+
+	// Index says where a record is, when the log has it: in a log that others append to as well. evidence.Ledger.LogIndex
+	// knows. Nothing is believed of it: the record is proven to be there. Nil is for the log of one ledger alone, where
+	// the sequence number is the index.
+	Index func(ctx context.Context, ack *evidence.Ack) (uint64, error)
 
 	// Policy has the log's key, and for [Cosigned] its witnesses and their quorum.
 	Policy *translog.Policy
@@ -97,12 +101,19 @@ func newWaiter(cfg *Config, policy *translog.Policy) *Waiter {
 // Confirm implements [guard.Confirmer]: it returns nil when the record is proven to be in the tree of a checkpoint. It
 // gives up when ctx ends, and at once when the log has another entry in the place of the record.
 func (w *Waiter) Confirm(ctx context.Context, ack *evidence.Ack) error {
+	index := ack.Sequence
+	if w.cfg.Index != nil {
+		var err error
+		if index, err = w.cfg.Index(ctx, ack); err != nil {
+			return err
+		}
+	}
 	defer w.leave()
 	w.enter()
 	for {
 		cp, changed, _ := w.latest()
-		if cp != nil && cp.Size() > ack.Sequence {
-			_, err := w.client.Prove(ctx, cp, ack.Sequence, [32]byte(ack.LeafHash))
+		if cp != nil && cp.Size() > index {
+			_, err := w.client.Prove(ctx, cp, index, [32]byte(ack.LeafHash))
 			return err
 		}
 		select {

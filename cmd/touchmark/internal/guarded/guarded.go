@@ -81,6 +81,8 @@ type Config struct {
 
 	Included, Cosigned guard.Confirmer // wait for the log; nil: no policy may ask for it
 
+	Ledger func(*evidence.Ledger) // is told of the ledger, before anything is recorded that is waited for; may be nil
+
 	// EgressEnforcedBy names what keeps the server to the hosts that the policy allows; empty: nothing does.
 	EgressEnforcedBy string
 
@@ -276,6 +278,9 @@ func openEvidence(ctx context.Context, cfg *Config) (*evidence.Ledger, func(cont
 	ledger, err := unlocked(ctx, func(ctx context.Context) (*evidence.Ledger, error) { return evidence.Open(ctx, lc) })
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening the evidence: %w", errors.Join(err, closeLog(ctx)))
+	}
+	if cfg.Ledger != nil {
+		cfg.Ledger(ledger)
 	}
 	return ledger, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, closeGrace)

@@ -52,6 +52,14 @@ func (p *Place) Policy() (*translog.Policy, error) {
 	return translog.ParsePolicy(text)
 }
 
+// Source is where readers of the log find it: where it is served, if DIR.trillian says so, and else in DIR.
+func (p *Place) Source() (tlogclient.Source, error) {
+	if p.Trillian == nil || p.Trillian.URL == "" {
+		return tlogclient.Dir(p.Dir), nil
+	}
+	return tlogclient.HTTP(&tlogclient.HTTPConfig{Prefix: p.Trillian.URL})
+}
+
 // OpenShared opens a log that several append to, for one of them. No key is needed.
 func (p *Place) OpenShared(ctx context.Context) (*trillianlog.Shared, error) {
 	if p.Trillian == nil {
@@ -61,11 +69,9 @@ func (p *Place) OpenShared(ctx context.Context) (*trillianlog.Shared, error) {
 	if err != nil {
 		return nil, err
 	}
-	sc := &trillianlog.SharedConfig{Server: cfg.Server, TLS: cfg.TLS, Tree: cfg.Tree, Source: tlogclient.Dir(p.Dir)}
-	if p.Trillian.URL != "" {
-		if sc.Source, err = tlogclient.HTTP(&tlogclient.HTTPConfig{Prefix: p.Trillian.URL}); err != nil {
-			return nil, err
-		}
+	sc := &trillianlog.SharedConfig{Server: cfg.Server, TLS: cfg.TLS, Tree: cfg.Tree}
+	if sc.Source, err = p.Source(); err != nil {
+		return nil, err
 	}
 	if sc.Policy, err = p.Policy(); err != nil {
 		return nil, err
