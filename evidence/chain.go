@@ -163,7 +163,7 @@ func (c *Chain) accept(e *VerifiedEntry) {
 	if r.Time.After(c.latest) {
 		c.latest = r.Time
 	}
-	if d := r.Decision; d != nil && d.opens() {
+	if d := r.Decision; d != nil && d.Opens() {
 		c.open[r.Sequence] = r.ID
 	}
 	if o := r.Outcome; o != nil {

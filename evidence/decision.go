@@ -33,6 +33,9 @@ type Constraints struct {
 	NetworkAllowlist *string
 }
 
+// Opens reports whether the decision lets a call run whose outcome is to come. An answered list is its own outcome.
+func (d *Decision) Opens() bool { return (d.Kind.Allows() || d.Shadow) && d.Shown == nil }
+
 // IsZero reports whether nothing is asked for.
 func (c *Constraints) IsZero() bool { return *c == Constraints{} }
 

@@ -3,8 +3,11 @@ package evidence
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/touchmark-dev/touchmark/did"
@@ -14,8 +17,11 @@ import (
 type Erasure struct {
 	// IDs are those of decisions, or of outcomes.
 	IDs []string
-	// Subject is a caller: all decisions about badges of this DID.
+	// Subject is a caller: all decisions about badges of this DID. A badge that was refused, and a proof without a badge,
+	// are taken at their word for it: the record says nothing of them, and nobody verifies them again.
 	Subject did.DID
+	// Vault opens the private parts in which badges of Subject may be that were refused. Nil opens what is in clear.
+	Vault Vault
 	// Before selects all records that were made before a time.
 	Before time.Time
 	// Sealed selects private parts by their sealed form: those of no use any more, of [vault.Vault.Erased].
@@ -27,6 +33,7 @@ type Erased struct {
 	Records int      // whose private parts were erased now
 	Bytes   int64    // by which the journal is smaller
 	Missing []string // of IDs, those that no record has
+	Unread  int      // private parts that did not open, and may have a badge of Subject that was refused
 }
 
 // Erase erases private parts of records in a journal that no ledger has open. The outcome of a decision is erased with
@@ -35,6 +42,9 @@ type Erased struct {
 // The error wraps fs.ErrNotExist when there is no journal.
 func Erase(ctx context.Context, dir string, what *Erasure) (_ *Erased, err error) {
 	e := eraser{what: what, found: map[string]bool{}, decisions: map[uint64]bool{}}
+	if !what.Subject.IsZero() {
+		e.subject = []byte(what.Subject.String())
+	}
 	for _, id := range what.IDs {
 		if !isUUID4(id) {
 			return nil, fmt.Errorf("evidence: %.80q is not the id of a record, a lower-case UUID of version 4", id)
@@ -46,6 +56,7 @@ func Erase(ctx context.Context, dir string, what *Erasure) (_ *Erased, err error
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, j.close()) }()
+	e.journal = j.id
 	if err := eachFrame(j.cfg.fs, j.cfg.dir, 0, j.next, e.find); err != nil {
 		return nil, fmt.Errorf("evidence: %w", err)
 	}
@@ -53,7 +64,7 @@ func Erase(ctx context.Context, dir string, what *Erasure) (_ *Erased, err error
 	if err != nil {
 		return nil, fmt.Errorf("evidence: %w", err)
 	}
-	out := &Erased{Records: done.payloads, Bytes: done.bytes}
+	out := &Erased{Records: done.payloads, Bytes: done.bytes, Unread: e.unread}
 	for _, id := range what.IDs {
 		if !e.found[id] {
 			out.Missing = append(out.Missing, id)
@@ -65,13 +76,16 @@ func Erase(ctx context.Context, dir string, what *Erasure) (_ *Erased, err error
 // An eraser finds the records, and then edits their frames.
 type eraser struct {
 	what      *Erasure
+	journal   JournalID
+	subject   []byte          // nil: nobody
 	found     map[string]bool // by id
 	decisions map[uint64]bool // by sequence number: they and their outcomes
+	unread    int
 }
 
 // find notes the sequence numbers of records that are meant.
 func (e *eraser) find(seq uint64, f *frame) error {
-	if !e.mentions(f.entry) {
+	if !e.mentions(f.entry) && (e.subject == nil || f.closes || len(f.private) <= 1) {
 		return nil
 	}
 	entry, err := ParseEntry(f.entry)
@@ -83,15 +97,24 @@ func (e *eraser) find(seq uint64, f *frame) error {
 		e.found[r.ID] = true
 		e.decisions[seq] = true
 	}
-	if d := r.Decision; d != nil && !e.what.Subject.IsZero() && d.Caller.DID == e.what.Subject {
-		e.decisions[seq] = true
+	d := r.Decision
+	switch {
+	case d == nil || e.subject == nil:
+	case !d.Caller.DID.IsZero():
+		if d.Caller.DID == e.what.Subject {
+			e.decisions[seq] = true
+		}
+	case !d.BadgeHash.IsZero() || !d.ProofHash.IsZero():
+		if e.shows(seq, f) {
+			e.decisions[seq] = true
+		}
 	}
 	return nil
 }
 
 // mentions is a fast way to say no.
 func (e *eraser) mentions(entry []byte) bool {
-	if !e.what.Subject.IsZero() && bytes.Contains(entry, []byte(e.what.Subject.String())) {
+	if e.subject != nil && bytes.Contains(entry, e.subject) {
 		return true
 	}
 	for id := range e.found {
@@ -100,6 +123,35 @@ func (e *eraser) mentions(entry []byte) bool {
 		}
 	}
 	return false
+}
+
+// shows reports whether the tokens of a caller who was not believed are about the subject, by what they say.
+func (e *eraser) shows(seq uint64, f *frame) bool {
+	if len(f.private) <= 1 {
+		return false // erased
+	}
+	stored := &StoredRecord{Sequence: seq, private: f.private, journal: e.journal}
+	private, err := stored.OpenPrivate(e.what.Vault)
+	if err != nil {
+		if !errors.Is(err, ErrPrivateErased) {
+			e.unread++
+		}
+		return false
+	}
+	subject := string(e.subject)
+	return claimsOf(private.Badge).Subject == subject || claimsOf(private.Proof).Issuer == subject
+}
+
+// claimsOf returns what a token says of who has it, whatever its signature is worth.
+func claimsOf(token string) (claims struct {
+	Subject string `json:"sub"`
+	Issuer  string `json:"iss"`
+}) {
+	if parts := strings.Split(token, "."); len(parts) == 3 {
+		text, _ := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
+		_ = json.Unmarshal(text, &claims) // what says nothing is nobody's
+	}
+	return claims
 }
 
 func (e *eraser) edit(seq uint64, payload []byte) ([]byte, error) {

@@ -122,9 +122,10 @@ func openJournal(cfg journalConfig) (_ *journal, err error) {
 	}
 	file, err := makeSegment(cfg.fs, cfg.dir, cfg.segmentBytes)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, left.wipe(head.previous))
 	}
-	if err := nameSegment(cfg.fs, cfg.dir, file, head); err != nil {
+	err = nameSegment(cfg.fs, cfg.dir, file, head)
+	if err = errors.Join(err, left.wipe(head.previous)); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
 	j := &journal{

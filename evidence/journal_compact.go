@@ -2,7 +2,9 @@ package evidence
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -89,7 +91,10 @@ func (c *compactor) run() (err error) {
 		return err
 	}
 	c.freed, c.done = size-end, true
-	return wipe(old, size)
+	if err := wipe(old, size); err != nil {
+		return fmt.Errorf("overwriting the file that was replaced, which has no name any more: %w", err)
+	}
+	return nil
 }
 
 // header reads the header of a segment.
@@ -152,7 +157,7 @@ func (c *compactor) replace(old durable.File) (end int64, err error) {
 		return 0, err
 	}
 	temp := filepath.Join(c.dir, compactName)
-	if err := remove(c.fs, temp); err != nil {
+	if err := wipeFile(c.fs, temp); err != nil {
 		return 0, err
 	}
 	f, err := c.fs.Open(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL)
@@ -223,6 +228,25 @@ func wipe(f durable.File, size int64) error {
 		}
 	}
 	return f.Sync()
+}
+
+// wipeFile overwrites and removes a file that need not be there.
+func wipeFile(fsys durable.FS, name string) error {
+	f, err := fsys.Open(name, os.O_RDWR)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	size, err := f.Size()
+	if err == nil {
+		err = wipe(f, size)
+	}
+	if closeFile(f, &err); err != nil {
+		return err
+	}
+	return remove(fsys, name)
 }
 
 // sizes returns the sum of the sizes of files.

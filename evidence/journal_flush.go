@@ -139,16 +139,18 @@ func (j *journal) rotate() error {
 		return err
 	}
 	head := j.head.after(j.used, j.off)
+	old, end := j.file, j.off
+	// The rest of the old file is only space. Whoever finds the next segment finds this one as long as it is counted.
+	if err := old.Truncate(end); err != nil {
+		return errors.Join(err, file.Close())
+	}
 	if err := nameSegment(j.cfg.fs, j.cfg.dir, file, head); err != nil {
 		return errors.Join(err, file.Close())
 	}
-	old, end := j.file, j.off
 	j.mu.Lock()
 	j.file, j.head, j.used, j.off, j.zeroed = file, head, 0, blockBytes, 0
 	j.closed += end
 	j.spare.taken = false
 	j.mu.Unlock()
-	// The rest of the old file is only space: the new header says where its
-	// frames end.
-	return errors.Join(old.Truncate(end), old.Close())
+	return old.Close()
 }

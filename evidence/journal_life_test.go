@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -228,6 +229,136 @@ func TestJournalCompactionFrees(t *testing.T) {
 	}
 }
 
+// TestJournalOldFilesAreWiped: a file that a copy replaced, and what a crash left of one, are overwritten before nobody
+// can find them any more.
+func TestJournalOldFilesAreWiped(t *testing.T) {
+	disk := durabletest.NewDisk(crashDir)
+	j := mustOpenJournal(t, smallJournal(disk, crashDir))
+	appendPayloads(t, j, 60)
+	last := segmentName(j.head.number)
+	var kept []durable.File
+	for _, name := range []string{last, copyName, compactName} {
+		name = filepath.Join(crashDir, name)
+		if filepath.Base(name) != last {
+			if err := durable.WriteFile(disk, name, bytes.Join([][]byte{make([]byte, blockBytes), payloadFor(59)}, nil)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f, err := disk.Open(name, os.O_RDWR)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		kept = append(kept, f)
+	}
+	j.poison(errors.New("stopped by the test"))
+	_ = j.close()
+	j = mustOpenJournal(t, smallJournal(disk, crashDir))
+	defer j.close()
+	for i, f := range kept {
+		size, err := f.Size()
+		if err != nil || size <= blockBytes {
+			t.Fatalf("file %d: %d bytes, %v", i, size, err)
+		}
+		b := make([]byte, size)
+		if _, err := f.ReadAt(b, 0); err != nil {
+			t.Fatal(err)
+		}
+		if !isZero(b[blockBytes:]) {
+			t.Errorf("file %d has what was in it", i)
+		}
+	}
+	if count, err := contents(disk); err != nil || count != 60 {
+		t.Errorf("%d payloads, %v", count, err)
+	}
+}
+
+// TestJournalReaderOfRecovered: who reads the last segment of a writer that was killed reads on when the next writer has
+// put a copy in its place.
+func TestJournalReaderOfRecovered(t *testing.T) {
+	dir := t.TempDir()
+	j := mustOpenJournal(t, smallJournal(durable.OS{}, dir))
+	const all = 12
+	appendPayloads(t, j, all)
+	var readers []*journalReader
+	for i := range all {
+		r, err := openJournalReader(durable.OS{}, dir, uint64(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.close()
+		r.cur.window = nil // it has not read ahead
+		readers = append(readers, r)
+	}
+	j.poison(errors.New("stopped by the test"))
+	_ = j.close()
+	j = mustOpenJournal(t, smallJournal(durable.OS{}, dir))
+	defer j.close()
+	for i, r := range readers {
+		for want := uint64(i); want < all; want++ {
+			if index, p, err := r.next(); err != nil || index != want || !bytes.Equal(p, payloadFor(want)) {
+				t.Fatalf("reader %d, payload %d: %v", i, want, err)
+			}
+		}
+		if _, _, err := r.next(); !errors.Is(err, io.EOF) {
+			t.Errorf("reader %d: %v", i, err)
+		}
+	}
+}
+
+// TestPlacesOfRecovered: so does who reads single records at their places.
+func TestPlacesOfRecovered(t *testing.T) {
+	cfg, _ := ledgerConfig(t)
+	l := mustOpenLedger(t, cfg)
+	recordMany(t, l, 5)
+	places := NewPlaceReader(cfg.Dir)
+	defer places.Close()
+	read := func() (entries []string) {
+		t.Helper()
+		for e, err := range EntriesFrom(cfg.Dir, Place{Segment: 1}, 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			entry, err := places.Entry(e.Place)
+			if err != nil || !bytes.Equal(entry, e.Entry) {
+				t.Fatalf("record %d: %v", e.Sequence, err)
+			}
+			entries = append(entries, string(entry))
+		}
+		return entries
+	}
+	before := read()
+	crash(t, l)
+	l = mustOpenLedger(t, cfg)
+	defer mustClose(t, l)
+	places.open[0].window = nil // or it would still have them
+	if after := read(); len(after) <= len(before) || after[5] != before[5] {
+		t.Errorf("%d records, %d before", len(after), len(before))
+	}
+}
+
+// TestJournalCountsWhatItHas: a segment that others see to be closed is as long as the journal counts it.
+func TestJournalCountsWhatItHas(t *testing.T) {
+	disk := durabletest.NewDisk(crashDir)
+	j := mustOpenJournal(t, smallJournal(disk, crashDir))
+	appendPayloads(t, j, 60)
+	if err := j.close(); err != nil {
+		t.Fatal(err)
+	}
+	cut := uint64(0)
+	for _, op := range disk.Ops() {
+		switch n, ok := segmentNumber(filepath.Base(op.Target)); {
+		case op.Kind == durabletest.OpTruncate && op.Off < j.cfg.segmentBytes: // not a reservation
+			cut++
+		case op.Kind == durabletest.OpRename && ok && n != cut+1:
+			t.Errorf("segment %d has its name, and %d were cut", n, cut)
+		}
+	}
+	if cut < 2 {
+		t.Errorf("%d segments were cut", cut)
+	}
+}
+
 // TestJournalReaderIsOvertaken: readers of segments that are compacted read on, and those whose next segment is removed
 // are told.
 func TestJournalReaderIsOvertaken(t *testing.T) {
@@ -394,6 +525,27 @@ func TestJournalQuota(t *testing.T) {
 	}
 	if _, err := j.tryReserve(space, 0); err != nil {
 		t.Errorf("what must be written is refused: %v", err)
+	}
+	j.release(space)
+	for range 40 { // more than two segments hold
+		wait, err := j.tryReserve(space, beyondQuota)
+		for wait != nil {
+			<-wait
+			wait, err = j.tryReserve(space, beyondQuota)
+		}
+		if err != nil {
+			t.Fatalf("what must be written is refused when the journal has %d bytes, %d are allowed: %v", j.closed, cfg.quota, err)
+		}
+		c, err := j.append(space, payloadFor(j.next))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if <-c.done; c.err != nil {
+			t.Fatal(c.err)
+		}
+	}
+	if n := fill(); n != 0 {
+		t.Errorf("%d payloads are taken beyond the bound", n)
 	}
 	if err := j.close(); err != nil {
 		t.Fatal(err)

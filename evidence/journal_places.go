@@ -168,6 +168,15 @@ func (p *PlaceReader) Entry(at Place) ([]byte, error) {
 		seg.window = make([]byte, 0, windowBytes)
 		payload, head, ok, err = seg.frameAt(at.Offset)
 	}
+	if err == nil && !ok { // perhaps another file has the name by now, and this one was overwritten
+		if err = p.forget(); err == nil {
+			seg, err = p.segment(at.Segment)
+		}
+		if err == nil {
+			seg.window = make([]byte, 0, windowBytes)
+			payload, head, ok, err = seg.frameAt(at.Offset)
+		}
+	}
 	if err == nil && (!ok || head.length == 0) {
 		err = seg.corrupt(at.Offset, "no valid frame is here")
 	}
@@ -179,6 +188,14 @@ func (p *PlaceReader) Entry(at Place) ([]byte, error) {
 		return nil, err
 	}
 	return f.entry, nil
+}
+
+// forget closes the segment that was used last.
+func (p *PlaceReader) forget() error {
+	last := len(p.open) - 1
+	seg := p.open[last]
+	p.open = p.open[:last]
+	return seg.file.Close()
 }
 
 func (p *PlaceReader) segment(number uint64) (*segmentReader, error) {

@@ -35,6 +35,7 @@ type segmentReader struct {
 	batch  int64 // start of the batch that the last frame is in
 	end    int64 // where frames end if that is known, else -1
 	sealed bool  // at off is a seal: nothing follows, and all before it was durable when it was written
+	again  bool  // it was opened once more, in the place of one with the same header
 
 	window    []byte
 	windowOff int64

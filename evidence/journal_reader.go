@@ -192,7 +192,8 @@ func (r *journalReader) overtaken() error {
 }
 
 // reopen is for a segment whose frames do not reach where the next one says that they do. It is damaged, unless it was
-// compacted while it was read: then another file has its name, in which reading goes on, and the old one is overwritten.
+// compacted or recovered while it was read: then another file has its name, in which reading goes on, and the old one is
+// overwritten. A file that was recovered has the header of the old one, so it is tried once.
 func (r *journalReader) reopen(next *segmentReader) (more bool, err error) {
 	damaged := r.cur.corrupt(r.cur.off, "no valid frame is here, but frames reach to byte %d, says the next segment or the header", r.cur.end)
 	if err := next.file.Close(); err != nil {
@@ -207,7 +208,8 @@ func (r *journalReader) reopen(next *segmentReader) (more bool, err error) {
 	if err != nil {
 		return false, errors.Join(damaged, err)
 	}
-	if now.head.salt == r.cur.head.salt || now.head.first != r.cur.head.first || now.head.journal != r.cur.head.journal {
+	now.again = now.head.salt == r.cur.head.salt
+	if now.again && r.cur.again || now.head.first != r.cur.head.first || now.head.journal != r.cur.head.journal {
 		return false, errors.Join(damaged, now.file.Close())
 	}
 	old, index := r.cur, r.index

@@ -18,8 +18,11 @@ import (
 // alone until the copy is durable, and it writes the last batch again: after
 // a failed sync the system may show bytes that are not on the disk.
 func recoverJournal(fsys durable.FS, dir string) (next *segmentHeader, left remains, err error) {
-	for _, name := range []string{tempName, copyName, compactName} {
-		if err := remove(fsys, filepath.Join(dir, name)); err != nil {
+	if err := remove(fsys, filepath.Join(dir, tempName)); err != nil {
+		return nil, left, err
+	}
+	for _, name := range []string{copyName, compactName} {
+		if err := wipeFile(fsys, filepath.Join(dir, name)); err != nil {
 			return nil, left, err
 		}
 	}
@@ -44,7 +47,7 @@ func recoverJournal(fsys durable.FS, dir string) (next *segmentHeader, left rema
 	if err := removeAll(fsys, dir, list.left); err != nil {
 		return nil, left, err
 	}
-	if next, err = recoverSegment(fsys, dir, last); err != nil {
+	if next, left.old, err = recoverSegment(fsys, dir, last); err != nil {
 		return nil, left, err
 	}
 	left.bytes += next.previous
@@ -55,6 +58,23 @@ func recoverJournal(fsys durable.FS, dir string) (next *segmentHeader, left rema
 type remains struct {
 	begins uint64 // index of the first payload
 	bytes  int64  // of the segments
+
+	// old is the file that had the name of the last segment before a copy got it; nil if none did. It is to be overwritten
+	// when the next segment is there: then readers that have it open see that they have to read the copy.
+	old durable.File
+}
+
+// wipe overwrites and closes the old file.
+func (l *remains) wipe(written int64) (err error) {
+	if l.old == nil {
+		return nil
+	}
+	defer closeFile(l.old, &err)
+	size, err := l.old.Size()
+	if err != nil {
+		return err
+	}
+	return wipe(l.old, min(size, written+maxBatchBytes)) // the tail was checked: nothing is further behind
 }
 
 // checkHeader reads the header of a segment and compares it with the one before. It returns the size of the file, too.
@@ -95,23 +115,27 @@ func follows(r *segmentReader, number uint64, before *segmentHeader) error {
 	return nil
 }
 
-// recoverSegment reads the last segment to its end.
-func recoverSegment(fsys durable.FS, dir string, head *segmentHeader) (next *segmentHeader, err error) {
+// recoverSegment reads the last segment to its end. It returns the old file, open, if a copy has its name now.
+func recoverSegment(fsys durable.FS, dir string, head *segmentHeader) (next *segmentHeader, old durable.File, err error) {
 	name := filepath.Join(dir, segmentName(head.number))
-	f, err := fsys.Open(name, os.O_RDONLY)
+	f, err := fsys.Open(name, os.O_RDWR)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer closeFile(f, &err)
+	defer func() {
+		if old == nil {
+			closeFile(f, &err)
+		}
+	}()
 	r, err := openSegment(f, name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	count := uint64(0)
 	for {
 		_, ok, err := r.next()
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if !ok {
 			break
@@ -119,17 +143,18 @@ func recoverSegment(fsys durable.FS, dir string, head *segmentHeader) (next *seg
 		count++
 	}
 	if err := r.checkTail(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	end := roundUp(r.off, blockBytes)
 	// A seal that was written and could not be synced may be seen here and not
 	// be on the disk. What is before it was synced, so it alone is left out.
-	if !r.sealed {
-		if err := replaceSegment(fsys, dir, r, end); err != nil {
-			return nil, fmt.Errorf("recover journal %q: %w", name, err)
-		}
+	if r.sealed {
+		return head.after(count, end), nil, nil
 	}
-	return head.after(count, end), nil
+	if err := replaceSegment(fsys, dir, r, end); err != nil {
+		return nil, nil, fmt.Errorf("recover journal %q: %w", name, err)
+	}
+	return head.after(count, end), f, nil
 }
 
 // replaceSegment puts a copy of the segment up to its last frame in its place.

@@ -40,8 +40,11 @@ func (j *journal) over(bytes int64) bool { return j.cfg.quota > 0 && j.closed+by
 // tryReserve sets space aside for one payload that takes n bytes (loneSpace),
 // or returns a channel that is closed when it is worth trying again. Unless
 // there is a spare segment it also wants keep bytes left over: on a full disk,
-// decisions leave space for the outcomes that are still to come.
+// decisions leave space for the outcomes that are still to come. With a keep
+// of beyondQuota the journal may become larger than its quota.
 func (j *journal) tryReserve(n, keep int64) (wait <-chan struct{}, err error) {
+	beyond := keep == beyondQuota
+	keep = max(keep, 0)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.err != nil {
@@ -52,7 +55,7 @@ func (j *journal) tryReserve(n, keep int64) (wait <-chan struct{}, err error) {
 		return nil, &noSpaceError{errQuota}
 	}
 	if room < max(j.cfg.segmentBytes/2, keep)+n {
-		j.startSpare()
+		j.startSpare(beyond && room < n)
 	}
 	switch {
 	case room >= n+keep, room >= n && j.spare.file != nil:
@@ -95,13 +98,16 @@ func (j *journal) further() int64 {
 	return left / j.cfg.segmentBytes * (j.cfg.segmentBytes - 2*blockBytes - loneSpace(j.cfg.maxPayload))
 }
 
+// beyondQuota is for what has to be written before a journal can be used at all.
+const beyondQuota = -1
+
 // startSpare begins to make a spare segment unless there is one.
-func (j *journal) startSpare() {
+func (j *journal) startSpare(beyond bool) {
 	s := &j.spare
 	if s.file != nil || s.making || s.taken || j.cfg.now().Before(s.retry) {
 		return
 	}
-	if j.over(2 * j.cfg.segmentBytes) {
+	if !beyond && j.over(2*j.cfg.segmentBytes) {
 		s.err = errQuota
 		return
 	}
@@ -144,7 +150,7 @@ func (j *journal) takeSpare() (durable.File, error) {
 		}
 		if !s.making {
 			s.retry = time.Time{}
-			j.startSpare()
+			j.startSpare(false)
 		}
 		j.mu.Unlock()
 		<-changed

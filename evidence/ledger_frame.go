@@ -68,6 +68,3 @@ func parseFrame(b []byte) (*frame, error) {
 		private:    b[framePrefix+size:],
 	}, nil
 }
-
-// opens reports whether the decision lets a call run whose outcome is to come. An answered list is its own outcome.
-func (d *Decision) opens() bool { return (d.Kind.Allows() || d.Shadow) && d.Shown == nil }

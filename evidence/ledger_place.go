@@ -69,7 +69,7 @@ func (s *slot) wait(ctx context.Context) error {
 // prepare does what can be done before the record has its place.
 func (l *Ledger) prepare(s *slot) (err error) {
 	s.placed = make(chan struct{})
-	s.opens = s.record.Decision != nil && s.record.Decision.opens()
+	s.opens = s.record.Decision != nil && s.record.Decision.Opens()
 	if err := l.findSealer(s); err != nil {
 		return err
 	}
@@ -155,9 +155,12 @@ func (l *Ledger) admit(s *slot) error {
 }
 
 // keep is the space to leave for outcomes when the disk is full. Outcomes themselves leave none, nor does what the
-// ledger writes when it starts.
+// ledger writes when it starts, whatever the quota.
 func (l *Ledger) keep(s *slot) int64 {
-	if s.record.Outcome != nil || s.settles {
+	switch {
+	case s.settles:
+		return beyondQuota
+	case s.record.Outcome != nil:
 		return 0
 	}
 	return int64(l.open.len()+1) * outcomeSpace

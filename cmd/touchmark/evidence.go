@@ -72,8 +72,8 @@ func evidenceShow(ctx *cli.Context) error {
 		}
 		return hint(err, "list the records with: touchmark evidence list --evidence %s", ctx.Path("evidence"))
 	}
-	// The entry is written to the octet: its hash is in the log.
-	return consoleOf(ctx).writeOutput(ctx.Path("out"), stored.Entry, modePublic, ctx.Bool("force"))
+	// The entry is written to the octet: its hash is in the log. Of a log of digests that is all that others can see.
+	return consoleOf(ctx).writeOutput(ctx.Path("out"), stored.Entry, modeSecret, ctx.Bool("force"))
 }
 
 func evidenceVerify(ctx *cli.Context) error {

@@ -86,7 +86,7 @@ func exportOutput(ctx *cli.Context) (io.WriteCloser, error) {
 	if err := free(name, ctx.Bool("force")); err != nil {
 		return nil, err
 	}
-	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, modePublic) //nolint:gosec // the operator's; entries are public
+	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, modeSecret) //nolint:gosec // the operator's; entries are as public as the log has them
 }
 
 // A sink takes entries in batches. What it took is out.
@@ -99,7 +99,10 @@ func runExport(ctx context.Context, f *finder, to sink) (err error) {
 	var batch []*evidence.UnverifiedEntry
 	sent, last := 0, uint64(0)
 	defer func() {
-		err = errors.Join(err, to.close())
+		if cerr := to.close(); cerr != nil {
+			err = errors.Join(err, cerr) // and nobody knows what is out
+			return
+		}
 		f.con.note("exported %s", f.summary(sent, last))
 	}()
 	put := func() error {
@@ -142,7 +145,7 @@ func (s *fileSink) put(_ context.Context, batch []*evidence.UnverifiedEntry) err
 		if err != nil {
 			return err
 		}
-		return s.write(line)
+		return errors.Join(s.write(line), s.w.Flush())
 	}
 	for _, e := range batch {
 		line, err := export.Line(e, s.form)
@@ -163,7 +166,7 @@ func (s *fileSink) write(line []byte) error {
 	return s.w.WriteByte('\n')
 }
 
-func (s *fileSink) close() error { return errors.Join(s.w.Flush(), s.out.Close()) }
+func (s *fileSink) close() error { return s.out.Close() }
 
 // A push sends to a collector.
 type push struct{ client *export.Client }

@@ -34,6 +34,11 @@ func beginChain(ctx *cli.Context, keys evidence.Keys) (*evidence.Chain, *keptFro
 	if kept.inclusion, err = kept.head.Verify(keys, kept.policy); err != nil {
 		return nil, nil, err
 	}
+	if kept.policy == nil && !ctx.Bool("partial") {
+		// Who can write to a journal can cut off its beginning, and write a head: that a log has it, the policy says.
+		return nil, nil, hint(undeterminedf("the records before %d were removed, and whether a log has them was not checked", kept.head.First),
+			"name its policy with --log-policy, or verify what there is with --partial")
+	}
 	_, err = chain.Add(kept.head.Entry)
 	return chain, kept, err
 }
@@ -83,7 +88,7 @@ func (k *keptFrom) text() string {
 	case k == nil:
 		return ""
 	case k.policy == nil:
-		return fmt.Sprintf("; records before %d were removed: with --log-policy it is checked that a log has them", k.head.First)
+		return fmt.Sprintf("; records before %d were removed, and whether a log has them was not checked", k.head.First)
 	}
 	return fmt.Sprintf("; records before %d were removed, and are in the log %s", k.head.First, k.inclusion.Checkpoint().Origin())
 }

@@ -58,7 +58,7 @@ func retainCommands() []*cli.Command {
 			Flags: append(vaultFlags(), evidenceFlag(),
 				&cli.StringFlag{Name: "before", Usage: "what was recorded before `TIME`: Unix seconds or RFC 3339"},
 				&cli.StringSliceFlag{Name: "id", Usage: "of the decision `ID`, and of its outcome"},
-				&cli.StringFlag{Name: "subject", Usage: "of all calls of the agent `DID` with a badge that was accepted"},
+				&cli.StringFlag{Name: "subject", Usage: "of all calls of the agent `DID`; a badge that was refused is believed about whose it is, and is erased too"},
 			),
 			Action: evidenceErase,
 		},
@@ -236,6 +236,9 @@ func evidenceErase(ctx *cli.Context) (err error) {
 		if what.Subject, err = did.Parse(s); err != nil {
 			return malformed(err)
 		}
+		if what.Vault, err = vaultIfAny(ctx); err != nil {
+			return err
+		}
 	}
 	if what.Before, err = readTime("before", ctx.String("before")); err != nil {
 		return err
@@ -269,7 +272,22 @@ func evidenceErase(ctx *cli.Context) (err error) {
 	if len(out.Missing) > 0 {
 		return undeterminedf("no record has the id %q", out.Missing)
 	}
+	if out.Unread > 0 {
+		return hint(undeterminedf("%d records of badges or proofs that were refused are sealed, and did not open: whether they are of %s is not known",
+			out.Unread, what.Subject), "name the vault with --vault, and its master key with --vault-key")
+	}
 	return nil
+}
+
+// vaultIfAny opens the vault of a journal that may have none, or none that can be opened.
+func vaultIfAny(ctx *cli.Context) (evidence.Vault, error) {
+	dir, key := vaultPlace(ctx)
+	for flag, name := range map[string]string{"vault": dir, "vault-key": key} {
+		if _, err := os.Stat(name); errors.Is(err, fs.ErrNotExist) && !ctx.IsSet(flag) {
+			return nil, nil //nolint:nilnil // as documented
+		}
+	}
+	return readVault(dir, key)
 }
 
 // notAnID makes wrong usage of an id that is none.

@@ -59,7 +59,9 @@ func (c *tenantCount) add(r *evidence.Record) {
 		if c.open == nil {
 			c.open = make(map[uint64]bool)
 		}
-		c.open[r.Sequence] = true
+		if r.Decision.Opens() {
+			c.open[r.Sequence] = true
+		}
 		c.n++
 	case r.Outcome != nil && c.open[r.Outcome.DecisionSequence]:
 		delete(c.open, r.Outcome.DecisionSequence)

@@ -240,6 +240,9 @@ func TestNewClientRefuses(t *testing.T) {
 func TestView(t *testing.T) {
 	all := run(t)
 	other := stream(t, &evidence.Record{Genesis: &evidence.Genesis{Software: "other"}}, decision("acme"), decision("acme"))
+	refused := decision("acme")
+	refused.Decision.Kind, refused.Decision.DenyReason = evidence.Deny, "TOOL_POLICY_DENIED"
+	denied := stream(t, &evidence.Record{Genesis: &evidence.Genesis{Software: "denied"}}, refused, outcome(1))
 	pick := func(from []*evidence.UnverifiedEntry, at ...int) (out []*evidence.UnverifiedEntry) {
 		for _, i := range at {
 			out = append(out, from[i])
@@ -259,6 +262,7 @@ func TestView(t *testing.T) {
 		"of nobody":              {"acme", pick(all, 1, 5), evidence.CodeTenantMismatch, 0},
 		"an outcome alone":       {"acme", pick(all, 3), evidence.CodeTenantMismatch, 0},
 		"an outcome of another":  {"globex", pick(all, 2, 3), evidence.CodeTenantMismatch, 0},
+		"an outcome of no call":  {"acme", pick(denied, 1, 2), evidence.CodeTenantMismatch, 0},
 		"reordered":              {"acme", pick(all, 4, 1), evidence.CodeReordered, 0},
 		"twice":                  {"acme", pick(all, 1, 1), evidence.CodeDuplicate, 0},
 		"two with one number":    {"acme", append(pick(all, 1), other[1]), evidence.CodeConflict, 0},

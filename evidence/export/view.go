@@ -16,7 +16,7 @@ type View struct {
 	Tenant string // whose decisions, and outcomes of these, are alone in the view; empty: everybody's
 
 	last    *evidence.VerifiedEntry
-	open    map[uint64]string // decisions in the view, by number: their ids
+	open    map[uint64]string // decisions in the view whose outcome is to come, by number: their ids
 	summary Summary
 }
 
@@ -92,7 +92,9 @@ func (v *View) follows(e *evidence.VerifiedEntry) error {
 func (v *View) ofTenant(e *evidence.VerifiedEntry) error {
 	r := e.Record()
 	if d := r.Decision; d != nil && d.Tenant == v.Tenant {
-		v.open[r.Sequence] = r.ID
+		if d.Opens() {
+			v.open[r.Sequence] = r.ID
+		}
 		return nil
 	}
 	if o := r.Outcome; o != nil {

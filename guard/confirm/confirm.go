@@ -157,11 +157,7 @@ func (w *Waiter) look(ctx context.Context) {
 	tick := time.NewTicker(w.cfg.Interval)
 	defer tick.Stop()
 	for lacking := 0; ; {
-		if !w.once(ctx) {
-			lacking = 0
-		} else if lacking++; lacking%urgeLooks == 1 {
-			w.cfg.Urge()
-		}
+		lacking = w.once(ctx, lacking)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -170,8 +166,9 @@ func (w *Waiter) look(ctx context.Context) {
 	}
 }
 
-// once looks once, and reports whether cosignatures are to be asked for. A source that panics has shown nothing.
-func (w *Waiter) once(ctx context.Context) (lacking bool) {
+// once looks once, and returns how many looks there were since cosignatures began to lack; of some of them, Urge is told.
+// A source that panics has shown nothing, and an Urge that does is not called as often.
+func (w *Waiter) once(ctx context.Context, lacked int) (lacking int) {
 	defer func() {
 		if p := recover(); p != nil {
 			w.saw(nil, fmt.Errorf("confirm: panic: %v", p))
@@ -179,11 +176,17 @@ func (w *Waiter) once(ctx context.Context) (lacking bool) {
 	}()
 	w.saw(w.client.Checkpoint(ctx))
 	if w.own == nil {
-		return false
+		return 0
 	}
 	cp, err := w.own.Checkpoint(ctx)
 	seen, _, _ := w.latest()
-	return err == nil && (seen == nil || cp.Size() > seen.Size())
+	if err != nil || seen != nil && cp.Size() <= seen.Size() {
+		return 0
+	}
+	if lacking = lacked + 1; lacking%urgeLooks == 1 {
+		w.cfg.Urge()
+	}
+	return lacking
 }
 
 // saw keeps the largest checkpoint.

@@ -223,6 +223,33 @@ func TestQuorum(t *testing.T) {
 	}
 }
 
+// TestUrgePanics: an Urge that panics ends nobody's wait, and is called again.
+func TestUrgePanics(t *testing.T) {
+	s := newSetting(t)
+	urge, calls := s.publish(t), 0
+	w, err := confirm.Cosigned(&confirm.Config{Log: tlogclient.Dir(s.logDir), Policy: s.policy, Interval: time.Millisecond, Urge: func() {
+		if calls++; calls <= 3 {
+			panic("urge")
+		}
+		urge()
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ack, err := s.ledger.Record(t.Context(), &evidence.Draft{Decision: &evidence.Decision{
+		Caller: evidence.Caller{Auth: evidence.AuthAnonymous}, Method: "tools/call", Capability: "tool", Target: "x", Kind: evidence.Deny,
+		DenyReason: "TOOL_POLICY_DENIED", PolicyVersion: "none",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := w.Confirm(ctx, ack); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestManyWait: who waits together looks together.
 func TestManyWait(t *testing.T) {
 	s := newSetting(t)

@@ -1,0 +1,72 @@
+package evidence
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"testing"
+)
+
+// token is one of a form that nobody would verify.
+func token(claims string, args ...any) string {
+	return "e30." + base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, claims, args...)) + ".c2ln"
+}
+
+// TestEraseSubjectOfRefused: tokens of a caller whose badge was refused go with the others, as far as they open.
+func TestEraseSubjectOfRefused(t *testing.T) {
+	subject, another := newTestSigner("agent").did, newTestSigner("another").did
+	for _, sealed := range []bool{false, true} {
+		cfg, log := ledgerConfig(t)
+		var opener Vault
+		if sealed {
+			opener = new(dummyVault)
+			cfg.Vault = opener
+		}
+		l := mustOpenLedger(t, cfg)
+		record := func(badge, proof string) uint64 {
+			d := decisionDraft(Deny, "read")
+			d.Badge, d.Proof = badge, proof
+			return mustRecord(t, l, d).Sequence
+		}
+		meant := map[uint64]bool{}
+		for _, d := range [][2]string{
+			{token(`{"sub":%q,"iss":"did:web:ca"}`, subject)},
+			{token(`{"sub":%q}`, subject) + "=", token(`{"iss":%q}`, another)},
+			{token(`{"sub":%q}`, another), token(`{"iss":%q}`, subject)},
+			{"", token(`{"iss":%q}`, subject)},
+		} {
+			meant[record(d[0], d[1])] = true
+		}
+		for _, d := range [][2]string{
+			{token(`{"sub":%q,"iss":%q}`, another, subject)}, {"", token(`{"sub":%q}`, subject)}, {subject.String()}, {"a.b.c", "..."}, {},
+		} {
+			record(d[0], d[1])
+		}
+		mustClose(t, l)
+		tokens := 8 // records that have one
+		if sealed {
+			out, err := Erase(context.Background(), cfg.Dir, &Erasure{Subject: subject})
+			if err != nil || out.Records != 0 || out.Unread != tokens {
+				t.Errorf("without a vault: %+v, %v", out, err)
+			}
+		}
+		out, err := Erase(context.Background(), cfg.Dir, &Erasure{Subject: subject, Vault: opener})
+		if err != nil || out.Records != len(meant) || out.Unread != 0 {
+			t.Fatalf("%+v, %v; %d records are meant", out, err, len(meant))
+		}
+		for r, err := range ReadJournal(cfg.Dir, 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err := r.OpenPrivate(opener)
+			if erased := errors.Is(err, ErrPrivateErased); erased != meant[r.Sequence] || !erased && err != nil {
+				t.Errorf("record %d: %v", r.Sequence, err)
+			}
+		}
+		if out, err := Erase(context.Background(), cfg.Dir, &Erasure{Subject: subject, Vault: opener}); err != nil || out.Records != 0 || out.Unread != 0 {
+			t.Errorf("again: %+v, %v", out, err)
+		}
+		checkStream(t, cfg, log)
+	}
+}
