@@ -23,6 +23,7 @@ import (
 
 const (
 	watchInterval     = 10 * time.Second
+	minStepTime       = 5 * time.Minute // of a step of a look
 	maxPromiseFile    = 64 << 20
 	dirFaultsOfState  = "faults"
 	flagServerKeyFile = "did-document"
@@ -52,7 +53,7 @@ func logWatchCommand() *cli.Command {
 			&cli.DurationFlag{Name: "merge-delay", Usage: "how old a record of the journal may be that is not in the log", Value: monitor.DefaultMergeDelay},
 			&cli.Uint64Flag{Name: "reread", Usage: "read `N` earlier entries again at each look", Value: monitor.DefaultReread},
 			&cli.BoolFlag{Name: "once", Usage: "look once and end"},
-			&cli.DurationFlag{Name: "interval", Usage: "time between two looks", Value: watchInterval},
+			&cli.DurationFlag{Name: "interval", Usage: "time between two looks; each step of one may take ten times as long, and 5m at least", Value: watchInterval},
 			&cli.StringFlag{Name: "metrics", Usage: "serve metrics at http://`ADDR`/metrics, in the text format of Prometheus"},
 		),
 		Action: logWatch,
@@ -83,9 +84,10 @@ type watch struct {
 
 	unprinted error // a fault that could not be told
 
-	mu      sync.Mutex // of m, and metrics
-	m       *monitor.Monitor
-	metrics string // as of the last look
+	m *monitor.Monitor
+
+	mu      sync.Mutex // of metrics
+	metrics string     // as of the last look, and the last fault
 }
 
 func logWatch(ctx *cli.Context) (err error) {
@@ -101,6 +103,7 @@ func logWatch(ctx *cli.Context) (err error) {
 			err = closed
 		}
 	}()
+	w.measure()
 	if err := w.serveMetrics(); err != nil {
 		return err
 	}
@@ -148,7 +151,10 @@ func (w *watch) open() error {
 	}
 	cfg := &monitor.Config{
 		Policy: policy, Keys: keys, Dir: w.state, Journal: ctx.Path("evidence"),
-		MergeDelay: ctx.Duration("merge-delay"), Reread: ctx.Uint64("reread"),
+		MergeDelay: ctx.Duration("merge-delay"), Reread: ctx.Uint64("reread"), OnFault: w.found,
+	}
+	if !ctx.Bool("once") {
+		cfg.Timeout = max(minStepTime, 10*ctx.Duration("interval"))
 	}
 	if cfg.Log, err = sourceAt(ctx.String("log")); err != nil {
 		return err
@@ -262,28 +268,36 @@ func (w *watch) addPromises() error {
 }
 
 func (w *watch) look() error {
-	w.mu.Lock()
 	report, err := w.m.Look(w.ctx.Context)
-	var text strings.Builder
-	_ = w.m.WriteMetrics(&text) // a strings.Builder takes it
-	w.metrics = text.String()
-	w.mu.Unlock()
+	w.measure()
 	w.known = report.Known
-	for _, f := range report.Faults {
-		w.faults++
-		if w.first == nil {
-			w.first = f
-		}
-		if w.unprinted = w.tell(f); w.unprinted != nil {
-			return nil
-		}
-	}
 	if err == nil {
 		w.con.note("%d entries of %d streams, %d of them new; %d faults, %d told before",
 			report.Size, report.Streams, report.Read, len(report.Faults), report.Known)
 		w.tellOpen(report)
 	}
 	return err
+}
+
+// found tells a fault at once: the look that found it may take long.
+func (w *watch) found(f *monitor.Fault) {
+	w.faults++
+	if w.first == nil {
+		w.first = f
+	}
+	if w.unprinted == nil {
+		w.unprinted = w.tell(f)
+	}
+	w.measure()
+}
+
+// measure takes the metrics, which are served while a look goes on.
+func (w *watch) measure() {
+	var text strings.Builder
+	_ = w.m.WriteMetrics(&text) // a strings.Builder takes it
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.metrics = text.String()
 }
 
 // tellOpen says what the records that were given leave open.

@@ -79,6 +79,14 @@ type Config struct {
 	// changes what it served before is found out. 0 means [DefaultReread].
 	Reread uint64
 
+	// Timeout bounds each step of a look (spec/monitor.md section 3): a log or a view that answers late must not hold up what
+	// is looked at elsewhere. What was read until then counts, and the next look goes on there. 0 means no bound.
+	Timeout time.Duration
+
+	// OnFault, if not nil, is called with each fault as soon as its proof is kept, those of Report.Faults in their order: a look
+	// can take long after it. It is called on the goroutine of Look, and may call WriteMetrics.
+	OnFault func(*Fault)
+
 	// UnsafeSkipSignatures leaves the signatures of records unchecked: chains and hashes alone are, and a log can then
 	// hold records that no server signed.
 	UnsafeSkipSignatures bool
@@ -111,7 +119,8 @@ type Monitor struct {
 	known   map[string]bool // ids of faults with a proof
 	kept    map[Code]int    // how many of them
 	over    map[Code]bool   // of these, one without a proof was told in this look
-	last    Report
+	last    Report          // of this look
+	done    Report          // of the last one that ended
 	total   map[Code]uint64 // faults since Open
 	failed  uint64          // looks since Open that ended with an error
 	stuck   []stuck         // what was not served in this look
@@ -128,8 +137,8 @@ func Open(cfg *Config) (*Monitor, error) {
 		return nil, errors.New("monitor: Config has no Keys: every record would be a fault")
 	case cfg.Dir == "":
 		return nil, errors.New("monitor: Config has no Dir: a monitor that forgets finds no fork")
-	case cfg.MergeDelay < 0 || cfg.Tolerance < 0 || cfg.RecordDelay < 0:
-		return nil, errors.New("monitor: MergeDelay, Tolerance and RecordDelay must not be negative")
+	case cfg.MergeDelay < 0 || cfg.Tolerance < 0 || cfg.RecordDelay < 0 || cfg.Timeout < 0:
+		return nil, errors.New("monitor: MergeDelay, Tolerance, RecordDelay and Timeout must not be negative")
 	}
 	if err := cfg.checkRecords(); err != nil {
 		return nil, err

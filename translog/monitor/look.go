@@ -65,8 +65,26 @@ func (m *Monitor) Look(ctx context.Context) (*Report, error) {
 	if m.form() == formBare {
 		m.last.NotChecked = notChecked
 	}
+	m.done = m.last
 	report := m.last
 	return &report, err
+}
+
+// errSlow is why a step ended whose time was over.
+var errSlow = errors.New("monitor: the time of a step is over")
+
+// step calls do with the time that a step has.
+func (m *Monitor) step(ctx context.Context, do func(context.Context) error) error {
+	if m.cfg.Timeout == 0 {
+		return do(ctx)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, m.cfg.Timeout, errSlow)
+	defer cancel()
+	err := do(ctx)
+	if err != nil && errors.Is(context.Cause(ctx), errSlow) {
+		err = fmt.Errorf("%w (after %v, which each step of a look has)", err, m.cfg.Timeout)
+	}
+	return err
 }
 
 // breaks reports the sources of records that could not be read.
@@ -82,32 +100,42 @@ func (m *Monitor) breaks() error {
 }
 
 func (m *Monitor) look(ctx context.Context) error {
-	cp, err := m.client.Checkpoint(ctx)
-	if code := codeOf(err); code != "" {
-		return m.tell(ctx, nil, m.fault(code, "%v", err).says("the source of the log served this checkpoint").about(err))
-	} else if err != nil {
+	var cp *translog.Checkpoint
+	if err := m.step(ctx, func(ctx context.Context) (err error) { cp, err = m.begin(ctx); return err }); err != nil || cp == nil {
 		return err
 	}
-	m.stuck = nil
-	defer func() {
-		if ctx.Err() == nil {
-			m.state.Stuck = m.stuck
+	errs := []error{m.compareViews(ctx, cp)}
+	for _, step := range []func(context.Context, *translog.Checkpoint) error{m.readNew, m.reread, m.readJournals, m.checkPromises} {
+		if ctx.Err() == nil { // what one of them cannot read hides nothing that another one finds
+			errs = append(errs, m.step(ctx, func(ctx context.Context) error { return step(ctx, cp) }))
 		}
-	}()
-	if fault, err := m.follow(ctx, cp); err != nil {
-		return err
-	} else if fault != nil {
-		return m.tell(ctx, nil, fault)
 	}
-	m.state.Checkpoint = cp.Note()
-	errs := []error{m.compareViews(ctx, cp), m.readNew(ctx, cp)}
-	m.covers(cp)
-	for _, step := range []func(context.Context, *translog.Checkpoint) error{m.reread, m.readJournals, m.checkPromises} {
-		if ctx.Err() == nil {
-			errs = append(errs, step(ctx, cp)) // what one of them cannot read hides nothing that another one finds
-		}
+	if ctx.Err() == nil {
+		m.keepStuck()
 	}
 	return errors.Join(errs...)
+}
+
+// begin returns the checkpoint that the log is looked at with, nil where what is there is a fault.
+func (m *Monitor) begin(ctx context.Context) (*translog.Checkpoint, error) {
+	cp, err := m.client.Checkpoint(ctx)
+	if code := codeOf(err); code != "" {
+		return nil, m.tell(ctx, nil, m.fault(code, "%v", err).says("the source of the log served this checkpoint").about(err))
+	} else if err != nil {
+		return nil, err
+	}
+	m.stuck = nil
+	fault, err := m.follow(ctx, cp)
+	if err != nil {
+		if len(m.stuck) > 0 {
+			m.keepStuck()
+		}
+		return nil, err
+	} else if fault != nil {
+		return nil, m.tell(ctx, nil, fault)
+	}
+	m.state.Checkpoint = cp.Note()
+	return cp, nil
 }
 
 // covers notes the time of the last checkpoint up to which the log was read: of what is not in it by then can be said that
@@ -126,12 +154,12 @@ func (m *Monitor) covers(cp *translog.Checkpoint) {
 // withheld notes what the source of the log did not serve beside its checkpoint, if err says so. For a while that is no
 // fault; a log that goes on with it hides what is there to be found.
 func (m *Monitor) withheld(ctx context.Context, cp *translog.Checkpoint, err error, format string, args ...any) error {
-	if ctx.Err() != nil || !errors.As(err, new(*tlogclient.SourceError)) && codeOf(err) == "" {
+	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errSlow) || !errors.As(err, new(*tlogclient.SourceError)) && codeOf(err) == "" {
 		return err
 	}
 	now := stuck{What: fmt.Sprintf(format, args...), Since: m.last.Time}
 	for _, before := range m.state.Stuck {
-		if before.What == now.What {
+		if before.What == now.What && before.Proofs == m.proofs() { // what proofs take time for is not withheld
 			now.Since = before.Since
 		}
 	}
@@ -142,6 +170,16 @@ func (m *Monitor) withheld(ctx context.Context, cp *translog.Checkpoint, err err
 	f := m.fault(CodeWithheld, "%s", now.What).add(fileCheckpoint, cp.Note()).
 		says(fmt.Sprintf("at each look since %s the source of the log served a checkpoint, and not this", now.Since.Format(time.RFC3339)))
 	return errors.Join(err, m.tell(ctx, nil, f))
+}
+
+func (m *Monitor) proofs() int { return len(m.known) - m.kept[CodeWithheld] }
+
+// keepStuck keeps what was not served in this look for the next one.
+func (m *Monitor) keepStuck() {
+	for i := range m.stuck {
+		m.stuck[i].Proofs = m.proofs()
+	}
+	m.state.Stuck = m.stuck
 }
 
 // follow holds a checkpoint against the last one.
@@ -169,31 +207,35 @@ func (m *Monitor) follow(ctx context.Context, cp *translog.Checkpoint) (*Fault, 
 func (m *Monitor) compareViews(ctx context.Context, cp *translog.Checkpoint) error {
 	var errs []error
 	for _, v := range m.cfg.Views {
-		client := tlogclient.New(v.Source, m.cfg.Policy.LogsOnly())
-		seen, err := client.Checkpoint(ctx)
-		var fault *Fault
-		switch code := codeOf(err); {
-		case code != "":
-			fault = m.fault(code, "view %q: %v", v.Name, err).says("the view served this checkpoint").about(err)
-		case err != nil:
+		err := m.step(ctx, func(ctx context.Context) error { return m.compareView(ctx, cp, v) })
+		if err != nil {
 			errs = append(errs, fmt.Errorf("view %q: %w", v.Name, err))
-			continue
-		case seen.Size() > cp.Size():
-			fault, err = m.compare(ctx, cp, seen, client)
-		default:
-			fault, err = m.compare(ctx, seen, cp, m.client)
-		}
-		if fault != nil && fault.Code == CodeTreeUnfounded && seen.Size() > cp.Size() {
-			fault.says(fmt.Sprintf("the view %q served tiles that do not belong to checkpoint", v.Name))
-		}
-		if codeOf(err) == "" && err != nil {
-			errs = append(errs, fmt.Errorf("view %q: %w", v.Name, err))
-		}
-		if fault != nil {
-			errs = append(errs, m.tell(ctx, nil, fault))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func (m *Monitor) compareView(ctx context.Context, cp *translog.Checkpoint, v View) error {
+	client := tlogclient.New(v.Source, m.cfg.Policy.LogsOnly())
+	seen, err := client.Checkpoint(ctx)
+	var fault *Fault
+	switch code := codeOf(err); {
+	case code != "":
+		return m.tell(ctx, nil, m.fault(code, "view %q: %v", v.Name, err).says("the view served this checkpoint").about(err))
+	case err != nil:
+		return err
+	case seen.Size() > cp.Size():
+		fault, err = m.compare(ctx, cp, seen, client)
+	default:
+		fault, err = m.compare(ctx, seen, cp, m.client)
+	}
+	if fault == nil {
+		return err
+	}
+	if fault.Code == CodeTreeUnfounded && seen.Size() > cp.Size() {
+		fault.says(fmt.Sprintf("the view %q served tiles that do not belong to checkpoint", v.Name))
+	}
+	return m.tell(ctx, nil, fault)
 }
 
 // compare tells whether the tree of newer, as its client has it, begins with that of older.

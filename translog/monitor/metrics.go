@@ -17,9 +17,9 @@ func (m *Monitor) WriteMetrics(w io.Writer) error {
 	gauge("touchmark_monitor_entries", "Entries of the log that were read and believed.", m.state.Size)
 	gauge("touchmark_monitor_streams", "Streams of records in the log.", len(m.streams))
 	gauge("touchmark_monitor_open_decisions", "Decisions whose outcome has not come.", m.open)
-	gauge("touchmark_monitor_journal_waiting", "Records of the journal that are not in the log.", m.last.Waiting)
+	gauge("touchmark_monitor_journal_waiting", "Records of the journal that are not in the log.", m.done.Waiting)
 	gauge("touchmark_monitor_promises_waiting", "Promises that are neither kept nor broken yet.", len(m.state.Promises))
-	gauge("touchmark_monitor_last_look_timestamp_seconds", "When the last look began.", seconds(m.last.Time))
+	gauge("touchmark_monitor_last_look_timestamp_seconds", "When the last look began that came to an end, with or without an error.", seconds(m.done.Time))
 	gauge("touchmark_monitor_last_complete_look_timestamp_seconds",
 		"When the last look began up to whose checkpoint all was looked at, without an error.", seconds(m.state.Complete))
 	gauge("touchmark_monitor_proofs", "Faults whose proof is kept.", len(m.known))

@@ -33,7 +33,9 @@ func hashChildren(l, r []byte) []byte {
 
 // readNew reads what cp's tree has more than was read.
 func (m *Monitor) readNew(ctx context.Context, cp *translog.Checkpoint) error {
-	if err := m.readChunks(ctx, cp); err != nil {
+	err := m.readChunks(ctx, cp)
+	m.covers(cp)
+	if err != nil {
 		return m.withheld(ctx, cp, err, "the entries from %d on, or what shows that they are in the tree, are not served", m.state.Size)
 	}
 	return nil

@@ -102,8 +102,9 @@ type waits struct {
 
 // A stuck says what the source of the log did not serve, and since when.
 type stuck struct {
-	What  string    `json:"what"`
-	Since time.Time `json:"since"`
+	What   string    `json:"what"`
+	Since  time.Time `json:"since"`
+	Proofs int       `json:"proofs"` // of other faults, at the end of the last look
 }
 
 // load reads what the last monitor with this directory left.

@@ -34,7 +34,7 @@ func (m *Monitor) tell(ctx context.Context, cp *translog.Checkpoint, f *Fault) e
 		}
 		m.over[f.Code] = true
 		f.files = nil
-		m.last.Faults = append(m.last.Faults, f)
+		m.found(f)
 		return nil
 	}
 	if cp != nil {
@@ -48,8 +48,15 @@ func (m *Monitor) tell(ctx context.Context, cp *translog.Checkpoint, f *Fault) e
 	m.know(id)
 	f.Dir, f.files = filepath.Join(dirFaults, id), nil
 	m.total[f.Code]++
-	m.last.Faults = append(m.last.Faults, f)
+	m.found(f)
 	return nil
+}
+
+func (m *Monitor) found(f *Fault) {
+	m.last.Faults = append(m.last.Faults, f)
+	if m.cfg.OnFault != nil {
+		m.cfg.OnFault(f)
+	}
 }
 
 // know notes the id of a fault whose proof is kept.
