@@ -63,8 +63,9 @@ type LedgerConfig struct {
 	// without asking the caller for them ([Private.Arguments]). It needs Vault.
 	KeepParameters bool
 	// PrivateRetention is how long private parts are kept: then the keys of the vault that they were sealed with are
-	// destroyed. What was recorded before there was a vault stays, until [Erase] is told to. Zero means for as long as
-	// the journal is kept.
+	// destroyed. What was recorded in clear, before there was a vault, is erased from the files of the journal. Either goes
+	// by whole days in UTC, so that a private part is kept for up to a day longer. Zero means for as long as the journal is
+	// kept.
 	PrivateRetention time.Duration
 	// Retention is how long records are kept in the journal once the log has been proven to have them: then whole files
 	// are removed, with the private parts in them. The last 256 records stay. Zero means for ever. The Log must be a

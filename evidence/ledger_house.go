@@ -13,15 +13,6 @@ const MinJournalBytes = 2 * idleSegmentBytes
 // houseInterval is the time between two attempts to remove and erase what is due.
 const houseInterval = time.Minute
 
-// A Forgetter is a Vault that can destroy its keys. [LedgerConfig.PrivateRetention] needs one.
-type Forgetter interface {
-	Vault
-	// Forget destroys the keys of what was sealed before a time, and returns how many it destroyed.
-	Forget(before time.Time) (int, error)
-	// Erased returns a function that reports whether a private part was sealed under a key that was destroyed.
-	Erased() (func(sealed []byte) bool, error)
-}
-
 // checkHouse refuses retentions that nothing can keep.
 func (c *LedgerConfig) checkHouse() error {
 	_, proves := c.Log.(Prover)
@@ -52,6 +43,8 @@ func (c *LedgerConfig) segmentBytes() int64 {
 func (l *Ledger) keepHouse(ctx context.Context) {
 	log, _ := l.cfg.Log.(Prover)
 	r := &retention{journal: l.journal, log: log, form: l.cfg.LogForm, local: &l.house}
+	vault, _ := l.cfg.Vault.(Forgetter)
+	f := &forgetting{ledger: l, vault: vault}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -61,7 +54,7 @@ func (l *Ledger) keepHouse(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if err := l.tidy(ctx, r); err != nil && ctx.Err() == nil && l.cfg.Notice != nil {
+		if err := l.tidy(ctx, r, f); err != nil && ctx.Err() == nil && l.cfg.Notice != nil {
 			l.cfg.Notice(err)
 		}
 		select { // not again at once, however full it is
@@ -74,7 +67,7 @@ func (l *Ledger) keepHouse(ctx context.Context) {
 }
 
 // tidy does it once.
-func (l *Ledger) tidy(ctx context.Context, r *retention) (err error) {
+func (l *Ledger) tidy(ctx context.Context, r *retention, f *forgetting) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = panicked(p)
@@ -88,31 +81,9 @@ func (l *Ledger) tidy(ctx context.Context, r *retention) (err error) {
 	if l.cfg.PrivateRetention == 0 {
 		return err
 	}
-	if ferr := l.forget(ctx, l.cfg.Vault.(Forgetter)); ferr != nil { // check has looked
+	if ferr := f.run(ctx); ferr != nil {
 		err = errors.Join(err, fmt.Errorf("evidence: erasing private parts: %w", ferr))
 	}
-	return err
-}
-
-// forget destroys the keys that are due, and makes the space free that is of no use without them.
-func (l *Ledger) forget(ctx context.Context, vault Forgetter) error {
-	n, err := vault.Forget(l.cfg.Time().Add(-l.cfg.PrivateRetention))
-	if n == 0 || err != nil {
-		return err
-	}
-	gone, err := vault.Erased()
-	if err != nil {
-		return err
-	}
-	l.house.Lock()
-	defer l.house.Unlock()
-	_, err = l.journal.compact(ctx, func(_ uint64, payload []byte) ([]byte, error) {
-		f, err := parseFrame(payload)
-		if err != nil || len(f.private) == 0 || f.private[0] != privateSealed || !gone(f.private) {
-			return payload, err
-		}
-		return f.withoutPrivate(), nil
-	})
 	return err
 }
 

@@ -1,7 +1,7 @@
 package evidence
 
 // findSealer gets what seals the private part of a record. While the vault has no key, outcomes and what the ledger
-// writes by itself are sealed under the last one that it had: they must not be lost for that.
+// writes by itself are sealed under the last one that it had, unless that was destroyed: they must not be lost for that.
 func (l *Ledger) findSealer(s *slot) (err error) {
 	if l.cfg.Vault == nil {
 		return nil

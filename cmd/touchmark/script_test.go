@@ -66,8 +66,9 @@ func scripts(p testscript.Params) testscript.Params {
 		"load":   load,
 		"tamper": tamper,
 
-		"records": records,
-		"graft":   graft,
+		"records":  records,
+		"recorded": recorded,
+		"graft":    graft,
 
 		"collector": collector,
 		"decider":   decider,

@@ -46,9 +46,10 @@ func list(fsys durable.FS, dir string) ([]Key, error) {
 // it returns nil, nobody who has no copy of a key can open what was sealed with it. The key of a day is destroyed as a
 // whole or not at all: what was sealed on the day of the time itself stays.
 //
-// A key's file is overwritten, synced, and replaced by an empty one that says that it was destroyed. A disk that writes to another place than it is told to, as solid
-// state disks and some file systems do, may keep the wrapped key where it was; then the master key protects it. So a
-// vault that must forget for good has its master key in another place, and is given a new one now and then.
+// A key's file is overwritten, synced, and replaced by an empty one that says that it was destroyed. A disk that writes
+// to another place than it is told to, as solid state disks and some file systems do, may keep the wrapped key where it
+// was; then the master key protects it. So a vault that must forget for good has its master key in another place, and is
+// given a new one now and then.
 func (v *Vault) EraseBefore(at time.Time) (erased []Key, err error) {
 	if at.After(v.cfg.Time()) {
 		return nil, fmt.Errorf("vault: %s is to come; erase what was before now", at.UTC().Format(time.RFC3339))
@@ -70,9 +71,7 @@ func (v *Vault) EraseBefore(at time.Time) (erased []Key, err error) {
 		if n.file() == file {
 			erased = append(erased, Key{File: n.gone(), From: n.day.start(), To: n.day.end(), Erased: true})
 		}
-		if s := v.current.Load(); s != nil && s.name == n {
-			v.current.Store(nil)
-		}
+		v.forget(map[keyName]bool{n: true})
 	}
 	if err := v.cfg.fs.SyncDir(v.cfg.Dir); err != nil {
 		return erased, fmt.Errorf("vault: %w", err)
@@ -80,10 +79,20 @@ func (v *Vault) EraseBefore(at time.Time) (erased []Key, err error) {
 	return erased, nil
 }
 
-// Forget is [Vault.EraseBefore] for a ledger, which wants to know how many keys there were.
-func (v *Vault) Forget(before time.Time) (int, error) {
-	erased, err := v.EraseBefore(before)
-	return len(erased), err
+// Forget is [Vault.EraseBefore] for a ledger, which wants to know how many keys of the vault are destroyed by now.
+func (v *Vault) Forget(before time.Time) (destroyed int, err error) {
+	if _, err := v.EraseBefore(before); err != nil {
+		return 0, err
+	}
+	gone, err := v.gone()
+	return len(gone), err
+}
+
+// forget drops the key in use if it is one of those that were destroyed.
+func (v *Vault) forget(gone map[keyName]bool) {
+	if s := v.current.Load(); s != nil && gone[s.name] {
+		v.current.CompareAndSwap(s, nil)
+	}
 }
 
 // destroy wipes the file of a key, or what was to become one, and leaves an empty one under the name of a destroyed key.
@@ -131,6 +140,19 @@ func (v *Vault) wipe(name string) (err error) {
 // Erased returns a function that reports whether what was sealed was sealed under a key that was destroyed, as far as
 // that is known now. Of a key that is merely missing it says no.
 func (v *Vault) Erased() (func(sealed []byte) bool, error) {
+	gone, err := v.gone()
+	if err != nil {
+		return nil, err
+	}
+	v.forget(gone) // another process may have destroyed it
+	return func(sealed []byte) bool {
+		n, err := parseSealed(sealed)
+		return err == nil && gone[n]
+	}, nil
+}
+
+// gone returns the names of the keys that were destroyed.
+func (v *Vault) gone() (map[keyName]bool, error) {
 	files, err := v.cfg.fs.ReadDir(v.cfg.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("vault: %w", err)
@@ -143,8 +165,5 @@ func (v *Vault) Erased() (func(sealed []byte) bool, error) {
 			}
 		}
 	}
-	return func(sealed []byte) bool {
-		n, err := parseSealed(sealed)
-		return err == nil && gone[n]
-	}, nil
+	return gone, nil
 }

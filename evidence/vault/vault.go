@@ -101,7 +101,9 @@ func (v *Vault) keyOf(d day) (keyName, *periodKey, error) {
 			continue
 		}
 		if key, err := v.read(name); err == nil {
-			return name, key, nil
+			// The file was synced before it had its name. The name may be there since a moment ago, or since its directory
+			// could not be synced.
+			return name, key, v.cfg.fs.SyncDir(v.cfg.Dir)
 		}
 	}
 	name, key := newKey(d)
@@ -111,7 +113,10 @@ func (v *Vault) keyOf(d day) (keyName, *periodKey, error) {
 	if err != nil {
 		return keyName{}, nil, err
 	}
-	return name, key, durable.WriteFile(v.cfg.fs, v.path(name), appendFile(nil, wrapped))
+	if err = durable.WriteFile(v.cfg.fs, v.path(name), appendFile(nil, wrapped)); err != nil {
+		_ = v.cfg.fs.Remove(v.path(name) + tempSuffix) // the next attempt has another name
+	}
+	return name, key, err
 }
 
 func (v *Vault) path(name keyName) string { return filepath.Join(v.cfg.Dir, name.file()) }

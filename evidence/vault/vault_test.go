@@ -266,8 +266,74 @@ func TestCrashes(t *testing.T) {
 	t.Logf("%d operations, %d crashes", disk.Len(), crashes)
 }
 
-// TestFaults lets each operation fail in turn: nothing is sealed with a key that is not durable, and what could not be
-// destroyed is said to be there.
+// TestKeysAreDurable lets each operation on the way to a key fail in turn, seals with the key that there is at the next
+// attempt, in this process or in another, and lets the power fail from then on: what was sealed opens.
+func TestKeysAreDurable(t *testing.T) {
+	crashes := 0
+	for n, hit := 1, true; hit; n++ {
+		for _, another := range []bool{false, true} {
+			cfg, disk := onDisk(t)
+			left := n
+			disk.SetFault(func(durabletest.Op) error {
+				if left--; left == 0 {
+					return errors.New("the disk")
+				}
+				return nil
+			})
+			v, err := Open(cfg)
+			if err == nil {
+				_, err = v.Sealer(noon)
+			}
+			if hit = left <= 0; hit != (err != nil) {
+				t.Errorf("fault %d: %v", n, err)
+			}
+			disk.SetFault(nil)
+			if v == nil || another {
+				v = mustOpen(t, cfg)
+			}
+			sealed := seal(t, v, noon, 1, "x")
+			for _, name := range disk.Names("/vault") {
+				if strings.HasSuffix(name, tempSuffix) {
+					t.Errorf("fault %d: %s is left", n, name)
+				}
+			}
+			disk.Crashes(disk.Len(), durabletest.Sampling{Seed: 5, Singles: 8, Random: 4}, func(crash *durabletest.Crash) bool {
+				crashes++
+				cfg := *cfg
+				cfg.fs = crash.Disk
+				v := mustOpen(t, &cfg)
+				if plain, err := v.Open(journal, 1, sealed); err != nil || string(plain) != "x" {
+					t.Errorf("fault %d, %v: what was sealed opens as %q, %v", n, crash, plain, err)
+				}
+				return !t.Failed()
+			})
+		}
+	}
+	t.Logf("%d crashes", crashes)
+}
+
+// TestDestroyedElsewhere: a key that another process has destroyed is not used any more.
+func TestDestroyedElsewhere(t *testing.T) {
+	cfg, _ := onDisk(t)
+	v, other := mustOpen(t, cfg), mustOpen(t, cfg)
+	sealed := seal(t, v, noon, 1, "x")
+	for range 2 { // the second time there is nothing to destroy
+		if n, err := other.Forget(noon.Add(Period)); err != nil || n != 1 {
+			t.Fatalf("%d keys are destroyed, %v", n, err)
+		}
+	}
+	if n, err := v.Forget(noon.Add(-Period)); err != nil || n != 1 {
+		t.Errorf("%d keys are destroyed, %v", n, err)
+	}
+	if gone, err := v.Erased(); err != nil || !gone(sealed) {
+		t.Fatal("it is not known to be destroyed", err)
+	}
+	if plain, err := v.Open(journal, 2, seal(t, v, noon, 2, "y")); err != nil || string(plain) != "y" {
+		t.Errorf("what is sealed now opens as %q, %v", plain, err)
+	}
+}
+
+// TestFaults lets each operation fail in turn: what could not be destroyed is said to be there.
 func TestFaults(t *testing.T) {
 	for n := 1; ; n++ {
 		cfg, disk := onDisk(t)
