@@ -71,7 +71,7 @@ func Commit(salt Salt, p *Params) (Hash, ParamsForm) {
 	var t tree
 	root, err := t.commit(&salt, p)
 	if err != nil {
-		return commitOctets(&salt, p), ParamsOctets
+		return commitOctets(salt, p), ParamsOctets
 	}
 	return root, ParamsTree
 }
@@ -90,8 +90,8 @@ func HashParams(arguments json.RawMessage) (Hash, error) {
 }
 
 // commitOctets commits to both parts as they were sent.
-func commitOctets(salt *Salt, p *Params) Hash {
-	key := mac(salt, []byte(contextOctets))
+func commitOctets(salt Salt, p *Params) Hash {
+	key := mac(&salt, []byte(contextOctets))
 	a, i := sha256.Sum256(p.Arguments), sha256.Sum256(p.InputResponses)
 	return mac((*Salt)(&key), append(a[:], i[:]...))
 }

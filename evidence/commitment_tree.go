@@ -26,7 +26,6 @@ type tree struct {
 	levels  int    // how many levels of values are committed to one by one
 	leaves  []Hash // commitments to the values in all containers that the walk is in
 	scratch []byte
-	block   [sha256.BlockSize]byte
 	open    *opening // what is to be opened; nil for nothing
 }
 
@@ -39,7 +38,10 @@ type opening struct {
 }
 
 // The parts in the order of their commitments in the root.
-var parts = [...]Part{PartArguments, PartInputResponses}
+var (
+	parts     = [...]Part{PartArguments, PartInputResponses}
+	partSteps = [...]Step{PartArguments.step(), PartInputResponses.step()}
+)
 
 // commit returns the commitment to both parts. It fails where a part has no canonical form.
 func (t *tree) commit(salt *Salt, p *Params) (Hash, error) {
@@ -51,18 +53,21 @@ func (t *tree) commit(salt *Salt, p *Params) (Hash, error) {
 		}
 	}
 	t.levels = cut(texts[:])
-	t.scratch = make([]byte, 0, 256)
-	t.leaves = make([]Hash, 0, 8)
+	room := new(struct {
+		leaves  [8]Hash
+		scratch [256]byte
+	})
+	t.leaves, t.scratch = room.leaves[:0], room.scratch[:0]
 	var roots [len(parts)]Hash
 	for i, part := range parts {
-		step := part.step()
+		step := partSteps[i]
 		key := t.derive(salt, contextPart, string(part))
 		t.text, t.pos = texts[i], 0
 		roots[i] = t.value(&key, []byte(step), 1, t.open != nil && t.open.path[0] == step)
 	}
 	if t.open != nil {
-		for i, part := range parts {
-			if t.open.path[0] == part.step() {
+		for i, step := range partSteps {
+			if t.open.path[0] == step {
 				t.open.siblings[0] = []Hash{roots[1-i]}
 			}
 		}
@@ -91,12 +96,13 @@ func (t *tree) value(key *Salt, step []byte, level int, on bool) Hash {
 func (t *tree) container(key *Salt, step []byte, level int, on bool) Hash {
 	kind, base := t.text[t.pos], len(t.leaves)
 	var next Hash // on the path to what is opened
+	var digits [20]byte
+	var childKey Salt
 	t.pos++
 	for i := 0; t.text[t.pos] != closing(kind); i++ {
 		if t.text[t.pos] == ',' {
 			t.pos++
 		}
-		var digits [20]byte
 		child := digits[:0]
 		if kind == '[' {
 			child = strconv.AppendInt(child, int64(i), 10)
@@ -107,7 +113,7 @@ func (t *tree) container(key *Salt, step []byte, level int, on bool) Hash {
 			t.pos++ // the colon
 		}
 		childOn := on && string(t.open.path[level]) == string(child)
-		childKey := t.deriveBytes(key, child)
+		childKey = t.deriveBytes(key, child)
 		h := t.value(&childKey, child, level+1, childOn)
 		if t.leaves = append(t.leaves, h); childOn {
 			next = h
@@ -207,25 +213,25 @@ func (t *tree) deriveBytes(key *Salt, text []byte) Salt {
 
 // inward and outward are RFC 2104 for keys of 32 bytes. There is a key for each value, and crypto/hmac allocates
 // several times for each key.
-func (t *tree) inward(key *Salt) {
-	const ipad = 0x36
-	t.fill(key, ipad)
-	t.scratch = append(t.scratch[:0], t.block[:]...)
-}
+func (t *tree) inward(key *Salt) { t.fill(key, innerPad) }
 
 func (t *tree) outward(key *Salt) Salt {
-	const opad = 0x5c
 	sum := sha256.Sum256(t.scratch)
-	t.fill(key, opad)
-	t.scratch = append(append(t.scratch[:0], t.block[:]...), sum[:]...)
+	t.fill(key, outerPad)
+	t.scratch = append(t.scratch, sum[:]...)
 	return sha256.Sum256(t.scratch)
 }
 
-func (t *tree) fill(key *Salt, with byte) {
-	for i := range t.block {
-		t.block[i] = with
-	}
-	subtle.XORBytes(t.block[:], t.block[:], key[:])
+// The two pads of RFC 2104, a block long.
+const (
+	innerPad = "6666666666666666666666666666666666666666666666666666666666666666"
+	outerPad = `\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\\`
+)
+
+// fill begins the scratch with a pad that has the key in it.
+func (t *tree) fill(key *Salt, pad string) {
+	t.scratch = append(t.scratch[:0], pad...)
+	subtle.XORBytes(t.scratch, t.scratch[:len(key)], key[:])
 }
 
 // skip passes over a value or name of canonical text.

@@ -2,7 +2,6 @@ package evidence
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"time"
@@ -76,8 +75,7 @@ func keepToken(token string) (Hash, string) {
 	if token == "" {
 		return Hash{}, ""
 	}
-	var room [2048]byte // most tokens are shorter, and are hashed without a copy on the heap
-	hash := Hash(sha256.Sum256(append(room[:0], token...)))
+	hash := hashText(token)
 	if len(token) > MaxTokenBytes {
 		token = ""
 	}
@@ -101,8 +99,9 @@ func newRecordID() string {
 	rand.Read(b[:]) //nolint:errcheck // never fails, see crypto/rand
 	b[6] = b[6]&0x0f | 0x40
 	b[8] = b[8]&0x3f | 0x80
-	text := appendHex(make([]byte, 0, 36), b[:4])
-	for _, part := range [][]byte{b[4:6], b[6:8], b[8:10], b[10:]} {
+	var room [36]byte
+	text := appendHex(room[:0], b[:4])
+	for _, part := range [...][]byte{b[4:6], b[6:8], b[8:10], b[10:]} {
 		text = appendHex(append(text, '-'), part)
 	}
 	return string(text)

@@ -31,8 +31,12 @@ func (r *Record) template(b []byte) (*template, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Nothing that a caller chose looks like this: the quotes in it are escaped.
-	after := func(name string) int { return bytes.Index(m, []byte(name)) + len(name) }
+	// Nothing that a caller chose looks like this: the quotes in it are escaped. The names are in their order.
+	end := 0
+	after := func(name string) int {
+		end += bytes.Index(m[end:], []byte(name)) + len(name)
+		return end
+	}
 	return &template{message: m, prev: after(`,"prev":"`), seq: after(`,"seq":`), time: after(`,"time":"`)}, nil
 }
 
@@ -47,7 +51,7 @@ func (t *template) fill(r *Record, seq uint64, prev Hash, at time.Time) (Message
 	}
 	m := t.message
 	prev.append(m[t.prev:t.prev])
-	at.AppendFormat(m[t.time:t.time], timeLayout)
+	appendTime(m[t.time:t.time], at)
 	digits := len(strconv.AppendUint(m[t.seq:t.seq], seq, 10))
 	return m[:t.seq+digits+copy(m[t.seq+digits:], m[t.seq+vacantDigits:])], nil
 }

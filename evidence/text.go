@@ -20,7 +20,20 @@ func recordText(s string, limit int) string {
 	if plainText(s, limit) {
 		return s
 	}
-	return Hash(sha256.Sum256([]byte(s))).String()
+	return hashText(s).String()
+}
+
+// hashText hashes s without a copy of it on the heap, or a large one on the stack, which would have to grow.
+func hashText(s string) (sum Hash) {
+	var room [512]byte
+	h := sha256.New()
+	for len(s) > 0 {
+		n := copy(room[:], s)
+		h.Write(room[:n])
+		s = s[n:]
+	}
+	h.Sum(sum[:0])
+	return sum
 }
 
 // textAllowed reports whether s is something that recordText returns.

@@ -22,6 +22,7 @@ package translog
 
 import (
 	"context"
+	"crypto/sha256"
 
 	"github.com/transparency-dev/merkle/rfc6962"
 )
@@ -53,8 +54,12 @@ type Appender interface {
 }
 
 // LeafHash returns the Merkle leaf hash of an entry (RFC 6962, section 2.1).
-func LeafHash(entry []byte) [32]byte {
-	return [32]byte(rfc6962.DefaultHasher.HashLeaf(entry))
+func LeafHash(entry []byte) (hash [32]byte) {
+	h := sha256.New() // which is on the stack here, and that of rfc6962.DefaultHasher on the heap
+	h.Write([]byte{rfc6962.RFC6962LeafHashPrefix})
+	h.Write(entry)
+	h.Sum(hash[:0])
+	return hash
 }
 
 // CheckEntries refuses what no engine may accept: an empty call, an empty entry,

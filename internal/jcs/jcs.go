@@ -27,6 +27,14 @@ const tooBig = 1 << 53
 
 // Canonicalize returns the RFC 8785 form of src, in memory of its own. It does not bound the size of src.
 func Canonicalize(src []byte) ([]byte, error) {
+	if out, ok := canonicalizePlain(src); ok {
+		return out, nil
+	}
+	return canonicalize(src)
+}
+
+// canonicalize does it for any text.
+func canonicalize(src []byte) ([]byte, error) {
 	if err := checkText(src); err != nil {
 		return nil, err
 	}
