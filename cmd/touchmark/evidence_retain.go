@@ -39,7 +39,7 @@ func vaultFlags() []cli.Flag {
 func keepFlags() []cli.Flag {
 	return append(vaultFlags(),
 		&cli.BoolFlag{Name: "keep-parameters", Usage: "keep the parameters of calls, sealed, so that evidence disclose needs no --args"},
-		&cli.DurationFlag{Name: "salt-retention", Usage: "destroy the keys of salts, badges and call proofs that were sealed longer ago than `TIME`: 2160h"},
+		&cli.DurationFlag{Name: "salt-retention", Usage: "erase salts, badges and call proofs older than `TIME`, by whole days in UTC, so that some stay a day longer: 2160h"},
 		&cli.DurationFlag{Name: "journal-retention", Usage: "remove records older than `TIME` from the journal, once --log has been proven to have them"},
 		&cli.StringFlag{Name: "journal-quota", Usage: "refuse calls rather than let the journal be larger than `SIZE`: 500M, 20G"},
 	)
@@ -373,7 +373,7 @@ func evidenceCompact(ctx *cli.Context) error {
 
 func openElsewhere(err error) error {
 	if errors.Is(err, durable.ErrLocked) {
-		return hint(undeterminedf("%v", err), "stop the gateway that has the journal open; it does this by itself")
+		return hint(undeterminedf("%v", err), "stop the gateway that has the journal open; with --salt-retention and --journal-retention it does this by itself")
 	}
 	return err
 }
