@@ -32,7 +32,11 @@ func (p *proof) checkKept() error {
 	if err != nil {
 		return err
 	}
-	if _, err = evidence.ParseEntry(entry); codeOf(err) != p.fault.Code {
+	e, err := evidence.ParseEntry(entry)
+	if err == nil {
+		_, err = e.Verify(p.keys)
+	}
+	if codeOf(err) != p.fault.Code {
 		return unshown("the entry gives %q, not %q", codeOf(err), p.fault.Code)
 	}
 	return nil

@@ -30,15 +30,17 @@ func (m *Monitor) readJournal(ctx context.Context, cp *translog.Checkpoint, sour
 			m.broken[source.Name] = err
 			return nil
 		}
-		if head != nil { // what was removed was proven to be in the log, and was read there
-			w.at.Next = max(w.at.Next, head.First)
+		if head != nil {
+			if err := w.removed(ctx, head.Entry); err != nil {
+				return err
+			}
 		}
 	}
 	from := w.at.Next
 	if from > 0 {
 		from-- // the last one that was compared must still be there
 	}
-	w.end = from
+	w.end = max(w.end, from)
 	for stored, err := range source.Read(from) {
 		if err != nil {
 			m.broken[source.Name] = err
@@ -68,6 +70,24 @@ type journalWalk struct {
 	name    string // of the source
 	at      *journalState
 	end     uint64 // number of the record after the last one of the journal
+	waits   bool   // one was not in the log yet
+}
+
+// removed compares the last of the records that were removed from the journal, which were proven to be in the log and were
+// read there: of what the head of a journal says, this alone is signed.
+func (w *journalWalk) removed(ctx context.Context, entry []byte) error {
+	e, err := evidence.ParseEntry(entry)
+	if err == nil {
+		err = w.signed(e)
+	}
+	if err != nil {
+		return w.unsigned(ctx, entry, err)
+	}
+	settled, err := w.settle(ctx, entry, e)
+	if settled {
+		w.at.Next = max(w.at.Next, e.Record.Sequence+1)
+	}
+	return err
 }
 
 // known passes over a record that the log has at its place, and that was looked at there: it need not be read again.
@@ -93,23 +113,49 @@ func (w *journalWalk) known(stored *evidence.StoredRecord) (bool, error) {
 func (w *journalWalk) visit(ctx context.Context, entry []byte) error {
 	e, err := evidence.ParseEntry(entry)
 	if err != nil {
-		f := w.monitor.fault(codeOf(err), "in the journal: %v", err).says("the journal holds entry")
-		return w.monitor.tell(ctx, nil, f.add(fileEntry, entry))
+		return w.unsigned(ctx, entry, err)
 	}
+	settled, err := w.settle(ctx, entry, e)
+	if settled && e.Record.Sequence == w.at.Next {
+		w.at.Next++
+	}
+	return err
+}
+
+// unsigned tells of what is in the journal and is no record of a server.
+func (w *journalWalk) unsigned(ctx context.Context, entry []byte, err error) error {
+	f := w.monitor.fault(codeOf(err), "in the journal: %v", err).says("the journal holds entry")
+	return w.monitor.tell(ctx, nil, f.add(fileEntry, entry))
+}
+
+func (w *journalWalk) signed(e *evidence.UnverifiedEntry) error {
+	if w.monitor.cfg.UnsafeSkipSignatures {
+		return nil
+	}
+	_, err := e.Verify(w.monitor.cfg.Keys)
+	return err
+}
+
+// tell tells a fault about a record of the journal, if its server signed it.
+func (w *journalWalk) tell(ctx context.Context, cp *translog.Checkpoint, f *Fault, entry []byte, e *evidence.UnverifiedEntry) error {
+	if err := w.signed(e); err != nil {
+		return w.unsigned(ctx, entry, err)
+	}
+	return w.monitor.tell(ctx, cp, f.add(fileEntry, entry))
+}
+
+// settle compares a record of the stream of the journal, and reports whether it need not be looked at again.
+func (w *journalWalk) settle(ctx context.Context, entry []byte, e *evidence.UnverifiedEntry) (bool, error) {
 	r := e.Record
 	if w.at.Stream.IsZero() {
 		w.at.Stream = r.Stream
 	}
 	if r.Stream != w.at.Stream {
-		return fmt.Errorf("monitor: the journal in %q is of stream %s, and was of stream %s: begin again in another directory",
+		return false, fmt.Errorf("monitor: the journal in %q is of stream %s, and was of stream %s: begin again in another directory",
 			w.name, r.Stream, w.at.Stream)
 	}
 	w.end = r.Sequence + 1
-	logged, err := w.compare(ctx, entry, e)
-	if logged && r.Sequence == w.at.Next {
-		w.at.Next++
-	}
-	return err
+	return w.compare(ctx, entry, e)
 }
 
 // compare looks for a record of the journal in the log, and reports whether it is settled.
@@ -119,11 +165,12 @@ func (w *journalWalk) compare(ctx context.Context, entry []byte, e *evidence.Unv
 	if s == nil || r.Sequence >= s.Next {
 		m.last.Waiting++
 		age := m.state.ReadTo.Sub(r.Time) // what is in the log behind that was not read
-		if age <= m.cfg.MergeDelay || w.at.Next != r.Sequence {
+		first := !w.waits
+		if w.waits = true; age <= m.cfg.MergeDelay || !first {
 			return false, nil // the first that waits stands for those after it
 		}
-		f := w.omitted(entry, r, "record %d of the journal is %v old and not in the log", r.Sequence, age.Round(time.Second))
-		return false, m.tell(ctx, nil, f)
+		f := w.omitted(r, "record %d of the journal is %v old and not in the log", r.Sequence, age.Round(time.Second))
+		return false, w.tell(ctx, nil, f, entry, e)
 	}
 	_, index, there, err := s.at(r.Sequence)
 	if err != nil {
@@ -134,21 +181,22 @@ func (w *journalWalk) compare(ctx context.Context, entry []byte, e *evidence.Unv
 		if m.missed[hash] {
 			return true, nil // too late: that it was missing is told
 		}
-		return true, m.tell(ctx, nil, w.omitted(entry, r, "record %d of the journal is not in the log, which has later ones", r.Sequence))
+		f := w.omitted(r, "record %d of the journal is not in the log, which has later ones", r.Sequence)
+		return true, w.tell(ctx, nil, f, entry, e)
 	}
 	leaf, err := m.leaves.get(index)
 	if err != nil || [32]byte(leaf) == hash {
 		return true, err
 	}
 	f := m.fault(CodeJournal, "record %d is another one in the journal than in the log", r.Sequence).
-		says("the journal holds entry").add(fileEntry, entry)
+		says("the journal holds entry")
 	f.Stream, f.Sequence, f.Other, f.otherSeq = r.Stream.String(), at(r.Sequence), at(index), r.Sequence
-	return true, m.tell(ctx, w.cp, f)
+	return true, w.tell(ctx, w.cp, f, entry, e)
 }
 
-func (w *journalWalk) omitted(entry []byte, r *evidence.Record, format string, args ...any) *Fault {
+func (w *journalWalk) omitted(r *evidence.Record, format string, args ...any) *Fault {
 	f := w.monitor.fault(CodeOmitted, format, args...).says("the journal holds entry, and the log of checkpoint does not").
-		add(fileEntry, entry).add(fileCheckpoint, w.cp.Note())
+		add(fileCheckpoint, w.cp.Note())
 	f.Stream, f.Sequence = r.Stream.String(), at(r.Sequence)
 	return f
 }
@@ -167,7 +215,7 @@ func (w *journalWalk) finish(ctx context.Context) error {
 		first = s.Index
 	}
 	f := w.monitor.fault(CodeJournal, "the journal has no record %d, the log has later ones of its stream", w.end).
-		says("the journal ends before other")
+		says(fmt.Sprintf("the journal of stream %s ends before other", w.at.Stream))
 	f.Stream, f.Sequence, f.Other, f.otherSeq = w.at.Stream.String(), at(w.end), at(first), w.end
 	return w.monitor.tell(ctx, w.cp, f)
 }

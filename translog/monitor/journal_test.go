@@ -170,6 +170,82 @@ func TestPromiseRefused(t *testing.T) {
 	}
 }
 
+// The number that the head of a journal names, which nobody signed, ends no comparison; and the record in it is one like others.
+func TestJournalHead(t *testing.T) {
+	l := newLedgerFixture(t)
+	l.record()
+	l.flush()
+	l.want()
+	var last []byte
+	for stored, err := range evidence.ReadJournal(l.cfg.Journal, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = stored.Entry
+	}
+	e, err := evidence.ParseEntry(last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The directory that the monitor looks at has the head, and of the journal as much as it says.
+	live := l.cfg.Journal
+	l.cfg.Journal = t.TempDir()
+	copyDir(t, live, l.cfg.Journal)
+	l.reopen()
+	l.want()
+	look := func(entry []byte, want ...Code) {
+		t.Helper()
+		head := &evidence.JournalHead{Segment: 2, First: 1_000_000_000, Entry: entry, Receipt: []byte("none")}
+		text, err := head.MarshalText()
+		if err == nil {
+			err = os.WriteFile(filepath.Join(l.cfg.Journal, "head"), text, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.wantBroken([]string{l.cfg.Journal}, want...) // there is no segment 2
+		l.wantBroken([]string{l.cfg.Journal})
+		if next := l.m.journal(l.cfg.Journal).Next; next != 2 {
+			t.Errorf("the journal was compared up to %d", next)
+		}
+	}
+	look(last)
+	look([]byte("{}"), Code(evidence.CodeMalformed))
+	l.server.header = e.Record.Header
+	stranger := newServer(t, "other.example.com")
+	stranger.header.Sequence, stranger.header.Previous = 999_999_999, evidence.Hash{1}
+	look(stranger.sign(heartbeat(), nil), Code(evidence.CodeKeyUnknown))
+	look(l.server.sign(heartbeat(), nil), CodeJournal)
+	later := l.server.sign(heartbeat(), func(r *evidence.Record) { r.Sequence = 999_999_999 })
+	look(later)
+	l.now = l.now.Add(24 * time.Hour)
+	look(later, CodeOmitted)
+
+	if err := os.Remove(filepath.Join(l.cfg.Journal, "head")); err != nil {
+		t.Fatal(err)
+	}
+	l.log.BeforeAppend(func(uint64, [][]byte) error { return errors.New("the log takes nothing") })
+	l.record()
+	copyDir(t, live, l.cfg.Journal)
+	l.now = l.now.Add(24 * time.Hour)
+	l.want(CodeOmitted)
+	l.log.BeforeAppend(nil)
+	l.flush()
+}
+
+// What is in a journal and nobody signed is told as that, and the proof holds.
+func TestJournalUnsigned(t *testing.T) {
+	f := newDigestFixture(t)
+	f.append(f.server.records(5)...)
+	f.want()
+	forged := newServer(t, "other.example.com")
+	forged.did, forged.kid, forged.header = f.server.did, f.server.kid, f.server.header
+	f.own.entries[4] = forged.sign(heartbeat(), func(r *evidence.Record) { r.Sequence = 4 })
+	f.own.entries = append(f.own.entries, forged.sign(heartbeat(), func(r *evidence.Record) { r.Time = r.Time.Add(-time.Hour) }))
+	f.want(Code(evidence.CodeSignatureInvalid), Code(evidence.CodeSignatureInvalid))
+	f.want()
+}
+
 // A record is in the log, and the journal lost it: a backup was restored.
 func TestJournalRestored(t *testing.T) {
 	l := newLedgerFixture(t)
