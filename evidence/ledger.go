@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -140,7 +141,9 @@ func (l *Ledger) seal(s *slot) (err error) {
 		f.reference = s.record.Outcome.DecisionSequence
 	}
 	f.appendPrefix(payload[:0])
-	s.payload, err = l.appendPrivate(payload, s)
+	if s.payload, err = l.appendPrivate(payload, s); err == nil && len(s.payload) > s.payloadBytes() {
+		err = fmt.Errorf("the vault adds more than %d bytes to a private part", SealedBytes) // and there may be no space for it
+	}
 	return err
 }
 

@@ -22,6 +22,8 @@ func (c *LedgerConfig) checkHouse() error {
 		return errors.New("evidence: a bound of the ledger is negative")
 	case c.Retention > 0 && !proves:
 		return errors.New("evidence: records are removed only when the log proves that it has them; Retention needs a Log that is a Prover")
+	case c.Retention > 0 && c.LogForm == FormDigest && !c.AllowRecordLoss:
+		return errRecordLoss
 	case c.PrivateRetention > 0 && !forgets:
 		return errors.New("evidence: PrivateRetention needs a Vault that is a Forgetter")
 	case c.MaxJournalBytes > 0 && c.MaxJournalBytes < 2*c.segmentBytes():

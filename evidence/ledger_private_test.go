@@ -129,3 +129,38 @@ func TestLedgerVaultFails(t *testing.T) {
 	mustClose(t, l)
 	checkStream(t, cfg, log)
 }
+
+// A greedyVault may add more than there is space for.
+type greedyVault struct {
+	dummyVault
+	greedy atomic.Bool
+}
+
+func (v *greedyVault) Sealer(time.Time) (Sealer, error) { return v, nil }
+
+func (v *greedyVault) Seal(b []byte, start int, journal *JournalID, seq uint64) []byte {
+	b = v.dummyVault.Seal(b, start, journal, seq)
+	if v.greedy.Load() {
+		b = append(b, make([]byte, maxFramePayload)...)
+	}
+	return b
+}
+
+// TestLedgerVaultIsGreedy: a record that a vault makes too large is refused, and those that follow have their places.
+func TestLedgerVaultIsGreedy(t *testing.T) {
+	cfg, log := ledgerConfig(t)
+	v := new(greedyVault)
+	cfg.Vault = v
+	l := mustOpenLedger(t, cfg)
+	open := mustRecord(t, l, decisionDraft(Allow, "read"))
+	v.greedy.Store(true)
+	_, err := l.Record(context.Background(), decisionDraft(Allow, "read"))
+	wantUnavailable(t, "a record that is too large", err, CodeSigningFailed)
+	v.greedy.Store(false)
+	mustRecord(t, l, outcomeDraft(open))
+	mustClose(t, l)
+	mustClose(t, mustOpenLedger(t, cfg))
+	if records := checkStream(t, cfg, log); len(records) != 4 {
+		t.Errorf("%d records", len(records))
+	}
+}

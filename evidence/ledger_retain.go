@@ -175,12 +175,20 @@ type RetainConfig struct {
 	Log     Prover    // that of the ledger
 	LogForm LogForm   // of the log
 	Before  time.Time // records are removed when they are older
+
+	AllowRecordLoss bool // a log of digests has none of the records: see [LedgerConfig.AllowRecordLoss]
 }
 
-// Retain removes records that are older than a time and proven to be in the log, as a ledger with
+// errRecordLoss is why records stay in the journal whose digests the log has.
+var errRecordLoss = errors.New("evidence: the log has digests alone, and records that are removed from the journal are nowhere then; set AllowRecordLoss if they may be lost, or there are copies")
+
+// Retain removes records that are older than a time and proven to be in the log, or in one of digests theirs, as a ledger with
 // [LedgerConfig.Retention] does by itself. Whole files are removed, and the last 256 records stay. The error wraps
 // fs.ErrNotExist when there is no journal.
 func Retain(ctx context.Context, cfg *RetainConfig) (_ *Removed, err error) {
+	if cfg.LogForm == FormDigest && !cfg.AllowRecordLoss {
+		return nil, errRecordLoss
+	}
 	j, err := openIdle(cfg.Dir)
 	if err != nil {
 		return nil, err

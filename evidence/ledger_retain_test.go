@@ -133,7 +133,24 @@ func TestLedgerRetention(t *testing.T) {
 				clock.ahead.Add(int64(time.Hour))
 			}
 			first := out.First
-			if out, err = Retain(context.Background(), &RetainConfig{Dir: cfg.Dir, Log: log, LogForm: form, Before: clock.now()}); err != nil {
+			if form == FormDigest {
+				if out, err := Retain(context.Background(), &RetainConfig{Dir: cfg.Dir, Log: log, LogForm: form, Before: clock.now()}); !errors.Is(err, errRecordLoss) {
+					t.Errorf("removed %+v, which nobody has, %v", out, err)
+				}
+				cfg.Retention = time.Hour
+				if l, err := Open(context.Background(), cfg); !errors.Is(err, errRecordLoss) {
+					t.Errorf("opened %v with a retention of what nobody has, %v", l, err)
+				}
+				cfg.AllowRecordLoss = true
+				mustClose(t, mustOpenLedger(t, cfg))
+				if first, err := ReadJournalHead(cfg.Dir); err != nil || first.First < out.First {
+					t.Errorf("the journal begins with %+v, %v", first, err)
+				} else {
+					out.First = first.First
+				}
+				first = out.First
+			}
+			if out, err = Retain(context.Background(), &RetainConfig{Dir: cfg.Dir, Log: log, LogForm: form, Before: clock.now(), AllowRecordLoss: true}); err != nil {
 				t.Fatalf("removed %+v, %v", out, err)
 			}
 			if out.First < first {

@@ -41,8 +41,22 @@ func keepFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "keep-parameters", Usage: "keep the parameters of calls, sealed, so that evidence disclose needs no --args"},
 		&cli.DurationFlag{Name: "salt-retention", Usage: "erase salts, badges and call proofs older than `TIME`, by whole days in UTC, so that some stay a day longer: 2160h"},
 		&cli.DurationFlag{Name: "journal-retention", Usage: "remove records older than `TIME` from the journal, once --log has been proven to have them"},
+		recordLossFlag(),
 		&cli.StringFlag{Name: "journal-quota", Usage: "refuse calls rather than let the journal be larger than `SIZE`: 500M, 20G"},
 	)
+}
+
+func recordLossFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "allow-record-loss", Usage: "remove them also where the log has their digests alone: nobody has them then but who made copies"}
+}
+
+// mayLose refuses to remove records from a journal that its log does not have.
+func mayLose(ctx *cli.Context, form evidence.LogForm) error {
+	if form != evidence.FormDigest || ctx.Bool("allow-record-loss") {
+		return nil
+	}
+	return hint(usagef("the log has digests alone: records that are removed from the journal are nowhere then"),
+		"export them first: touchmark evidence export. --allow-record-loss says that they may be lost")
 }
 
 // retainCommands are those of touchmark evidence that take something away.
@@ -71,12 +85,14 @@ func retainCommands() []*cli.Command {
 		{
 			Name: "retain", Usage: "remove old records from the journal that the log has been proven to have",
 			Description: "Whole files are removed, the last 256 records stay, and the file head says where the journal begins. A gateway\n" +
-				"does this by itself with --journal-retention.\n\nEXAMPLE\n" +
+				"does this by itself with --journal-retention. A log of digests has none of the records: only who has copies, of\n" +
+				"evidence export, has them then.\n\nEXAMPLE\n" +
 				"  touchmark evidence retain --evidence journal --log log --older-than 2160h",
 			Flags: []cli.Flag{
 				evidenceFlag(),
 				&cli.PathFlag{Name: "log", Usage: "the log of the journal, `DIR`"},
 				&cli.DurationFlag{Name: "older-than", Usage: "remove what is older than `TIME`"},
+				recordLossFlag(),
 			},
 			Action: evidenceRetain,
 		},
@@ -202,7 +218,7 @@ func gatewayKeeps(ctx *cli.Context, cfg *guarded.Config) error {
 	if cfg.Retention > 0 && ctx.Path("log") == "" {
 		return usagef("--journal-retention without --log: records are removed only when a log has them")
 	}
-	cfg.KeepParameters = ctx.Bool("keep-parameters")
+	cfg.KeepParameters, cfg.AllowRecordLoss = ctx.Bool("keep-parameters"), ctx.Bool("allow-record-loss")
 	dir, key := vaultPlace(ctx)
 	cfg.Vault = func() (evidence.Vault, error) { return makeVault(dir, key, ctx.IsSet("vault-key")) }
 	return nil
@@ -393,13 +409,16 @@ func evidenceRetain(ctx *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := mayLose(ctx, place.Form); err != nil {
+		return err
+	}
 	log, err := place.Open(ctx.Context, signer, new(logs.Options))
 	if err != nil {
 		return openElsewhere(err)
 	}
 	defer func() { err = errors.Join(err, log.Close(context.WithoutCancel(ctx.Context))) }()
 	out, err := evidence.Retain(ctx.Context, &evidence.RetainConfig{
-		Dir: ctx.Path("evidence"), Log: log, LogForm: place.Form, Before: time.Now().Add(-age),
+		Dir: ctx.Path("evidence"), Log: log, LogForm: place.Form, Before: time.Now().Add(-age), AllowRecordLoss: ctx.Bool("allow-record-loss"),
 	})
 	if err != nil {
 		return openElsewhere(err)

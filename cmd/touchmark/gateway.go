@@ -85,6 +85,11 @@ func runGateway(ctx *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if cfg.Retention > 0 {
+		if err := mayLose(ctx, cfg.LogForm); err != nil {
+			return err
+		}
+	}
 	rules, err := gatewayRules(ctx, cfg)
 	if err != nil {
 		return err

@@ -69,6 +69,7 @@ type Config struct {
 	KeepParameters   bool
 	PrivateRetention time.Duration // 0: as long as the journal has the record
 	Retention        time.Duration // 0: for ever
+	AllowRecordLoss  bool          // by Retention, where the log has digests alone
 	MaxJournalBytes  int64         // 0: the disk is the bound
 
 	AllowBearerUnsafe bool

@@ -9,6 +9,7 @@ import (
 func (cfg *Config) keep(lc *evidence.LedgerConfig) (err error) {
 	lc.KeepParameters, lc.MaxJournalBytes = cfg.KeepParameters, cfg.MaxJournalBytes
 	lc.Retention, lc.PrivateRetention = cfg.Retention, cfg.PrivateRetention
+	lc.AllowRecordLoss = cfg.AllowRecordLoss
 	if cfg.Logger != nil {
 		lc.Notice = func(err error) { cfg.Logger.Warn("evidence", "error", err) }
 	}
