@@ -179,6 +179,7 @@ func TestCheckForged(t *testing.T) {
 		"any two checkpoints":       {Code: Code(translog.CodeRolledBack)},
 		"any entry as served":       {Code: CodeEntryChanged, Index: at(7)},
 		"a journal":                 {Code: CodeJournal, Sequence: at(3), Other: at(3)},
+		"a journal, elsewhere":      {Code: CodeJournal, Sequence: at(9), Other: at(3), Word: "seen"},
 		"no code":                   {Sequence: at(7), Index: at(7)},
 		"a code that there is none": {Code: "NONE", Sequence: at(7), Index: at(7)},
 		"another log":               {Code: CodeTreeUnfounded, Origin: "log.example/other", Word: "seen"},

@@ -150,22 +150,30 @@ func (p *proof) checkOmitted() error {
 
 // checkJournal needs an entry in the log, and if the journal has another one at its place, that one.
 func (p *proof) checkJournal() error {
-	if p.bare(fileOther, fileOtherProof, p.fault.Other) != nil {
-		return nil
+	if leaf := p.bare(fileOther, fileOtherProof, p.fault.Other); leaf != nil {
+		return p.checkJournalBare(leaf)
 	}
 	data, err := p.entry(fileOther, fileOtherProof, p.fault.Other)
 	if err != nil {
 		return err
 	}
-	logged, err := p.verified(data, fileOther)
+	v, err := p.verified(data, fileOther)
 	if err != nil {
 		return err
 	}
+	logged := v.Record()
 	entry, err := p.read(fileEntry)
 	if err != nil {
-		if _, ok := err.(*ProofError); ok { //nolint:errorlint // ours, from read
-			return nil // the journal ends before: its word
+		if _, ok := err.(*ProofError); !ok { //nolint:errorlint // ours, from read
+			return err
 		}
+		// The journal ends before: its word.
+		if f := p.fault; f.Stream != logged.Stream.String() || f.Sequence == nil || *f.Sequence > logged.Sequence {
+			return unshown("the fault names another stream or number than other, which is record %d of stream %s", logged.Sequence, logged.Stream)
+		}
+		return nil
+	}
+	if err := p.names(logged.Stream, logged.Sequence); err != nil {
 		return err
 	}
 	e, err := evidence.ParseEntry(entry)
@@ -173,10 +181,30 @@ func (p *proof) checkJournal() error {
 		return nil // no record at all in its place
 	}
 	r := e.Record
-	if r.Stream != logged.Record().Stream || r.Sequence != logged.Record().Sequence || string(entry) == string(data) {
+	if r.Stream != logged.Stream || r.Sequence != logged.Sequence || string(entry) == string(data) {
 		return unshown("the two entries are not different ones of one place")
 	}
 	return nil
+}
+
+// checkJournalBare needs a record in the place of one of which there is only the digest. A fault that names no place needs
+// none: what the journal lacks is the word of the monitor.
+func (p *proof) checkJournalBare(leaf []byte) error {
+	if p.fault.Stream == "" && p.fault.Sequence == nil {
+		return nil
+	}
+	entry, err := p.read(fileEntry)
+	if err != nil {
+		return err
+	}
+	v, err := p.verified(entry, fileEntry)
+	if err != nil {
+		return err
+	}
+	if string(leaf) == string(evidence.FormDigest.Leaf(entry)) {
+		return unshown("other is the digest of entry")
+	}
+	return p.names(v.Record().Stream, v.Record().Sequence)
 }
 
 // checkPromise needs a promise, and the entry at its place, or a checkpoint after its deadline.

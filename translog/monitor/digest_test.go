@@ -205,6 +205,9 @@ func TestRecordTakenBack(t *testing.T) {
 			t.Errorf("%s: the word %q", fault.Code, fault.Word)
 		}
 		f.forge(fault, func(fault *Fault) { fault.Word = "" })
+		f.forge(fault, func(fault *Fault) { fault.Sequence = at(999_999) })
+		f.forge(fault, func(fault *Fault) { fault.Stream = evidence.NewStreamID().String() })
+		f.forge(fault, func(fault *Fault) { fault.Stream, fault.Code = evidence.NewStreamID().String(), CodeJournal })
 	}
 	if want := []Code{
 		Code(evidence.CodeConflict), Code(evidence.CodePreviousMismatch), CodeJournal, Code(evidence.CodePromiseMismatch),

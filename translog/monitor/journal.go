@@ -211,11 +211,12 @@ func (w *journalWalk) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	seq := w.end
 	if !there {
-		first = s.Index
+		first, seq = s.Index, s.Next-1
 	}
 	f := w.monitor.fault(CodeJournal, "the journal has no record %d, the log has later ones of its stream", w.end).
 		says(fmt.Sprintf("the journal of stream %s ends before other", w.at.Stream))
-	f.Stream, f.Sequence, f.Other, f.otherSeq = w.at.Stream.String(), at(w.end), at(first), w.end
+	f.Stream, f.Sequence, f.Other, f.otherSeq = w.at.Stream.String(), at(w.end), at(first), seq
 	return w.monitor.tell(ctx, w.cp, f)
 }

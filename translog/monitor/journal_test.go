@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -285,6 +286,46 @@ func TestDropped(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.want(Code(evidence.CodeGap), CodeOmitted)
+	l.want()
+}
+
+// Where a journal of a log of digests ends too early, and nobody has the record any more, no file shows which one that was: it
+// is the word of the monitor.
+func TestDigestJournalRestored(t *testing.T) {
+	l := &ledgerFixture{now: time.Now()}
+	l.fixture = newFixture(t, func(cfg *Config) {
+		cfg.LogForm, cfg.Journal, cfg.Time = evidence.FormDigest, t.TempDir(), func() time.Time { return l.now }
+	})
+	ledger, err := evidence.Open(t.Context(), &evidence.LedgerConfig{
+		Dir: l.cfg.Journal, Server: l.server.did, Key: l.server.key, KeyID: l.server.kid, Log: l.log, LogForm: evidence.FormDigest,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.ledger = ledger
+	t.Cleanup(func() { _ = l.ledger.Close(context.Background()) })
+	l.record()
+	l.flush()
+	live, backup := l.cfg.Journal, t.TempDir()
+	copyDir(t, live, backup)
+	l.record()
+	l.flush()
+	l.want()
+	l.cfg.Journal = backup
+	l.reopen()
+	l.m.state.Journals[backup] = l.m.state.Journals[live]
+	report, err := l.m.Look(t.Context())
+	if err != nil || len(report.Faults) != 1 || report.Faults[0].Code != CodeJournal {
+		t.Fatalf("%+v, %v", report.Faults, err)
+	}
+	fault := report.Faults[0]
+	l.check(fault)
+	stream := l.m.state.Streams[0].ID.String()
+	if fault.Stream != "" || fault.Sequence != nil || !strings.Contains(fault.Word, stream) || !strings.Contains(fault.Word, "record 2 ") {
+		t.Errorf("%+v", fault)
+	}
+	l.forge(fault, func(fault *Fault) { fault.Stream, fault.Sequence = stream, at(2) })
+	l.forge(fault, func(fault *Fault) { fault.Word = "" })
 	l.want()
 }
 

@@ -80,6 +80,9 @@ func (m *Monitor) prove(ctx context.Context, cp *translog.Checkpoint, f *Fault) 
 	if err != nil {
 		return err
 	}
+	if _, bare := evidence.ParseDigest(f.files[fileOther]); bare && f.Code == CodeJournal && f.files[fileEntry] == nil {
+		f.Stream, f.Sequence = "", nil // no file shows which record it was that the journal lacks
+	}
 	return m.addProof(ctx, cp, *f.Other, leaf, f, fileOtherProof)
 }
 
