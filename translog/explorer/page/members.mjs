@@ -77,7 +77,6 @@ software G text
 span_id D text
 stream GDOHCR stream
 tenant D text
-tenant D text
 time GDOHCR time
 to R time
 trace_id D text
