@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -42,20 +43,11 @@ func copyInOrder(t *testing.T, log, to string, between func()) {
 			t.Fatal(err)
 		}
 	}
-	between()
-	err := filepath.WalkDir(filepath.Join(log, "tile"), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		name, err := filepath.Rel(log, path)
-		if err != nil {
-			return err
-		}
+	for range 5 {
 		between()
-		return copyFile(path, filepath.Join(to, name))
-	})
-	if err != nil {
-		t.Fatal(err)
+		if !copyTiles(t, log, to, aside["checkpoint"], between) {
+			break
+		}
 	}
 	for _, name := range checkpoints {
 		if text, ok := aside[name]; ok {
@@ -64,15 +56,69 @@ func copyInOrder(t *testing.T, log, to string, between func()) {
 	}
 }
 
-// copyFile copies what is not there, and not what goes meanwhile.
+// copyTiles copies what is signed, and reports whether something has gone meanwhile.
+func copyTiles(t *testing.T, log, to string, aside []byte, between func()) (again bool) {
+	t.Helper()
+	var names []string
+	err := filepath.WalkDir(filepath.Join(log, "tile"), func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			again = true
+			return nil
+		}
+		if err == nil && !d.IsDir() {
+			name, relative := filepath.Rel(log, path)
+			names, err = append(names, name), relative
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, err := os.ReadFile(filepath.Join(log, "checkpoint"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		between()
+		if !signed(t, name, aside, shown) {
+			continue
+		}
+		err := copyFile(filepath.Join(log, name), filepath.Join(to, name))
+		if again = again || errors.Is(err, fs.ErrNotExist); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	return again
+}
+
+// signed reports whether checkpoints cover a tile: the one that was put aside, or the one that is shown now for a full one.
+func signed(t *testing.T, name string, aside, shown []byte) bool {
+	t.Helper()
+	level, rest, _ := strings.Cut(strings.TrimPrefix(name, "tile/"), "/")
+	index, width, partial := strings.Cut(rest, ".p/")
+	if !partial {
+		width, aside = "256", shown
+	}
+	number := func(s string) uint64 {
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		return n
+	}
+	if level == "entries" {
+		level = "0"
+	}
+	size := number(strings.Split(string(aside), "\n")[1])
+	return number(strings.NewReplacer("x", "", "/", "").Replace(index))*256+number(width) <= size>>(8*number(level))
+}
+
+// copyFile copies what is not there.
 func copyFile(from, to string) error {
 	if _, err := os.Stat(to); err == nil {
 		return nil
 	}
 	text, err := os.ReadFile(from)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
 	if err == nil {
 		err = os.MkdirAll(filepath.Dir(to), 0o755)
 	}
@@ -294,4 +340,82 @@ func TestCopyWhileItGrows(t *testing.T) {
 			t.Errorf("an entry that was not copied: %v", err)
 		}
 	})
+}
+
+// TestCopyOnlyWhatIsSigned: tiles that lie in the directory before they are signed are not in the copy. Others come in their
+// place, and the copy has these.
+func TestCopyOnlyWhatIsSigned(t *testing.T) {
+	for name, copying := range copyings {
+		t.Run(name, func(t *testing.T) {
+			cfg := newConfig(t)
+			create(t, cfg)
+			grow(t, cfg, 300)
+			unsigned := map[string]string{}
+			for _, path := range []string{"tile/0/001", "tile/entries/001", "tile/0/001.p/60", "tile/entries/001.p/60", "tile/0/x001/002", "tile/1/000", "tile/1/000.p/2", "tile/0/000.tmp"} {
+				unsigned[path] = filepath.Join(cfg.Dir, path)
+				if err := os.MkdirAll(filepath.Dir(unsigned[path]), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(unsigned[path], []byte("of nobody's"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			to := filepath.Join(t.TempDir(), "copy")
+			if name == "in order" {
+				delete(unsigned, "tile/0/000.tmp") // its names are those of the engine
+				if err := os.Remove(filepath.Join(cfg.Dir, "tile/0/000.tmp")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			copying(t, cfg.Dir, to, func() {})
+			for path := range unsigned {
+				if _, err := os.Stat(filepath.Join(to, path)); !errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("%s, which nobody has signed, was copied: %v", path, err)
+				}
+			}
+			for _, path := range []string{"tile/0/000", "tile/entries/001.p/44", "tile/1/000.p/1"} {
+				if _, err := os.Stat(filepath.Join(to, path)); err != nil {
+					t.Error(err)
+				}
+			}
+			url := plain(t, to)
+			if _, err := receipts(t, url, cfg); err != nil {
+				t.Error(err)
+			}
+			for _, name := range unsigned {
+				if err := os.Remove(name); err != nil {
+					t.Fatal(err)
+				}
+			}
+			grow(t, cfg, 300)
+			copying(t, cfg.Dir, to, func() {})
+			if size, err := receipts(t, url, cfg); err != nil || size != 600 {
+				t.Errorf("a copy of %d entries: %v", size, err)
+			}
+			others(t, url, cfg)
+		})
+	}
+}
+
+// TestCopyWhilePartialsGo: what the copy needs of a partial tile that goes while it is made is in the full one.
+func TestCopyWhilePartialsGo(t *testing.T) {
+	cfg := newConfig(t)
+	create(t, cfg)
+	grow(t, cfg, 300)
+	to := filepath.Join(t.TempDir(), "copy")
+	turns := 0
+	copyInOrder(t, cfg.Dir, to, func() {
+		if turns++; turns != 3 { // after the list was made
+			return
+		}
+		grow(t, cfg, 300)
+		for _, path := range []string{"tile/0/001.p", "tile/entries/001.p"} {
+			if err := os.RemoveAll(filepath.Join(cfg.Dir, path)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	if size, err := receipts(t, plain(t, to), cfg); err != nil || size != 300 {
+		t.Errorf("a copy of %d entries: %v", size, err)
+	}
 }

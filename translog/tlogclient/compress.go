@@ -5,27 +5,55 @@ import (
 	"compress/gzip"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
+	"sync"
 )
 
-// What compression may cost: so many bundles at a time, each up to so many bytes. What finds no place is sent as it is.
+// What compression may cost: so many bundles at a time, each up to so many bytes, and so many that wait in memory for a
+// client to read them. What finds no place is sent as it is.
 const (
-	maxCompressing   = 4
 	maxCompressBytes = 512 << 10
+	maxCompressed    = 64
 )
 
-// compressed returns c as gzip, nil when the client has not asked for that, or for a part of c, and when it would cost
-// too much. The place is given back before anything is sent: a client that is slow to read costs no time.
-func (h *handler) compressed(r *http.Request, c *content) []byte {
-	if r.Header.Get("Range") != "" || !acceptsGzip(r.Header) || c.size > maxCompressBytes || !h.compressing.take() {
+// maxCompressing leaves at least half of the machine to those who ask for something else.
+func maxCompressing() int { return min(4, max(1, runtime.GOMAXPROCS(0)/2)) }
+
+// writers are used again: one takes more memory than what it writes.
+var writers = sync.Pool{New: func() any {
+	z, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
+	if err != nil {
+		panic("tlogclient: internal error: " + err.Error()) // the level is one
+	}
+	return z
+}}
+
+// compress returns c as gzip, and then one of the places of what is compressed is taken; nil when the client has not
+// asked for that, or for a part of c, and when it would cost too much.
+func (h *handler) compress(r *http.Request, c *content) []byte {
+	if r.Header.Get("Range") != "" || !acceptsGzip(r.Header) || c.size > maxCompressBytes || !h.compressed.take() {
+		return nil
+	}
+	z := h.zip(c)
+	if z == nil {
+		h.compressed.release()
+	}
+	return z
+}
+
+// zip compresses c, if there is a place for that. It is given back before anything is sent: a client that is slow to read
+// costs no time.
+func (h *handler) zip(c *content) []byte {
+	if !h.compressing.take() {
 		return nil
 	}
 	defer h.compressing.release()
+	z := writers.Get().(*gzip.Writer) //nolint:errcheck // nothing else is in it
+	defer writers.Put(z)
 	var out bytes.Buffer
-	z, err := gzip.NewWriterLevel(&out, gzip.BestSpeed)
-	if err == nil {
-		_, err = io.Copy(z, io.LimitReader(c, maxCompressBytes))
-	}
+	z.Reset(&out)
+	_, err := io.Copy(z, io.LimitReader(c, maxCompressBytes))
 	if err == nil {
 		err = z.Close()
 	}

@@ -15,7 +15,7 @@ import (
 
 // TestConditionalRequests: who has a resource is told so, in either representation, and nobody else.
 func TestConditionalRequests(t *testing.T) {
-	l := tiled(t, 300)
+	l := tiled(t, 300, 600)
 	l.write(t, "tile/entries/001", bytes.Repeat([]byte("large"), 1<<15))
 	h := tlogclient.Handler(l.dir)
 	for _, path := range []string{"/checkpoint", "/tile/0/000", "/tile/0/001.p/44", "/tile/entries/000", "/tile/entries/001"} {
@@ -100,17 +100,55 @@ func TestCompressionIsBounded(t *testing.T) {
 	large := bytes.Repeat([]byte("large"), 200<<10)
 	l.write(t, "tile/entries/000", large)
 	h := tlogclient.Handler(l.dir)
+	wantPlain(t, h, large)
+	l.write(t, "tile/entries/000", large[:400<<10])
+	wantGzip(t, h, large[:400<<10])
+}
+
+func wantPlain(t *testing.T, h http.Handler, want []byte) {
+	t.Helper()
 	res := request(h, http.MethodGet, "/tile/entries/000", http.Header{"Accept-Encoding": {"gzip"}})
-	if body, _ := io.ReadAll(res.Body); res.Header.Get("Content-Encoding") != "" || !bytes.Equal(body, large) {
+	if body, _ := io.ReadAll(res.Body); res.Header.Get("Content-Encoding") != "" || !bytes.Equal(body, want) {
 		t.Errorf("Content-Encoding %q, %d bytes", res.Header.Get("Content-Encoding"), len(body))
 	}
-	l.write(t, "tile/entries/000", large[:400<<10])
-	res = request(h, http.MethodGet, "/tile/entries/000", http.Header{"Accept-Encoding": {"gzip"}})
+}
+
+func wantGzip(t *testing.T, h http.Handler, want []byte) {
+	t.Helper()
+	res := request(h, http.MethodGet, "/tile/entries/000", http.Header{"Accept-Encoding": {"gzip"}})
 	z, err := gzip.NewReader(res.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if body, err := io.ReadAll(z); err != nil || !bytes.Equal(body, large[:400<<10]) {
+	if body, err := io.ReadAll(z); err != nil || !bytes.Equal(body, want) {
 		t.Errorf("%d bytes, %v", len(body), err)
 	}
+}
+
+// TestCompressedIsBounded: clients that ask for compressed bundles and do not read them take so much memory and no more;
+// others get the bundle as it is meanwhile.
+func TestCompressedIsBounded(t *testing.T) {
+	l := tiled(t, 300)
+	large := bytes.Repeat([]byte("large"), 20<<10)
+	l.write(t, "tile/entries/000", large)
+	h := tlogclient.Handler(l.dir)
+	wait := slowReaders(t, h)
+	for range tlogclient.MaxCompressed {
+		wait.begin("/tile/entries/000", "gzip")
+	}
+	wantPlain(t, h, large)
+	wait.end()
+	wantGzip(t, h, large)
+}
+
+// TestCompressingIsBounded: so many bundles are compressed at a time, and what finds no place is sent as it is.
+func TestCompressingIsBounded(t *testing.T) {
+	l := tiled(t, 300)
+	large := bytes.Repeat([]byte("large"), 20<<10)
+	l.write(t, "tile/entries/000", large)
+	h := tlogclient.Handler(l.dir)
+	release := tlogclient.Compressing(h)
+	wantPlain(t, h, large)
+	release()
+	wantGzip(t, h, large)
 }

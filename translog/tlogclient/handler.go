@@ -14,47 +14,43 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/transparency-dev/tessera/api/layout"
 )
 
-// maxServing is how many requests a handler has a file open for at a time, and
-// again how many answers of more than smallBytes it sends. Beyond it the answer
-// is 503.
-const maxServing = 128
+// maxReading is how many requests a handler reads the log for at a time. Beyond
+// it the answer is 503. No client has a part in how long that takes.
+const maxReading = 128
 
 // smallBytes is the size up to which a resource is read before any of it is sent:
-// checkpoints, tiles and most bundles. A client that is slow to read them holds
-// nothing that others wait for.
+// checkpoints, tiles and most bundles. Of what is larger, the file is open until
+// it is sent.
 const smallBytes = 64 << 10
 
-// The resources of C2SP tlog-tiles, with one spelling each.
-const (
-	widthPattern = `(?:\.p/(?:[1-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5]))?`
-	indexPattern = `/(?:x[0-9]{3}/){0,6}[0-9]{3}` + widthPattern
-)
-
-var (
-	tilePath    = regexp.MustCompile(`^tile/(?:[0-9]|[1-5][0-9]|6[0-3])` + indexPattern + `$`)
-	entriesPath = regexp.MustCompile(`^tile/entries` + indexPattern + `$`)
-)
+// tilePath are the resources of C2SP tlog-tiles beside the checkpoint: level, index and width. An index has one spelling
+// that [parsePart] takes.
+var tilePath = regexp.MustCompile(`^tile/(entries|[0-9]|[1-5][0-9]|6[0-3])/((?:x[0-9]{3}/){0,6}[0-9]{3})(?:\.p/([1-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5]))?$`)
 
 // Handler serves the log in dir at the paths of C2SP tlog-tiles: the checkpoint,
 // the cosigned one beside it ([CosignedName]), the tiles, the entry bundles, and nothing else that lies there, such as the
-// engine's .state. Mount it behind http.StripPrefix when the log's URL prefix
-// has a path, on a server with timeouts. Answers say how long they may be kept, and conditional requests
+// engine's .state, nor tiles of entries that the checkpoint there does not cover. Mount it behind http.StripPrefix when
+// the log's URL prefix has a path, on a server with timeouts and with a bound on its connections: each may have a file
+// open. Answers say how long they may be kept, and conditional requests
 // and ranges are understood (spec/serving.md). Everything in it is public: a record
 // that must stay private does not belong in a log.
 func Handler(dir string) http.Handler {
 	return &handler{
-		dir: dir, opening: make(places, maxServing), sending: make(places, maxServing), compressing: make(places, maxCompressing),
+		dir: dir, reading: make(places, maxReading), compressing: make(places, maxCompressing()), compressed: make(places, maxCompressed),
 	}
 }
 
 type handler struct {
 	dir     string
-	opening places
-	sending places // of large resources
+	reading places
+	shown   shown
 
 	compressing places
+	compressed  places // what is being sent
 }
 
 // places are as many as the channel has room for.
@@ -84,24 +80,25 @@ const (
 type resource struct {
 	path, contentType, cache string
 	compress                 bool
+	part                     part // of the tree; nothing for a checkpoint
 }
 
 func parsePath(path string) (resource, bool) {
 	path = strings.TrimPrefix(path, "/")
-	cache := cacheForever
-	if strings.Contains(path, ".p/") {
-		cache = cacheShort
+	if path == layout.CheckpointPath || path == CosignedName {
+		return resource{path: path, contentType: "text/plain; charset=utf-8", cache: cacheLatest}, true
 	}
-	switch {
-	case path == "checkpoint", path == CosignedName:
-		return resource{path, "text/plain; charset=utf-8", cacheLatest, false}, true
-	case tilePath.MatchString(path):
-		return resource{path, "application/octet-stream", cache, false}, true
-	case entriesPath.MatchString(path):
-		return resource{path, "application/octet-stream", cache, true}, true
-	default:
+	m := tilePath.FindStringSubmatch(path)
+	if m == nil {
 		return resource{}, false
 	}
+	res := resource{path: path, contentType: "application/octet-stream", cache: cacheForever, compress: m[1] == "entries"}
+	if m[3] != "" {
+		res.cache = cacheShort
+	}
+	var ok bool
+	res.part, ok = parsePart(m[1], m[2], m[3])
+	return res, ok
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -142,27 +139,31 @@ type content struct {
 	size     int64
 }
 
-// open opens a resource: in memory when it is small, else as a file, with the
-// place that it takes until it is closed.
+// open opens a resource: in memory when it is small, else as a file.
 func (h *handler) open(res resource) (*content, error) {
-	if !h.opening.take() {
+	if !h.reading.take() {
 		return nil, errBusy
 	}
-	defer h.opening.release()
-	f, info, err := openFile(h.dir, res.path)
+	defer h.reading.release()
+	root, err := os.OpenRoot(h.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	// First the checkpoint, then the tile: what a checkpoint covers does not change from then on, and did until then.
+	if err := h.shown.covers(root, res.part); err != nil {
+		return nil, err
+	}
+	f, info, err := openIn(root, res.path)
 	if err != nil {
 		return nil, err
 	}
 	c := &content{modified: info.ModTime(), size: info.Size()}
 	if c.size > smallBytes {
-		if h.sending.take() {
-			// It has been written once and for all, under this name.
-			c.tag = fmt.Sprintf("%x-%x", c.size, info.ModTime().UnixNano())
-			c.ReadSeekCloser = &large{f, h.sending}
-			return c, nil
-		}
-		f.Close()
-		return nil, errBusy
+		// It has been written once and for all, under this name.
+		c.tag = fmt.Sprintf("%x-%x", c.size, info.ModTime().UnixNano())
+		c.ReadSeekCloser = f
+		return c, nil
 	}
 	defer f.Close()
 	data, err := readAll(f, res.path, smallBytes)
@@ -179,16 +180,6 @@ type small struct{ *bytes.Reader }
 
 func (small) Close() error { return nil }
 
-type large struct {
-	*os.File
-	sending places
-}
-
-func (l *large) Close() error {
-	l.sending.release()
-	return l.File.Close()
-}
-
 // serve answers a request for c: conditional ones and ranges too.
 func (h *handler) serve(w http.ResponseWriter, r *http.Request, c *content, res resource) {
 	header := w.Header()
@@ -198,7 +189,8 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, c *content, res 
 	var body io.ReadSeeker = c
 	if res.compress {
 		header.Set("Vary", "Accept-Encoding")
-		if z := h.compressed(r, c); z != nil {
+		if z := h.compress(r, c); z != nil {
+			defer h.compressed.release()
 			// Another representation, with a tag of its own. Ranges are of the octets as they are.
 			header.Set("Content-Encoding", "gzip")
 			header.Set("ETag", `"`+c.tag+`-gzip"`)

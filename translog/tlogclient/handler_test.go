@@ -170,50 +170,75 @@ type slowWriter struct {
 }
 
 func (w slowWriter) Write(b []byte) (int, error) {
-	w.arrived <- struct{}{}
-	<-w.release
+	select {
+	case w.arrived <- struct{}{}:
+		<-w.release
+	case <-w.release: // further writes
+	}
 	return w.ResponseWriter.Write(b)
 }
 
-// TestHandlerIsBounded: as many slow readers of large bundles as there may be
-// keep others from large bundles, and from nothing else.
-func TestHandlerIsBounded(t *testing.T) {
-	l := tiled(t, 3)
+// slow are clients that ask and do not read.
+type slow struct {
+	h                      http.Handler
+	arrived, release, done chan struct{}
+	n                      int
+}
+
+func slowReaders(t *testing.T, h http.Handler) *slow {
+	t.Helper()
+	return &slow{h, make(chan struct{}), make(chan struct{}), make(chan struct{}), 0}
+}
+
+// begin returns when the answer is being sent.
+func (s *slow) begin(path, accept string) {
+	s.n++
+	go func() {
+		r := httptest.NewRequest(http.MethodGet, path, nil)
+		r.Header.Set("Accept-Encoding", accept)
+		s.h.ServeHTTP(slowWriter{httptest.NewRecorder(), s.arrived, s.release}, r)
+		s.done <- struct{}{}
+	}()
+	<-s.arrived
+}
+
+// end has all of them read, and waits for that.
+func (s *slow) end() {
+	close(s.release)
+	for range s.n {
+		<-s.done
+	}
+}
+
+// TestSlowReaders: however many there are, of large bundles or of anything else, they keep nobody from anything.
+func TestSlowReaders(t *testing.T) {
+	l := tiled(t, 300)
 	l.write(t, "tile/entries/000", bytes.Repeat([]byte("large"), 1<<15))
 	h := tlogclient.Handler(l.dir)
-	arrived, release, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	const limit = 128
-	slow := func(path string) {
-		go func() {
-			r := httptest.NewRequest(http.MethodGet, path, nil)
-			h.ServeHTTP(slowWriter{httptest.NewRecorder(), arrived, release}, r)
-			done <- struct{}{}
-		}()
-		<-arrived
+	wait := slowReaders(t, h)
+	for range 150 { // of each
+		wait.begin("/tile/entries/000", "identity")
+		wait.begin("/checkpoint", "identity")
 	}
-	for range limit {
-		slow("/tile/entries/000")
-		slow("/checkpoint")
-	}
-	res := request(h, http.MethodGet, "/tile/entries/000", nil)
-	if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" {
-		t.Errorf("large bundle %d: status %d", limit+1, res.StatusCode)
-	}
-	for _, path := range []string{"/checkpoint", "/tile/0/000.p/3", "/tile/entries/000.p/3"} {
+	for _, path := range []string{"/checkpoint", "/tile/0/000", "/tile/entries/001.p/44", "/tile/entries/000"} {
 		if res := request(h, http.MethodGet, path, nil); res.StatusCode != http.StatusOK {
 			t.Errorf("%s beside slow readers: status %d", path, res.StatusCode)
 		}
 	}
-	go func() {
-		for range arrived { // further writes of the slow ones
-		}
-	}()
-	close(release)
-	for range 2 * limit {
-		<-done
+	wait.end()
+}
+
+// TestReadingIsBounded: when the files themselves are slow, what is too much is told to come again.
+func TestReadingIsBounded(t *testing.T) {
+	l := tiled(t, 3)
+	h := tlogclient.Handler(l.dir)
+	release := tlogclient.Reading(h)
+	res := request(h, http.MethodGet, "/checkpoint", nil)
+	if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" || res.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("status %d, headers %v", res.StatusCode, res.Header)
 	}
-	close(arrived)
-	if res := request(h, http.MethodGet, "/tile/entries/000", nil); res.StatusCode != http.StatusOK {
+	release()
+	if res := request(h, http.MethodGet, "/checkpoint", nil); res.StatusCode != http.StatusOK {
 		t.Errorf("afterwards: status %d", res.StatusCode)
 	}
 }

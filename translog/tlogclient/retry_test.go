@@ -37,6 +37,10 @@ func TestRetryAfter(t *testing.T) {
 			t.Errorf("Retry-After %q: %v, asked %d times", after, err, asked)
 		}
 	}
+	asked, busy, after = 0, 8, "1"
+	if _, err := source.Checkpoint(t.Context()); err == nil || asked != 6 {
+		t.Errorf("a server that is always busy: %v, asked %d times", err, asked)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := source.Checkpoint(ctx); !errors.Is(err, context.Canceled) {

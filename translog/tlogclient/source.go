@@ -78,14 +78,19 @@ func Dir(dir string) Source {
 	})
 }
 
-// openFile opens a regular file below dir. It looks before it opens: nobody knows
-// when a named pipe, which came with somebody's log, would open.
+// openFile opens a regular file below dir.
 func openFile(dir, path string) (f *os.File, info fs.FileInfo, err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer root.Close()
+	return openIn(root, path)
+}
+
+// openIn opens a regular file below root. It looks before it opens: nobody knows
+// when a named pipe, which came with somebody's log, would open.
+func openIn(root *os.Root, path string) (f *os.File, info fs.FileInfo, err error) {
 	info, err = root.Stat(path)
 	if err != nil {
 		return nil, nil, err

@@ -1,98 +1,257 @@
 package readers
 
 import (
+	"context"
 	"net"
+	"net/http"
 	"net/netip"
 	"sync"
 )
 
+// How much is kept of what is sent and not received yet: the kernel's memory, not ours, but as little without end.
+const writeBuffer = 256 << 10
+
+// maxLooked is how many connections are looked at for one that can be closed. Who has many of them is among these.
+const maxLooked = 128
+
 // slots are the connections that there are.
 type slots struct {
-	free chan struct{} // has as many as there may be more
-
 	mu      sync.Mutex
-	of      map[netip.Prefix]int
-	refused uint64 // since one address had too many
+	changed sync.Cond // one has left, or may be closed
+	all     map[*connection]struct{}
+	of      map[netip.Prefix]int // of an address, and of the networks that it is in
+	turn    uint64               // counts what happens
+	refused uint64               // since one address had too many
+	evicted uint64               // to have room for another
 }
 
-func (s *slots) init(c *Config) {
-	s.free = make(chan struct{}, c.Connections)
-	for range c.Connections {
-		s.free <- struct{}{}
+func (s *slots) init() {
+	s.changed.L = &s.mu
+	s.all, s.of = make(map[*connection]struct{}), make(map[netip.Prefix]int)
+}
+
+// Protect has the server that serves on l's Listener count what is asked for, and who asks for how long. Its Handler is
+// bounded as by [Limits.Handler].
+func (l *Limits) Protect(server *http.Server) {
+	server.Handler = l.Handler(server.Handler)
+	server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+		return context.WithValue(ctx, connectionKey{}, conn)
 	}
-	s.of = make(map[netip.Prefix]int)
+	server.ConnState = func(conn net.Conn, state http.ConnState) {
+		if c, ok := conn.(*connection); ok {
+			l.slots.mark(c, state == http.StateIdle)
+		}
+	}
 }
 
-// Listener accepts as many connections as there may be at a time; more wait. What one address has too many of is closed
-// at once.
-func (l *Limits) Listener(ln net.Listener) net.Listener {
-	return &listener{Listener: ln, limits: l, closed: make(chan struct{})}
-}
+type connectionKey struct{}
+
+// Listener accepts as many connections as there may be at a time. What one address has too many of is closed at once. For
+// others there is room: an idle connection is closed, the longest of who has most, or one of somebody who has more than
+// the new one's. Where nobody has, the new one waits.
+func (l *Limits) Listener(ln net.Listener) net.Listener { return &listener{Listener: ln, limits: l} }
 
 type listener struct {
 	net.Listener
 	limits *Limits
-	once   sync.Once
-	closed chan struct{}
+	closed bool // under the lock of slots
 }
 
 func (ln *listener) Accept() (net.Conn, error) {
-	select {
-	case <-ln.limits.slots.free:
-	case <-ln.closed:
-		return nil, net.ErrClosed
-	}
 	for {
 		conn, err := ln.Listener.Accept()
 		if err != nil {
-			ln.limits.slots.free <- struct{}{}
 			return nil, err
 		}
-		if from, ok := ln.limits.enter(conn); ok {
-			return &connection{Conn: conn, leave: func() { ln.limits.leave(from) }}, nil
+		c, victim := ln.enter(conn)
+		if victim != nil {
+			victim.abort()
+		}
+		if c != nil {
+			return c, nil
 		}
 		_ = conn.Close() // nothing was sent on it
 	}
 }
 
 func (ln *listener) Close() error {
-	ln.once.Do(func() { close(ln.closed) })
+	s := &ln.limits.slots
+	s.mu.Lock()
+	ln.closed = true
+	s.changed.Broadcast()
+	s.mu.Unlock()
 	return ln.Listener.Close()
 }
 
-// enter counts a connection of an address, if that has not too many.
-func (l *Limits) enter(conn net.Conn) (from netip.Prefix, ok bool) {
+// enter counts a connection, unless c is nil. The victim is no longer counted, and is to be closed.
+func (ln *listener) enter(conn net.Conn) (c, victim *connection) {
+	l, s := ln.limits, &ln.limits.slots
 	addr := addressOf(conn.RemoteAddr().String())
-	from = site(addr)
+	c = &connection{Conn: conn, slots: s, proxy: l.proxy(addr)}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetWriteBuffer(writeBuffer) // else it is as the system has it
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !c.proxy && !s.own(c, site(addr), l.cfg.PerAddress) {
+		return nil, nil
+	}
+	for len(s.all) >= l.cfg.Connections {
+		if victim = s.victim(c); victim != nil {
+			s.remove(victim)
+			s.evicted++
+			break
+		}
+		if s.load(c.owner) > 1 || ln.closed {
+			s.disown(c)
+			s.refused++
+			return nil, nil
+		}
+		s.changed.Wait()
+	}
+	s.turn++
+	c.since = s.turn
+	s.all[c] = struct{}{}
+	return c, victim
+}
+
+// own has a connection be somebody's, if that has not too many.
+func (s *slots) own(c *connection, owner netip.Prefix, most int) bool {
+	for network, times := range networks(owner) {
+		if s.of[network] >= most*times {
+			s.refused++
+			return false
+		}
+	}
+	for network := range networks(owner) {
+		s.of[network]++
+	}
+	c.owner, c.owned = owner, true
+	return true
+}
+
+func (s *slots) disown(c *connection) {
+	if !c.owned {
+		return
+	}
+	for network := range networks(c.owner) {
+		if s.of[network]--; s.of[network] == 0 {
+			delete(s.of, network)
+		}
+	}
+	c.owner, c.owned = netip.Prefix{}, false
+}
+
+// load is how many connections somebody has: of a network's, the share of what one may have.
+func (s *slots) load(owner netip.Prefix) int {
+	most := 0
+	for network, times := range networks(owner) {
+		most = max(most, (s.of[network]+times-1)/times)
+	}
+	return most
+}
+
+// victim returns what can be closed for c, nil for nothing.
+func (s *slots) victim(c *connection) (victim *connection) {
+	least := max(1, s.load(c.owner)) // of those that are at work, only of who has more
+	most, looked := 0, 0
+	for other := range s.all {
+		if looked++; looked > maxLooked {
+			break
+		}
+		load := s.load(other.owner)
+		switch {
+		case !other.idle && (load <= least || victim != nil && victim.idle):
+			continue
+		case victim == nil, other.idle && !victim.idle, load > most, load == most && other.since < victim.since:
+			victim, most = other, load
+		}
+	}
+	return victim
+}
+
+// mark notes that a connection has a request now, or waits for one.
+func (s *slots) mark(c *connection, idle bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.turn++
+	c.since = s.turn
+	if c.idle = idle; idle {
+		s.changed.Broadcast()
+	}
+}
+
+// lend has a proxy's connection be that of the reader for whom it asks, until it is given back; ok is false if the reader
+// has too many.
+func (l *Limits) lend(ctx context.Context, owner netip.Prefix) (back func(), ok bool) {
+	c, _ := ctx.Value(connectionKey{}).(*connection)
+	if c == nil || !c.proxy {
+		return func() {}, true
+	}
 	s := &l.slots
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.of[from] >= l.cfg.PerAddress && !l.proxy(addr) {
-		s.refused++
-		return from, false
+	if _, there := s.all[c]; there && !s.own(c, owner, l.cfg.PerAddress) {
+		return nil, false
 	}
-	s.of[from]++
-	return from, true
+	s.changed.Broadcast()
+	return func() {
+		s.mu.Lock()
+		s.disown(c)
+		s.mu.Unlock()
+	}, true
 }
 
-func (l *Limits) leave(from netip.Prefix) {
-	s := &l.slots
+func (s *slots) leave(c *connection) {
 	s.mu.Lock()
-	if s.of[from]--; s.of[from] == 0 {
-		delete(s.of, from)
-	}
+	s.remove(c)
 	s.mu.Unlock()
-	s.free <- struct{}{}
 }
 
+func (s *slots) remove(c *connection) {
+	if _, there := s.all[c]; there {
+		delete(s.all, c)
+		s.disown(c)
+		s.changed.Broadcast()
+	}
+}
+
+// A connection is one of a reader, or of a proxy: then it is lent to readers, and nobody's otherwise.
 type connection struct {
 	net.Conn
-	once  sync.Once
-	leave func()
+	slots *slots
+	proxy bool
+
+	// What follows is under the lock of slots.
+	owner netip.Prefix
+	owned bool
+	idle  bool
+	since uint64 // turn at which it began to be idle, or to work
+}
+
+// Write forgets what cannot be sent any more. Else the system keeps it for minutes for who does not read it.
+func (c *connection) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if err != nil {
+		c.forget()
+	}
+	return n, err
+}
+
+func (c *connection) forget() {
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+}
+
+// abort closes a connection that another one is in the place of already.
+func (c *connection) abort() {
+	c.forget()
+	_ = c.Conn.Close()
 }
 
 func (c *connection) Close() error {
 	err := c.Conn.Close()
-	c.once.Do(c.leave)
+	c.slots.leave(c)
 	return err
 }

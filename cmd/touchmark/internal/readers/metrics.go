@@ -95,15 +95,13 @@ func (l *Limits) WriteMetrics(w io.Writer) error {
 		fmt.Fprintf(&b, "%s %v\n", name, value)
 	}
 	l.slots.mu.Lock()
-	refused, open := l.slots.refused, 0
-	for _, n := range l.slots.of {
-		open += n
-	}
+	refused, evicted, open := l.slots.refused, l.slots.evicted, len(l.slots.all)
 	l.slots.mu.Unlock()
 	one("touchmark_log_sent_bytes_total", "counter", "Octets of answers.", l.counts.bytes.Load())
 	one("touchmark_log_connections", "gauge", "Connections that are open.", open)
-	one("touchmark_log_connections_refused_total", "counter", "Connections that were closed because one address had too many.", refused)
-	one("touchmark_log_addresses", "gauge", "Addresses whose requests are counted.", l.rates.len())
+	one("touchmark_log_connections_refused_total", "counter", "Connections that were closed, or requests of a proxy that were not answered, because one address had too many.", refused)
+	one("touchmark_log_connections_evicted_total", "counter", "Connections that were closed to have room for others.", evicted)
+	one("touchmark_log_addresses", "gauge", "Addresses and networks whose requests are counted.", l.rates.len())
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -8,8 +8,9 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// rates bound how often each address asks. Addresses that did not ask for a while are forgotten, and when very many do,
-// some early: the table has a bound, and a flood of addresses costs those who rush their count and nobody else.
+// rates bound how often each address asks, and each network. Addresses that did not ask for a while are forgotten, and
+// when very many do, some early: the table has a bound, and a flood of addresses costs those who rush their count and
+// nobody else. One network is no such flood: beyond what it may, its addresses are not looked at.
 type rates struct {
 	mu          sync.Mutex
 	young, aged map[netip.Prefix]*rate.Limiter
@@ -18,15 +19,25 @@ type rates struct {
 // take counts a request, or returns how long to wait until there is room for it.
 func (r *rates) take(c *Config, from netip.Prefix) time.Duration {
 	now := c.Time()
-	limiter := r.of(c, from)
-	if limiter.AllowN(now, 1) {
-		return 0
+	var all [1 + len(wider)]*rate.Limiter
+	n := 0
+	for network, times := range networks(from) { // the widest first
+		limiter := r.of(c, network, times)
+		if missing := 1 - limiter.TokensAt(now); missing > 0 {
+			return max(time.Duration(missing/float64(limiter.Limit())*float64(time.Second)), 1)
+		}
+		all[n] = limiter
+		n++
 	}
-	missing := 1 - limiter.TokensAt(now)
-	return max(time.Duration(missing/c.Rate*float64(time.Second)), 1)
+	for _, limiter := range all[:n] {
+		if !limiter.AllowN(now, 1) {
+			return 1 // others have asked at this moment
+		}
+	}
+	return 0
 }
 
-func (r *rates) of(c *Config, from netip.Prefix) *rate.Limiter {
+func (r *rates) of(c *Config, from netip.Prefix, times int) *rate.Limiter {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if limiter := r.young[from]; limiter != nil {
@@ -37,13 +48,13 @@ func (r *rates) of(c *Config, from netip.Prefix) *rate.Limiter {
 	}
 	limiter := r.aged[from]
 	if limiter == nil {
-		limiter = rate.NewLimiter(rate.Limit(c.Rate), c.Burst)
+		limiter = rate.NewLimiter(rate.Limit(c.Rate*float64(times)), c.Burst*times)
 	}
 	r.young[from] = limiter
 	return limiter
 }
 
-// len returns how many addresses are remembered.
+// len returns how many addresses and networks are remembered.
 func (r *rates) len() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

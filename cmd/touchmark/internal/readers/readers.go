@@ -1,9 +1,10 @@
 // Package readers protects a server that anybody may read: it bounds how often one address asks and how many connections
-// there are, and counts what came of it. Use [New], its Handler and its Listener.
+// there are, and counts what came of it. Use [New], then Protect a server and have it serve on the Listener.
 package readers
 
 import (
 	"errors"
+	"iter"
 	"math"
 	"net/http"
 	"net/netip"
@@ -31,7 +32,7 @@ type Config struct {
 	Burst int     // requests at once
 
 	Connections int // in all
-	PerAddress  int // of one address; proxies may have all
+	PerAddress  int // of one address; a proxy may have all, and as many for one address
 
 	// Proxies are whose X-Forwarded-For is believed: nobody's by default.
 	Proxies []netip.Prefix
@@ -61,7 +62,7 @@ func New(cfg *Config) (*Limits, error) {
 	if c.Time == nil {
 		c.Time = time.Now
 	}
-	l.slots.init(c)
+	l.slots.init()
 	return l, nil
 }
 
@@ -76,15 +77,26 @@ func orElse[T comparable](v *T, otherwise T) {
 func (l *Limits) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		counted := &counter{ResponseWriter: w}
-		if wait := l.rates.take(&l.cfg, l.address(r)); wait > 0 {
-			w.Header().Set(headerRetry, strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-			w.Header().Set("Cache-Control", "no-store")
-			http.Error(counted, "too many requests", http.StatusTooManyRequests)
-		} else {
-			next.ServeHTTP(counted, r)
+		defer l.counts.add(r, counted)
+		from := l.address(r)
+		if wait := l.rates.take(&l.cfg, from); wait > 0 {
+			tooMany(counted, wait)
+			return
 		}
-		l.counts.add(r, counted)
+		back, ok := l.lend(r.Context(), from)
+		if !ok {
+			tooMany(counted, time.Second)
+			return
+		}
+		defer back()
+		next.ServeHTTP(counted, r)
 	})
+}
+
+func tooMany(w http.ResponseWriter, wait time.Duration) {
+	w.Header().Set(headerRetry, strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+	w.Header().Set("Cache-Control", "no-store")
+	http.Error(w, "too many requests", http.StatusTooManyRequests)
 }
 
 // address is whose request it is: of the connection, or where that is a proxy's, of the last address in front of it
@@ -134,4 +146,22 @@ func site(addr netip.Addr) netip.Prefix {
 	}
 	p, _ := addr.WithZone("").Prefix(bits) // the zero address has the zero prefix
 	return p
+}
+
+// wider are the networks of IPv6 that are counted beside that of one reader: who is given one of these may have times as
+// much as one reader, and not as much as all the networks of 64 bits in it.
+var wider = [...]struct{ bits, times int }{{48, 8}, {56, 4}}
+
+// networks returns what a site counts as, the widest network first, and how many times as much as one reader it may have.
+func networks(site netip.Prefix) iter.Seq2[netip.Prefix, int] {
+	return func(yield func(netip.Prefix, int) bool) {
+		if site.Addr().Is6() {
+			for _, w := range wider {
+				if p, err := site.Addr().Prefix(w.bits); err == nil && !yield(p, w.times) {
+					return
+				}
+			}
+		}
+		yield(site, 1)
+	}
 }

@@ -2,7 +2,6 @@ package readers
 
 import (
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -109,6 +108,46 @@ func TestAddress(t *testing.T) {
 	}
 }
 
+// TestNetworks: who has many networks of IPv6 may ask more often than who has one, but not as often as each of them together,
+// and does not have others forgotten.
+func TestNetworks(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	l := limits(t, &Config{Rate: 1, Burst: 10, Time: func() time.Time { return now }})
+	at := func(a, b, c, d byte) netip.Prefix { // of 2001:db8::/32
+		return site(netip.AddrFrom16([16]byte{0x20, 1, 0x0d, 0xb8, a, b, c, d, 15: 1}))
+	}
+	took := func(n int, from func(i int) netip.Prefix) (granted int) {
+		for i := range n {
+			if l.rates.take(&l.cfg, from(i)) == 0 {
+				granted++
+			}
+		}
+		return granted
+	}
+	for name, c := range map[string]struct {
+		from func(i int) netip.Prefix
+		want int
+	}{
+		"64 bits": {func(int) netip.Prefix { return at(1, 0, 0, 0) }, 10},
+		"56 bits": {func(i int) netip.Prefix { return at(2, 0, 0, byte(i)) }, 40},
+		"48 bits": {func(i int) netip.Prefix { return at(3, 0, byte(i>>8), byte(i)) }, 80},
+	} {
+		if got := took(1<<16, c.from); got != c.want {
+			t.Errorf("a network of %s was answered %d times, want %d", name, got, c.want)
+		}
+	}
+	if n := l.rates.len(); n > 200 {
+		t.Errorf("%d are remembered", n)
+	}
+	if got := took(20, func(int) netip.Prefix { return at(4, 0, 0, 0) }); got != 10 {
+		t.Errorf("another was answered %d times", got)
+	}
+	now = now.Add(10 * time.Second)
+	if got := took(1<<16, func(i int) netip.Prefix { return at(3, 0, byte(i>>8), byte(i)) }); got != 80 {
+		t.Errorf("after ten seconds, a network of 48 bits was answered %d times", got)
+	}
+}
+
 // TestAddressesAreBounded: a flood of addresses does not fill the memory, and who asks all the while stays counted.
 func TestAddressesAreBounded(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
@@ -123,83 +162,6 @@ func TestAddressesAreBounded(t *testing.T) {
 	}
 	if n := l.rates.len(); n > 2*maxAddressesRemembered {
 		t.Errorf("%d addresses are remembered", n)
-	}
-}
-
-func serve(t *testing.T, l *Limits) (addr string) {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &http.Server{Handler: l.Handler(ok), ReadHeaderTimeout: time.Minute}
-	done := make(chan struct{})
-	go func() { defer close(done); _ = server.Serve(l.Listener(ln)) }()
-	t.Cleanup(func() { _ = server.Close(); <-done })
-	return ln.Addr().String()
-}
-
-func dial(t *testing.T, addr string) net.Conn {
-	t.Helper()
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return c
-}
-
-// get asks on a connection, and returns what is answered within a while.
-func get(c net.Conn, patience time.Duration) string {
-	_ = c.SetDeadline(time.Now().Add(patience))
-	io.WriteString(c, "GET /checkpoint HTTP/1.1\r\nHost: a\r\n\r\n") //nolint:errcheck // the answer says it
-	b := make([]byte, 4096)
-	n, _ := c.Read(b)
-	return string(b[:n])
-}
-
-// TestConnectionsOfOneAddress: one address has not all of them.
-func TestConnectionsOfOneAddress(t *testing.T) {
-	l := limits(t, &Config{PerAddress: 2})
-	addr := serve(t, l)
-	first, second := dial(t, addr), dial(t, addr)
-	for _, c := range []net.Conn{first, second} {
-		if got := get(c, time.Minute); !strings.HasSuffix(got, "fine") {
-			t.Fatalf("got %q", got)
-		}
-	}
-	if got := get(dial(t, addr), time.Minute); got != "" {
-		t.Errorf("the third got %q", got)
-	}
-	first.Close()
-	for deadline := time.Now().Add(time.Minute); ; {
-		if got := get(dial(t, addr), time.Minute); strings.HasSuffix(got, "fine") {
-			break
-		} else if time.Now().After(deadline) {
-			t.Fatalf("after one has gone: %q", got)
-		}
-	}
-}
-
-// TestConnections: what is too much in all waits, and is served when there is room.
-func TestConnections(t *testing.T) {
-	l := limits(t, &Config{Connections: 2, PerAddress: 100})
-	addr := serve(t, l)
-	first, second := dial(t, addr), dial(t, addr)
-	for _, c := range []net.Conn{first, second} {
-		if got := get(c, time.Minute); !strings.HasSuffix(got, "fine") {
-			t.Fatalf("got %q", got)
-		}
-	}
-	third := dial(t, addr)
-	if got := get(third, 300*time.Millisecond); got != "" {
-		t.Errorf("the third got %q", got)
-	}
-	first.Close()
-	_ = third.SetDeadline(time.Now().Add(time.Minute))
-	b := make([]byte, 4096)
-	if n, err := third.Read(b); err != nil || !strings.HasSuffix(string(b[:n]), "fine") {
-		t.Errorf("after one has gone: %q, %v", b[:n], err)
 	}
 }
 
