@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/touchmark-dev/touchmark/evidence"
@@ -103,6 +104,7 @@ type Monitor struct {
 	fsys   durable.FS
 	lock   io.Closer
 
+	servers int               // whose keys are given
 	library *library          // nil: records are in the log, or not at hand
 	missed  map[[32]byte]bool // leaves of state.Missing
 	broken  map[string]error  // sources of records that could not be read to their end in this look, by name
@@ -148,6 +150,12 @@ func Open(cfg *Config) (*Monitor, error) {
 		streams: make(map[evidence.StreamID]*stream), known: make(map[string]bool), total: make(map[Code]uint64), kept: make(map[Code]int),
 		broken: make(map[string]error),
 	}
+	servers := make(map[string]bool)
+	for kid := range cfg.Keys {
+		server, _, _ := strings.Cut(kid, "#")
+		servers[server] = true
+	}
+	m.servers = len(servers)
 	m.files = &openFiles{fs: m.fsys, max: maxOpenFiles}
 	if m.cfg.MergeDelay == 0 {
 		m.cfg.MergeDelay = DefaultMergeDelay

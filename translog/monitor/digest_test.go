@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -139,21 +140,43 @@ func TestGenesisMissing(t *testing.T) {
 	f.want(CodeMissing)
 }
 
-// One missing record excuses one gap, and not a second one in another stream.
+// One missing record excuses one gap, and not a second one in another stream of the server.
 func TestMissingExcusesOnce(t *testing.T) {
 	f := newDigestFixture(t)
-	other := newServer(t, "other.example.com")
+	other := newServer(t, "mcp.example.com")
 	other.form = evidence.FormDigest
-	for kid, key := range other.keys() {
-		f.cfg.Keys[kid] = key
-	}
-	f.reopen()
 	f.append(f.server.records(3)...)
 	f.append(other.records(3)...)
 	f.leaves(evidence.FormDigest.Leaf(f.server.next(heartbeat())))
 	other.next(heartbeat()) // dropped
 	f.append(f.server.next(heartbeat()), other.next(heartbeat()))
 	f.want(CodeMissing, Code(evidence.CodeGap))
+	if f.m.last.Excused != 1 {
+		t.Errorf("%d records are excused", f.m.last.Excused)
+	}
+	f.reopen()
+	f.want()
+	if f.m.last.Excused != 1 {
+		t.Errorf("%d records are excused", f.m.last.Excused)
+	}
+}
+
+// Where several servers write, the leaf of one of them, of which nobody has a record, excuses no gap of another one.
+func TestMissingExcusesNoOther(t *testing.T) {
+	f := newDigestFixture(t)
+	other := newServer(t, "other.example.com")
+	other.form = evidence.FormDigest
+	maps.Copy(f.cfg.Keys, other.keys())
+	f.reopen()
+	f.append(f.server.records(3)...)
+	f.append(other.records(3)...)
+	f.leaves(evidence.FormDigest.Leaf([]byte("rubbish, of the other server")))
+	f.server.next(heartbeat()) // dropped
+	f.append(f.server.next(heartbeat()), other.next(heartbeat()))
+	f.want(CodeMissing, Code(evidence.CodeGap))
+	if f.m.last.Excused != 0 {
+		t.Errorf("%d records are excused", f.m.last.Excused)
+	}
 }
 
 // A record that comes too late was told, and is not told as omitted from a log that has its digest.

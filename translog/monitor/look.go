@@ -32,6 +32,7 @@ type Report struct {
 
 	// Of a log of digests.
 	Unread     uint64   `json:"unread,omitempty"`      // leaves whose records were not at hand, of all looks
+	Excused    uint64   `json:"excused,omitempty"`     // records that are missing in streams and may be those of leaves without one, of all looks
 	Late       uint64   `json:"late,omitempty"`        // leaves that wait with a record that is not there yet: see Config.RecordDelay
 	NotChecked []string `json:"not_checked,omitempty"` // what could not be looked at, for want of records
 }
@@ -61,7 +62,7 @@ func (m *Monitor) Look(ctx context.Context) (*Report, error) {
 	}
 	m.last.Complete = m.state.Complete
 	m.last.Size, m.last.Streams = m.state.Size, len(m.streams)
-	m.last.Open, m.last.Unread = m.open, m.state.Unread
+	m.last.Open, m.last.Unread, m.last.Excused = m.open, m.state.Unread, m.state.Excused
 	if m.form() == formBare {
 		m.last.NotChecked = notChecked
 	}

@@ -293,7 +293,11 @@ func (m *Monitor) place(r *found) ([]*Fault, error) {
 	if wrong == nil || err != nil {
 		return faults, err
 	}
-	f := m.faultAt(r, Code(wrong.code), "%s", wrong.reason).says(words[Code(wrong.code)])
+	word := words[Code(wrong.code)]
+	if len(m.missed) > 0 && (wrong.code == evidence.CodeGap || wrong.code == evidence.CodeGenesisMissing) {
+		word += ", or nobody has shown it: there are leaves without a record"
+	}
+	f := m.faultAt(r, Code(wrong.code), "%s", wrong.reason).says(word)
 	f.Stream, f.Sequence, f.Other, f.otherSeq = r.record.Stream.String(), at(r.record.Sequence), wrong.other, wrong.otherSeq
 	return append(faults, f), nil
 }

@@ -48,6 +48,7 @@ type state struct {
 	Form    string `json:"form,omitempty"`    // see formDigest
 	Unread  uint64 `json:"unread,omitempty"`  // leaves whose records were not at hand
 	Missing []lack `json:"missing,omitempty"` // leaves that no record belongs to, in their order, at most MaxMissing
+	Excused uint64 `json:"excused,omitempty"` // records that gaps lack and that were put down to them
 	Waits   *waits `json:"waits,omitempty"`
 }
 

@@ -28,10 +28,11 @@ func (m *Monitor) touch(s *stream) {
 type mark struct {
 	missing int
 	unread  uint64
+	excused uint64
 }
 
 func (m *Monitor) mark() mark {
-	return mark{len(m.state.Missing), m.state.Unread}
+	return mark{len(m.state.Missing), m.state.Unread, m.state.Excused}
 }
 
 // settled ends what touch began.
@@ -66,6 +67,7 @@ func (m *Monitor) back() error {
 		m.state.Missing[i].Claimed = false
 	}
 	m.state.Missing, m.state.Unread, m.claims = m.state.Missing[:m.was.missing], m.was.unread, nil
+	m.state.Excused = m.was.excused
 	if m.library != nil {
 		m.library.back()
 	}
