@@ -2,6 +2,8 @@ package monitor
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"iter"
 	"os"
@@ -138,4 +140,41 @@ func TestBrokenJournal(t *testing.T) {
 	}
 	l.log.BeforeAppend(nil)
 	l.flush()
+}
+
+// A source of large records takes no more memory than it may, and what was passed over makes room.
+func TestMaxAheadBytes(t *testing.T) {
+	const n = 3 * MaxAheadBytes / evidence.MaxEntryBytes
+	entry := func(i uint64) []byte {
+		return append(make([]byte, evidence.MaxEntryBytes-8), binary.BigEndian.AppendUint64(nil, i)...)
+	}
+	source := RecordSource{Name: "large", Read: func(from uint64) iter.Seq2[*evidence.StoredRecord, error] {
+		return func(yield func(*evidence.StoredRecord, error) bool) {
+			for i := from; i < n; i++ {
+				if !yield(&evidence.StoredRecord{Sequence: i, Entry: entry(i)}, nil) {
+					return
+				}
+			}
+		}
+	}}
+	l := newLibrary([]RecordSource{source}, make(map[string]error))
+	s := l.shelves[0]
+	const most = MaxAheadBytes + evidence.MaxEntryBytes // with the record that fills it
+	if got := l.find(evidence.Hash{1}); got != nil || s.bytes < MaxAheadBytes || s.bytes >= most {
+		t.Fatalf("%d records of %d bytes", len(l.waiting), s.bytes)
+	}
+	far := uint64(len(l.waiting)) - 1
+	for _, i := range []uint64{far, far + 10, n - 1} {
+		if got := l.find(sha256.Sum256(entry(i))); (got != nil) != (i < n-1) {
+			t.Errorf("record %d: %v", i, got != nil)
+		}
+	}
+	if s.bytes >= most || s.bytes != s.waiting*evidence.MaxEntryBytes || s.waiting != len(l.waiting) {
+		t.Errorf("%d records of %d bytes wait", s.waiting, s.bytes)
+	}
+	l.back()
+	if s.bytes != s.waiting*evidence.MaxEntryBytes || s.waiting != len(l.waiting) {
+		t.Errorf("%d records of %d bytes wait", s.waiting, s.bytes)
+	}
+	l.rest()
 }

@@ -22,6 +22,9 @@ type hashFile struct {
 	place *list.Element // in openFiles
 	size  int64         // of the file
 
+	window      []byte // frames as the file has them, while it is open and until it is written to
+	windowFirst uint64 // the first of them
+
 	width int
 	next  uint64            // frames in the file and pending; one below next that nobody has is zeroes
 	runs  []run             // that the file does not have, in order
@@ -99,15 +102,33 @@ func (h *hashFile) get(i uint64) ([]byte, error) {
 			return slices.Clone(h.runs[n].data[at : at+uint64(h.width)]), nil //nolint:gosec // a width
 		}
 	}
-	f, err := h.files.use(h)
-	if err != nil {
-		return nil, err
+	return h.read(i)
+}
+
+// windowFrames is how many frames are read from a file at a time: who asks for one mostly asks for the next as well.
+const windowFrames = 64
+
+// read returns frame i of the file, zeroes where it ends before.
+func (h *hashFile) read(i uint64) ([]byte, error) {
+	if i < h.windowFirst || i-h.windowFirst >= uint64(len(h.window)/h.width) { //nolint:gosec // a width
+		f, err := h.files.use(h)
+		if err != nil {
+			return nil, err
+		}
+		if h.window == nil {
+			h.window = make([]byte, windowFrames*h.width)
+		}
+		n, err := f.ReadAt(h.window[:cap(h.window)], int64(i)*int64(h.width)) //nolint:gosec // below next
+		if err != nil && (!errors.Is(err, io.EOF) || n%h.width != 0) {
+			h.window = nil
+			return nil, fmt.Errorf("monitor: %w", err)
+		}
+		h.window, h.windowFirst = h.window[:n], i
 	}
-	frame := make([]byte, h.width)
-	if n, err := f.ReadAt(frame, int64(i)*int64(h.width)); err != nil && (!errors.Is(err, io.EOF) || n != h.width && n != 0) { //nolint:gosec // below next
-		return nil, fmt.Errorf("monitor: %w", err)
+	if at := (i - h.windowFirst) * uint64(h.width); at < uint64(len(h.window)) { //nolint:gosec // a width
+		return slices.Clone(h.window[at : at+uint64(h.width)]), nil //nolint:gosec // a width
 	}
-	return frame, nil
+	return make([]byte, h.width), nil
 }
 
 // each goes through all frames, which must have been flushed. do must use no other hashFile.
@@ -165,6 +186,7 @@ func (h *hashFile) flush() error {
 		}
 		h.size = want
 	}
+	h.window = nil
 	runs := h.runs
 	for _, i := range slices.Sorted(maps.Keys(h.edits)) { // after the runs, which they may be in
 		runs = append(runs, run{i, h.edits[i]})

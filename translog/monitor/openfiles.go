@@ -50,6 +50,6 @@ func (o *openFiles) close(h *hashFile) error {
 	}
 	err := h.file.Close()
 	o.used.Remove(h.place)
-	h.file, h.place = nil, nil
+	h.file, h.place, h.window = nil, nil, nil
 	return err
 }

@@ -13,9 +13,12 @@ import (
 	"github.com/touchmark-dev/touchmark/evidence"
 )
 
-// MaxAhead is how many records of a source are held in memory that were not found in the log yet. A record whose leaf
-// stands further from its place than that is told as missing.
-const MaxAhead = 16_384
+// MaxAhead is how many records of a source are held in memory that were not found in the log yet, and MaxAheadBytes how many
+// bytes of them. A record whose leaf stands further from its place than that is told as missing.
+const (
+	MaxAhead      = 16_384
+	MaxAheadBytes = 64 << 20
+)
 
 // A RecordSource has the records of one stream whose digests are in a log: a journal, or a copy of it.
 type RecordSource struct {
@@ -105,6 +108,7 @@ type shelf struct {
 	next    uint64 // number of the next record to read
 	matched uint64 // number after the last record that was found in the log
 	waiting int
+	bytes   int // of the entries that wait
 	pull    func() (*evidence.StoredRecord, error, bool)
 	stop    func()
 	ended   bool // there is no more, in this look
@@ -143,19 +147,34 @@ func (l *library) find(digest evidence.Hash) []byte {
 }
 
 func (l *library) take(v *volume) {
-	delete(l.waiting, v.digest)
-	v.shelf.waiting--
+	l.drop(v)
 	v.shelf.matched = v.seq + 1
 	l.taken = append(l.taken, v)
 }
 
+// hold and drop add to what waits, and take away from it.
+func (l *library) hold(v *volume) {
+	l.waiting[v.digest] = v
+	v.shelf.waiting++
+	v.shelf.bytes += len(v.entry)
+}
+
+func (l *library) drop(v *volume) {
+	delete(l.waiting, v.digest)
+	v.shelf.waiting--
+	v.shelf.bytes -= len(v.entry)
+}
+
+// full reports whether no more is read ahead of a shelf.
+func (s *shelf) full() bool { return s.waiting >= MaxAhead || s.bytes >= MaxAheadBytes }
+
 // readOne reads the next record of a shelf, and reports whether there was one and room for it. A source that cannot be read
 // has no more in this look: it must not hold up what is looked at of others.
 func (l *library) readOne(s *shelf) bool {
-	if s.waiting >= MaxAhead {
+	if s.full() {
 		l.pass(s)
 	}
-	if s.ended || s.waiting >= MaxAhead {
+	if s.ended || s.full() {
 		return false
 	}
 	if s.pull == nil {
@@ -170,8 +189,7 @@ func (l *library) readOne(s *shelf) bool {
 	s.next = record.Sequence + 1
 	v := &volume{shelf: s, seq: record.Sequence, digest: sha256.Sum256(record.Entry), entry: record.Entry}
 	if l.waiting[v.digest] == nil { // or another copy of the stream has it
-		l.waiting[v.digest] = v
-		s.waiting++
+		l.hold(v)
 	}
 	return true
 }
@@ -185,10 +203,9 @@ func (l *library) breaks(s *shelf, err error) {
 
 // pass drops the records of a shelf that the log has passed over: they are not where they belong, if they are in it at all.
 func (l *library) pass(s *shelf) {
-	for digest, v := range l.waiting {
+	for _, v := range l.waiting {
 		if v.shelf == s && v.seq < s.matched {
-			delete(l.waiting, digest)
-			s.waiting--
+			l.drop(v)
 		}
 	}
 }
@@ -198,8 +215,7 @@ func (l *library) settled() { l.taken = nil }
 
 func (l *library) back() {
 	for _, v := range l.taken {
-		l.waiting[v.digest] = v
-		v.shelf.waiting++
+		l.hold(v)
 	}
 	l.taken = nil
 }
