@@ -1,9 +1,14 @@
 package did
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"strings"
 )
+
+// base58Digits is how many digits are taken at a time: as many as a word of 32 bits has room for.
+const base58Digits = 5
 
 const base58Alphabet = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
@@ -43,25 +48,28 @@ func decodeBase58(s string) ([]byte, error) {
 	for zeros < len(s) && s[zeros] == base58Alphabet[0] {
 		zeros++
 	}
-	bytes := make([]byte, 0, len(s)*733/1000+1) // little endian
-	for i := zeros; i < len(s); i++ {
-		v := strings.IndexByte(base58Alphabet, s[i])
-		if v < 0 {
-			return nil, errors.New("a character outside the base58btc alphabet")
+	words := make([]uint32, 0, (len(s)+base58Digits-1)/base58Digits) // little endian
+	for i := zeros; i < len(s); {
+		factor, carry := uint64(1), uint64(0)
+		for end := min(i+base58Digits, len(s)); i < end; i++ {
+			v := strings.IndexByte(base58Alphabet, s[i])
+			if v < 0 {
+				return nil, errors.New("a character outside the base58btc alphabet")
+			}
+			factor, carry = factor*58, carry*58+uint64(v)
 		}
-		carry := v
-		for j := range bytes {
-			carry += int(bytes[j]) * 58
-			bytes[j] = byte(carry)
-			carry >>= 8
+		for j, w := range words {
+			carry += uint64(w) * factor
+			words[j], carry = uint32(carry), carry>>32 //nolint:gosec // the lower half
 		}
-		for ; carry > 0; carry >>= 8 {
-			bytes = append(bytes, byte(carry))
+		if carry > 0 {
+			words = append(words, uint32(carry)) //nolint:gosec // less than factor
 		}
 	}
-	out := make([]byte, zeros+len(bytes))
-	for i, b := range bytes {
-		out[len(out)-1-i] = b
+	out := make([]byte, zeros, zeros+4*len(words))
+	for i := len(words) - 1; i >= 0; i-- {
+		out = binary.BigEndian.AppendUint32(out, words[i])
 	}
-	return out, nil
+	number := bytes.TrimLeft(out[zeros:], "\x00")
+	return append(out[:zeros], number...), nil
 }

@@ -87,7 +87,8 @@ type decoder struct {
 	record *Record
 	in     kinds
 	seen   memberSet
-	late   []claim
+	late   [3]claim // there are three members that follow from others
+	claims int
 }
 
 // A claim is the text of a member that must follow from others.
@@ -101,14 +102,14 @@ func decodeRecord(text string) (*Record, error) {
 	if r == nil {
 		return nil, notCanonical()
 	}
-	d := decoder{scanner: scanner{text: text}, record: r, in: r.Kind().set(), late: make([]claim, 0, 4)}
+	d := decoder{scanner: scanner{text: text}, record: r, in: r.Kind().set()}
 	if err := d.members(); err != nil {
 		return nil, err
 	}
 	if err := checkSeen(r, &d.seen); err != nil {
 		return nil, err
 	}
-	for _, c := range d.late {
+	for _, c := range d.late[:d.claims] {
 		if want := c.want(r); c.text != want {
 			return nil, invalid(c.name, "is %.80q where the other members ask for %q", c.text, want)
 		}
@@ -161,7 +162,8 @@ func (d *decoder) set(m *member, v value, begin int) error {
 	}
 	place := m.at(d.record)
 	if want, ok := place.(derived); ok && v.kind == textValue {
-		d.late = append(d.late, claim{m.name, v.text, want})
+		d.late[d.claims] = claim{m.name, v.text, want}
+		d.claims++
 	} else if !setValue(place, v) {
 		text := d.text[begin:d.pos]
 		if v.kind == otherValue {
