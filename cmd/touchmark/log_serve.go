@@ -38,7 +38,7 @@ func logServeCommand() *cli.Command {
 			"EXAMPLE\n  touchmark log serve --listen 0.0.0.0:8480 --trusted-proxy 10.0.0.0/8 --metrics 127.0.0.1:9480 log",
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "listen", Usage: "the `ADDR` to listen at", Value: "127.0.0.1:8480"},
-			&cli.IntFlag{Name: "rate", Usage: "answer `N` requests a second of one address, of a network of 64 bits in IPv6; the others get 429. A network of 56 bits may have 4 times as much, one of 48 bits 8 times", Value: readers.DefaultRate},
+			&cli.IntFlag{Name: "rate", Usage: "answer `N` requests a second of one address, of a network of 64 bits in IPv6; the others get 429. Networks may have some times as much (spec/serving.md)", Value: readers.DefaultRate},
 			&cli.IntFlag{Name: "burst", Usage: "and `N` of them at once", Value: readers.DefaultBurst},
 			&cli.IntFlag{Name: "max-connections", Usage: "have `N` connections at a time; for others, idle ones are closed, and those of who has most", Value: readers.DefaultConnections},
 			&cli.IntFlag{Name: "max-connections-per-address", Usage: "and `N` of one address, or for one address behind a trusted proxy", Value: readers.DefaultPerAddress},

@@ -64,6 +64,10 @@ func TestRanges(t *testing.T) {
 			t.Errorf("%s: status %d, %d bytes", path, res.StatusCode, len(body))
 		}
 		tag := res.Header.Get("Etag")
+		res = request(h, http.MethodGet, path, http.Header{"Range": {"bytes=0-0,2-2,4-4"}})
+		if body, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusOK || !bytes.Equal(body, want) {
+			t.Errorf("%s: status %d, %d bytes for several ranges", path, res.StatusCode, len(body))
+		}
 		res = request(h, http.MethodGet, path, http.Header{"Range": {"bytes=3-"}, "If-Range": {tag[:len(tag)-1] + `-gzip"`}})
 		if body, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusOK || !bytes.Equal(body, want) {
 			t.Errorf("%s: status %d, %d bytes for who has a part of something else", path, res.StatusCode, len(body))

@@ -182,6 +182,11 @@ func (small) Close() error { return nil }
 
 // serve answers a request for c: conditional ones and ranges too.
 func (h *handler) serve(w http.ResponseWriter, r *http.Request, c *content, res resource) {
+	if strings.Contains(r.Header.Get("Range"), ",") {
+		// What is said about each part can be much more than the part, and than the request.
+		r = r.Clone(r.Context())
+		r.Header.Del("Range")
+	}
 	header := w.Header()
 	header.Set("Content-Type", res.contentType)
 	header.Set("Cache-Control", res.cache)

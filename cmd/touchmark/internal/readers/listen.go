@@ -2,10 +2,12 @@ package readers
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
 	"sync"
+	"syscall"
 )
 
 // How much is kept of what is sent and not received yet: the kernel's memory, not ours, but as little without end.
@@ -61,7 +63,10 @@ func (ln *listener) Accept() (net.Conn, error) {
 	for {
 		conn, err := ln.Listener.Accept()
 		if err != nil {
-			return nil, err
+			if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+				ln.limits.slots.shed()
+			}
+			return nil, err // net/http tries again
 		}
 		c, victim := ln.enter(conn)
 		if victim != nil {
@@ -97,9 +102,7 @@ func (ln *listener) enter(conn net.Conn) (c, victim *connection) {
 		return nil, nil
 	}
 	for len(s.all) >= l.cfg.Connections {
-		if victim = s.victim(c); victim != nil {
-			s.remove(victim)
-			s.evicted++
+		if victim = s.evict(c.owner); victim != nil {
 			break
 		}
 		if s.load(c.owner) > 1 || ln.closed {
@@ -151,9 +154,27 @@ func (s *slots) load(owner netip.Prefix) int {
 	return most
 }
 
-// victim returns what can be closed for c, nil for nothing.
-func (s *slots) victim(c *connection) (victim *connection) {
-	least := max(1, s.load(c.owner)) // of those that are at work, only of who has more
+// shed closes what can be, when the system has no room for as many connections and files as were asked for.
+func (s *slots) shed() {
+	s.mu.Lock()
+	victim := s.evict(netip.Prefix{})
+	s.mu.Unlock()
+	if victim != nil {
+		victim.abort()
+	}
+}
+
+// evict counts no longer what can be closed for somebody's sake, nil for nothing.
+func (s *slots) evict(owner netip.Prefix) (victim *connection) {
+	if victim = s.victim(max(1, s.load(owner))); victim != nil {
+		s.remove(victim)
+		s.evicted++
+	}
+	return victim
+}
+
+// victim returns what can be closed: of those that are at work, only of who has more than least.
+func (s *slots) victim(least int) (victim *connection) {
 	most, looked := 0, 0
 	for other := range s.all {
 		if looked++; looked > maxLooked {

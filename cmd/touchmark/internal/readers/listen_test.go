@@ -2,13 +2,16 @@ package readers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -225,7 +228,7 @@ func TestSlowReadersOfFewAddresses(t *testing.T) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for site, n := range s.of {
-		if n > 4 {
+		if n > 4 && site.IsSingleIP() {
 			t.Errorf("%v has %d", site, n)
 		}
 	}
@@ -265,7 +268,7 @@ func TestCloseWhileOneWaits(t *testing.T) {
 	w.until("it does not wait", func() bool {
 		w.limits.slots.mu.Lock()
 		defer w.limits.slots.mu.Unlock()
-		return len(w.limits.slots.of) == 2
+		return w.limits.slots.of[netip.MustParsePrefix("127.0.0.2/32")] == 1
 	})
 	_ = w.ln.Close()
 	select {
@@ -329,11 +332,12 @@ func TestConnectionsOfNetworks(t *testing.T) {
 		want    int
 	}{
 		"64 bits": {"2001:db8:0:1::%x", 3}, "56 bits": {"2001:db8:0:1%02x::1", 12}, "48 bits": {"2001:db8:0:%02x00::1", 24},
+		"32 bits": {"2001:db8:%x::1", 192}, "24 bits of IPv4": {"192.0.2.%d", 96},
 	} {
 		l := limits(t, &Config{Connections: 1000, PerAddress: 3})
 		ln := &listener{limits: l}
 		var all []*connection
-		for i := range 200 {
+		for i := range 1024 {
 			if c, _ := ln.enter(far{from: fmt.Sprintf(c.address, i%256)}); c != nil {
 				all = append(all, c)
 			}
@@ -350,18 +354,56 @@ func TestConnectionsOfNetworks(t *testing.T) {
 	}
 }
 
-// TestNetworksMakeRoom: who has many networks of 64 bits is seen as one who has much, and makes room.
+// TestNetworksMakeRoom: who has many addresses is seen as one who has much, and makes room.
 func TestNetworksMakeRoom(t *testing.T) {
-	l := limits(t, &Config{Connections: 40, PerAddress: 100})
-	ln := &listener{limits: l}
-	for i := range 20 {
-		ln.enter(far{from: fmt.Sprintf("2001:db8:1:%x00::1", i)}) // each /64 has one, and all of them 20
-		ln.enter(far{from: fmt.Sprintf("192.0.2.%d", i)})
+	for _, many := range []string{"2001:db8:1:%x00::1", "2001:db8:%x::1", "192.0.2.%d"} {
+		l := limits(t, &Config{Connections: 128, PerAddress: 100})
+		ln := &listener{limits: l}
+		for i := range 128 {
+			if i < 127 { // each address has one, and all of them many
+				ln.enter(far{from: fmt.Sprintf(many, i)})
+			} else {
+				ln.enter(far{from: "203.0.113.1"})
+			}
+		}
+		c, victim := ln.enter(far{from: "198.51.100.1"})
+		if c == nil || victim == nil || victim.RemoteAddr().String() == "203.0.113.1:1000" {
+			t.Errorf("%s: %v in the place of %v", many, c, victim)
+		}
 	}
-	c, victim := ln.enter(far{from: "198.51.100.1"})
-	if c == nil || victim == nil || !strings.HasPrefix(victim.RemoteAddr().String(), "[2001:db8:1:") {
-		t.Errorf("%v in the place of %v", c, victim)
+}
+
+// without is a listener for which the system has no room at first.
+type without struct {
+	net.Listener
+	first bool
+}
+
+func (w *without) Accept() (net.Conn, error) {
+	if w.first {
+		w.first = false
+		return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
 	}
+	return w.Listener.Accept()
+}
+
+// TestNoRoomInTheSystem: when the system has room for less than was asked for, connections are closed for others all the same.
+func TestNoRoomInTheSystem(t *testing.T) {
+	w := newWorld(t, &Config{})
+	idle := w.idle(1, 2)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	more := w.limits.Listener(&without{ln, true})
+	defer more.Close()
+	if _, err := more.Accept(); !errors.Is(err, syscall.EMFILE) {
+		t.Fatal(err)
+	}
+	if got := read(idle[0], time.Minute); got != "" {
+		t.Errorf("the longest idle got %q", got)
+	}
+	w.wantFine(idle[1], "the other")
 }
 
 // TestLendNothing: a handler without the listener is not bounded by it.

@@ -19,7 +19,7 @@ type rates struct {
 // take counts a request, or returns how long to wait until there is room for it.
 func (r *rates) take(c *Config, from netip.Prefix) time.Duration {
 	now := c.Time()
-	var all [1 + len(wider)]*rate.Limiter
+	var all [1 + len(widerOf6)]*rate.Limiter
 	n := 0
 	for network, times := range networks(from) { // the widest first
 		limiter := r.of(c, network, times)

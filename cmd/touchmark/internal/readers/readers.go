@@ -148,18 +148,25 @@ func site(addr netip.Addr) netip.Prefix {
 	return p
 }
 
-// wider are the networks of IPv6 that are counted beside that of one reader: who is given one of these may have times as
-// much as one reader, and not as much as all the networks of 64 bits in it.
-var wider = [...]struct{ bits, times int }{{48, 8}, {56, 4}}
+// wider are the networks that are counted beside the address of one reader: who is given one of these may have times as
+// much as one reader, and not as much as all the addresses in it. The widest are first.
+var (
+	widerOf4 = [...]wider{{24, 32}}
+	widerOf6 = [...]wider{{32, 64}, {48, 8}, {ipv6Site - 8, 4}}
+)
+
+type wider struct{ bits, times int }
 
 // networks returns what a site counts as, the widest network first, and how many times as much as one reader it may have.
 func networks(site netip.Prefix) iter.Seq2[netip.Prefix, int] {
+	all := widerOf6[:]
+	if !site.Addr().Is6() {
+		all = widerOf4[:]
+	}
 	return func(yield func(netip.Prefix, int) bool) {
-		if site.Addr().Is6() {
-			for _, w := range wider {
-				if p, err := site.Addr().Prefix(w.bits); err == nil && !yield(p, w.times) {
-					return
-				}
+		for _, w := range all {
+			if p, err := site.Addr().Prefix(w.bits); err == nil && p.IsValid() && !yield(p, w.times) {
+				return
 			}
 		}
 		yield(site, 1)

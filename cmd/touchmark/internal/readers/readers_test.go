@@ -62,7 +62,7 @@ func TestRate(t *testing.T) {
 	for _, want := range []string{
 		`touchmark_log_requests_total{resource="checkpoint",answer="ok"} 5`,
 		`touchmark_log_requests_total{resource="checkpoint",answer="too_many_requests"} 2`,
-		"touchmark_log_addresses 2\n", "touchmark_log_connections 0\n",
+		"touchmark_log_addresses 3\n", "touchmark_log_connections 0\n",
 	} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("%q is not in\n%s", want, text.String())
@@ -113,8 +113,8 @@ func TestAddress(t *testing.T) {
 func TestNetworks(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	l := limits(t, &Config{Rate: 1, Burst: 10, Time: func() time.Time { return now }})
-	at := func(a, b, c, d byte) netip.Prefix { // of 2001:db8::/32
-		return site(netip.AddrFrom16([16]byte{0x20, 1, 0x0d, 0xb8, a, b, c, d, 15: 1}))
+	at := func(a, b, c, d byte) netip.Prefix { // of 20a::/16
+		return site(netip.AddrFrom16([16]byte{0x20, a, 0, 0, 0, b, c, d, 15: 1}))
 	}
 	took := func(n int, from func(i int) netip.Prefix) (granted int) {
 		for i := range n {
@@ -128,22 +128,25 @@ func TestNetworks(t *testing.T) {
 		from func(i int) netip.Prefix
 		want int
 	}{
-		"64 bits": {func(int) netip.Prefix { return at(1, 0, 0, 0) }, 10},
-		"56 bits": {func(i int) netip.Prefix { return at(2, 0, 0, byte(i)) }, 40},
-		"48 bits": {func(i int) netip.Prefix { return at(3, 0, byte(i>>8), byte(i)) }, 80},
+		"64 bits":         {func(int) netip.Prefix { return at(1, 0, 0, 0) }, 10},
+		"56 bits":         {func(i int) netip.Prefix { return at(2, 0, 0, byte(i)) }, 40},
+		"48 bits":         {func(i int) netip.Prefix { return at(3, 0, byte(i>>8), byte(i)) }, 80},
+		"32 bits":         {func(i int) netip.Prefix { return at(5, byte(i>>8), byte(i), 0) }, 640},
+		"24 bits of IPv4": {func(i int) netip.Prefix { return site(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})) }, 320},
+		"an address":      {func(int) netip.Prefix { return site(netip.AddrFrom4([4]byte{198, 51, 100, 1})) }, 10},
 	} {
-		if got := took(1<<16, c.from); got != c.want {
+		if got := took(1<<12, c.from); got != c.want {
 			t.Errorf("a network of %s was answered %d times, want %d", name, got, c.want)
 		}
 	}
-	if n := l.rates.len(); n > 200 {
+	if n := l.rates.len(); n > 1<<12 {
 		t.Errorf("%d are remembered", n)
 	}
 	if got := took(20, func(int) netip.Prefix { return at(4, 0, 0, 0) }); got != 10 {
 		t.Errorf("another was answered %d times", got)
 	}
 	now = now.Add(10 * time.Second)
-	if got := took(1<<16, func(i int) netip.Prefix { return at(3, 0, byte(i>>8), byte(i)) }); got != 80 {
+	if got := took(1<<12, func(i int) netip.Prefix { return at(3, 0, byte(i>>8), byte(i)) }); got != 80 {
 		t.Errorf("after ten seconds, a network of 48 bits was answered %d times", got)
 	}
 }
