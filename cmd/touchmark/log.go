@@ -49,6 +49,7 @@ func logCommand() *cli.Command {
 			},
 			logServeCommand(),
 			logPublishCommand(),
+			logResumeCommand(),
 			logMigrateCommand(),
 			logBenchCommand(),
 			logWatchCommand(),

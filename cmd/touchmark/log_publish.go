@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/logs"
+	"github.com/touchmark-dev/touchmark/translog"
 	"github.com/touchmark-dev/touchmark/translog/trillianlog"
 )
 
@@ -19,7 +20,8 @@ func logPublishCommand() *cli.Command {
 			"checkpoints appear in DIR; serve it with log serve, on each machine that publishes. Of several publishers one\n" +
 			"signs, and the others follow it, and take its place when it has not been heard of for --lease. Without --state\n" +
 			"when the log was made, they share the file DIR.state, on one machine.\n" +
-			"It ends with exit code 1 when the database or the state has lost or changed what was signed.\n\nEXAMPLE\n" +
+			"It ends with exit code 1 when the database or the state has lost or changed what was signed, and so do the other\n" +
+			"publishers of the log then, until somebody has looked: see log resume.\n\nEXAMPLE\n" +
 			"  touchmark log publish log",
 		Flags: []cli.Flag{
 			&cli.DurationFlag{Name: "interval", Usage: "time between two checkpoints", Value: trillianlog.DefaultInterval},
@@ -46,7 +48,7 @@ func logPublish(ctx *cli.Context) error {
 		CheckpointInterval: ctx.Duration("interval"), Lease: ctx.Duration("lease"), Notice: func(err error) { con.note("%v", err) },
 	})
 	if err != nil {
-		return logError(err)
+		return resumeHint(logError(err), ctx.Args().First())
 	}
 	running, cancel := context.WithCancel(ctx.Context)
 	defer cancel()
@@ -56,7 +58,16 @@ func logPublish(ctx *cli.Context) error {
 		return err
 	}
 	con.note("publishing %s in %s", signer.Name(), place.Dir)
-	return p.Run(running)
+	return resumeHint(p.Run(running), ctx.Args().First())
+}
+
+// resumeHint says what is to be done where all publishers have ended.
+func resumeHint(err error, where string) error {
+	switch translog.CodeOf(err) {
+	case trillianlog.CodeHalted, translog.CodeRolledBack, translog.CodeForked, translog.CodeConsistencyInvalid:
+		return hint(err, "somebody has to look: touchmark log resume %s", where)
+	}
+	return err
 }
 
 // servePublisher serves the metrics where --metrics says.

@@ -35,6 +35,7 @@ const (
 	maxPending    = 1 << 16  // entries that no checkpoint covers
 	maxPendingMem = 256 << 20
 	maxHeld       = 64 << 20 // of full tiles, in memory
+	maxCollected  = 1 << 20  // entries whose partial tiles are looked for at a checkpoint
 	maxRedial     = 5 * time.Second
 	lockName      = ".lock"
 	firstName     = ".first" // the first entry, until the tree has it

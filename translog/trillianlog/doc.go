@@ -20,7 +20,8 @@
 // Trillian's log roots are not signed, and not believed: the package computes the tree from the entries, compares, and
 // signs no checkpoint that does not continue the last one it signed, which it keeps at Config.StatePath, away from
 // the database and from the tiles. A database that was restored from a backup, or that holds other entries, is
-// refused with a translog.RejectedError (CodeRolledBack, CodeForked, CodeConsistencyInvalid). While a Log is open, no tree
+// refused with a translog.RejectedError (CodeRolledBack, CodeForked, CodeConsistencyInvalid), and a Publisher that finds
+// so ends signing for all others ([CodeHalted]), until [Resume]. While a Log is open, no tree
 // is signed that has more entries than Trillian was given, or another one in the place of what was sent. A Publisher
 // cannot know what others sent: they look whether it came into the log.
 //

@@ -48,9 +48,10 @@ func extend(ctx context.Context, w *tiles.Writer, tree translog.Tree,
 	return w.Flush()
 }
 
-// collect removes the partial tiles from an entry on that there are full ones of.
-func collect(w *tiles.Writer, from uint64) error {
-	for n := from / tlogclient.BundleWidth; (n+1)*tlogclient.BundleWidth <= w.Size(); n++ {
+// collect removes the partial tiles of the entries from one on to before another that there are full ones of. These are
+// those of a tree that is shown: what lies beyond it may be written again.
+func collect(w *tiles.Writer, from, shown uint64) error {
+	for n := from / tlogclient.BundleWidth; (n+1)*tlogclient.BundleWidth <= shown; n++ {
 		if err := w.Collect(n); err != nil {
 			return err
 		}

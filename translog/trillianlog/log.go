@@ -146,6 +146,9 @@ func (l *Log) resume(ctx context.Context) error {
 			return err
 		}
 	}
+	if root, err = atLeast(ctx, l.cfg, root, trusted.Size()); err != nil {
+		return err
+	}
 	if root.Size < trusted.Size() {
 		return l.verdict(translog.CodeRolledBack, root, "the database has %d entries, a checkpoint of %d was signed", root.Size, trusted.Size())
 	}
@@ -164,12 +167,9 @@ func (l *Log) resume(ctx context.Context) error {
 	return l.show(trusted)
 }
 
-// begun returns a tree that has an entry, if the log was ever given one. Of a tree that is empty yet, Trillian does not
-// tell what is durable behind it: the first entry is kept beside the tiles, and sent again.
+// begun returns a tree that has an entry, if the log was ever given one, and that it has this one. Of a tree that is empty
+// yet, Trillian does not tell what is durable behind it: the first entry is kept beside the tiles, and sent again.
 func (l *Log) begun(ctx context.Context, root translog.Tree) (translog.Tree, error) {
-	if root.Size > 0 {
-		return root, nil
-	}
 	first, err := durable.ReadFile(durable.OS{}, filepath.Join(l.cfg.Dir, firstName), translog.MaxEntryBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return root, nil
@@ -177,13 +177,19 @@ func (l *Log) begun(ctx context.Context, root translog.Tree) (translog.Tree, err
 	if err != nil {
 		return root, fmt.Errorf("trillianlog: %w", err)
 	}
-	if err := l.remote.add(ctx, 0, [][]byte{first}); err != nil {
+	if root.Size == 0 {
+		if err := l.remote.add(ctx, 0, [][]byte{first}); err != nil {
+			return root, err
+		}
+	}
+	same, err := l.remote.await(ctx, 0, first)
+	if err != nil {
 		return root, err
 	}
-	if _, err := l.remote.await(ctx, 0, first); err != nil {
-		return root, err
+	if root, err = l.remote.root(ctx); err == nil && !same {
+		err = l.verdict(translog.CodeForked, root, "the database has another first entry than it was given")
 	}
-	return l.remote.root(ctx)
+	return root, err
 }
 
 // sequenced counts the entries that are durable behind those of the tree. The server tells of them only beside one that

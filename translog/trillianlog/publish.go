@@ -36,6 +36,9 @@ func (l *Log) publishOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if root, err = atLeast(ctx, l.cfg, root, l.writer.Size()); err != nil {
+		return err
+	}
 	if root.Size < l.writer.Size() {
 		return l.verdict(translog.CodeRolledBack, root, "the database has %d entries, and had %d", root.Size, l.writer.Size())
 	}
@@ -62,7 +65,7 @@ func (l *Log) publishOnce(ctx context.Context) error {
 	if err := l.show(cp); err != nil {
 		return err
 	}
-	return collect(l.writer, from)
+	return collect(l.writer, from, cp.Size())
 }
 
 // extend makes the tiles of the entries up to a tree of the database, and holds the tree against them.

@@ -43,6 +43,9 @@ type Publisher struct {
 	known  *translog.Checkpoint // the last one that this candidate knows to have been signed
 	shown  *translog.Checkpoint // nil: none yet
 
+	doubted   bool   // the last entries had another tree
+	collected uint64 // entries that there are no partial tiles of, where there are full ones
+
 	mu    sync.Mutex
 	stats PublisherStats
 }
@@ -80,7 +83,8 @@ func CreateShared(ctx context.Context, cfg *Config) error {
 }
 
 // OpenPublisher makes a candidate of this process for signing the log that [CreateShared] began. The directory must be
-// its own. It refuses a tree of another type than LOG with a [*KindError].
+// its own. It refuses a tree of another type than LOG with a [*KindError]. A state that has lost what this candidate
+// knows to have been signed is marked (State.Halt).
 func OpenPublisher(ctx context.Context, cfg *Config) (_ *Publisher, err error) {
 	c, err := checked(cfg)
 	if err != nil {
@@ -112,7 +116,11 @@ func OpenPublisher(ctx context.Context, cfg *Config) (_ *Publisher, err error) {
 	if err := p.recall(ctx); err != nil {
 		return nil, err
 	}
-	_, err = p.kept(ctx)
+	if _, err = p.kept(ctx); halts(err) {
+		bounded, cancel := context.WithTimeout(ctx, c.Timeout)
+		defer cancel()
+		err = errors.Join(err, p.halt(bounded, err))
+	}
 	return p, err
 }
 
@@ -168,12 +176,28 @@ func (p *Publisher) recall(ctx context.Context) error {
 			p.known, tree = cp, cp.Tree()
 		}
 	}
-	var err error
-	if p.writer, err = tiles.Open(ctx, p.cfg.Dir, tree); errors.Is(err, fs.ErrNotExist) {
+	return p.reopen(ctx, tree)
+}
+
+// reopen goes on from the tiles of a tree that was signed.
+func (p *Publisher) reopen(ctx context.Context, tree translog.Tree) error {
+	w, err := tiles.Open(ctx, p.cfg.Dir, tree)
+	if errors.Is(err, fs.ErrNotExist) {
 		p.cfg.Notice(fmt.Errorf("trillianlog: tiles are missing, and made again: %w", err))
-		p.writer, err = tiles.Open(ctx, p.cfg.Dir, tiles.Empty())
+		w, err = tiles.Open(ctx, p.cfg.Dir, tiles.Empty())
+	}
+	if err == nil {
+		p.writer = w
 	}
 	return err
+}
+
+// rewind forgets the tiles of entries that are not known to have been signed: the database may have others by now.
+func (p *Publisher) rewind(ctx context.Context) error {
+	if p.known == nil {
+		return p.reopen(ctx, tiles.Empty())
+	}
+	return p.reopen(ctx, p.known.Tree())
 }
 
 // remember keeps what was signed beside the directory, for the next start.
@@ -188,26 +212,33 @@ func (p *Publisher) remember(cp *translog.Checkpoint) error {
 }
 
 // Run publishes until ctx ends, or until the database or the state has something that no honest one can have: then the
-// error is a translog.RejectedError, and this publisher signs nothing before somebody has looked. It is closed then.
-// Others that know less are not stopped by it (spec/receipt.md section 7.1).
-func (p *Publisher) Run(ctx context.Context) (err error) {
-	defer func() {
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Timeout)
-		defer cancel()
-		if p.term > 0 {
-			err = errors.Join(err, p.state.Release(end, p.term))
+// error is a translog.RejectedError, and where what was signed is lost or changed, no publisher of the log signs before an
+// operator calls [Resume]. Those that find that out from the state end with [CodeHalted]. It is closed then.
+func (p *Publisher) Run(ctx context.Context) error {
+	err := p.run(ctx)
+	if halts(err) {
+		if failed := p.halt(ctx, err); failed != nil {
+			return errors.Join(err, failed, p.release()) // and keeps its term while it lasts
 		}
-		err = errors.Join(err, p.release())
-	}()
+	}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Timeout)
+	defer cancel()
+	if p.term > 0 {
+		err = errors.Join(err, p.state.Release(end, p.term))
+	}
+	return errors.Join(err, p.release())
+}
+
+func (p *Publisher) run(ctx context.Context) error {
 	tick := time.NewTicker(p.cfg.CheckpointInterval)
 	defer tick.Stop()
 	for {
-		err := p.step(ctx)
+		err := p.halted(ctx, p.step(ctx))
 		switch {
-		case ctx.Err() != nil:
-			return nil
 		case translog.CodeOf(err) != "":
 			return err
+		case ctx.Err() != nil:
+			return nil
 		case err != nil:
 			p.cfg.Notice(err)
 		}
@@ -243,8 +274,17 @@ func (p *Publisher) step(ctx context.Context) error {
 		return err
 	}
 	p.count(func(s *PublisherStats) { s.Term, s.Entries, s.Signed = term, root.Size, kept.Size() })
-	if had := max(kept.Size(), p.writer.Size()); root.Size < had {
-		return p.verdict(translog.CodeRolledBack, kept, root, "the database has %d entries, and had %d", root.Size, had)
+	if root, err = atLeast(ctx, p.cfg, root, kept.Size()); err != nil {
+		return err
+	}
+	if root.Size < kept.Size() {
+		return p.verdict(translog.CodeRolledBack, kept, root, "the database has %d entries, and had %d", root.Size, kept.Size())
+	}
+	if had := p.writer.Size(); root.Size < had {
+		p.cfg.Notice(fmt.Errorf("trillianlog: the database has %d entries, and had %d: what it lost was not signed, and is to be appended again", root.Size, had))
+		if err := p.rewind(ctx); err != nil {
+			return err
+		}
 	}
 	if p.guard == nil {
 		if err := p.follow(ctx, kept); err != nil || !elected {
@@ -290,11 +330,12 @@ func (p *Publisher) follow(ctx context.Context, kept *translog.Checkpoint) error
 	if p.shown != nil && p.shown.Tree() == kept.Tree() {
 		return nil
 	}
-	if p.writer.Size() < kept.Size() {
-		if err := p.extend(ctx, kept.Tree(), kept); err != nil {
+	if p.writer.Size() > kept.Size() { // it was elected, and did not come to sign
+		if err := p.rewind(ctx); err != nil {
 			return err
 		}
-	} else if err := p.writer.Flush(); err != nil { // it was interrupted, or is further than what was signed
+	}
+	if err := p.extend(ctx, kept.Tree(), kept); err != nil {
 		return err
 	}
 	for _, cp := range []*translog.Checkpoint{p.known, kept} {
@@ -324,7 +365,7 @@ func (p *Publisher) holds(ctx context.Context, cp *translog.Checkpoint) error {
 
 // sign makes the tiles of what is new in the database, and signs and shows its tree.
 func (p *Publisher) sign(ctx context.Context, root translog.Tree) error {
-	from, trusted := p.writer.Size(), p.guard.Trusted()
+	trusted := p.guard.Trusted()
 	if err := p.extend(ctx, root, trusted); err != nil {
 		return err
 	}
@@ -337,19 +378,25 @@ func (p *Publisher) sign(ctx context.Context, root translog.Tree) error {
 		p.count(func(s *PublisherStats) { s.Lost++ })
 		return err
 	}
-	if err := p.show(cp); err != nil {
-		return err
-	}
-	return collect(p.writer, from)
+	return p.show(cp)
 }
 
+// extend makes the tiles of a tree. Where the entries have another one, the tiles of those that are not known to have been
+// signed are made again in the next turn, before it is a verdict: the database may have lost them, just now or before.
 func (p *Publisher) extend(ctx context.Context, tree translog.Tree, signed *translog.Checkpoint) error {
-	return extend(ctx, p.writer, tree, p.source.read, func(code translog.Code, tree translog.Tree, format string, args ...any) error {
+	err := extend(ctx, p.writer, tree, p.source.read, func(code translog.Code, tree translog.Tree, format string, args ...any) error {
 		return p.verdict(code, signed, tree, format, args...)
 	})
+	if translog.CodeOf(err) == translog.CodeConsistencyInvalid && !p.doubted {
+		p.doubted = true
+		return errors.Join(fmt.Errorf("trillianlog: the tiles are made again: %v", err), p.rewind(ctx)) //nolint:errorlint // no verdict yet
+	}
+	p.doubted = p.doubted && err != nil
+	return err
 }
 
-// show makes a checkpoint the one that readers of the directory see.
+// show makes a checkpoint the one that readers of the directory see, and removes the partial tiles that there are full ones
+// of for them.
 func (p *Publisher) show(cp *translog.Checkpoint) error {
 	if p.shown != nil && p.shown.Size() >= cp.Size() {
 		return nil
@@ -360,6 +407,11 @@ func (p *Publisher) show(cp *translog.Checkpoint) error {
 	p.shown = cp
 	now := time.Now()
 	p.count(func(s *PublisherStats) { s.Shown, s.ShownAt = cp.Size(), now })
+	from := p.collected // 0 at first, for what another run left
+	p.collected = min(cp.Size(), from+maxCollected)
+	if err := collect(p.writer, from, p.collected); err != nil {
+		p.cfg.Notice(err)
+	}
 	return nil
 }
 

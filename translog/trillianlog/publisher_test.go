@@ -321,6 +321,18 @@ func signal(t *testing.T, p *process, s syscall.Signal) {
 	}
 }
 
+// mended has the publishers of a log that found out what was lost sign again.
+func mended(t *testing.T, cfg *trillianlog.Config) {
+	t.Helper()
+	h, err := trillianlog.Halted(t.Context(), cfg)
+	if err != nil || h == nil {
+		t.Fatalf("not halted: %v", err)
+	}
+	if err := trillianlog.Resume(t.Context(), cfg, h.ID); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // refused opens a publisher, runs it, and returns the verdict that ends it.
 func refused(t *testing.T, cfg *trillianlog.Config) error {
 	t.Helper()
@@ -377,6 +389,7 @@ func TestRestored(t *testing.T) {
 	if err := refused(t, cfg); translog.CodeOf(err) != translog.CodeRolledBack || !strings.Contains(err.Error(), "the state was restored") {
 		t.Errorf("an old state: %v", err)
 	}
+	mended(t, cfg)
 	// It knows so even without its memory, from what it shows.
 	forgot := *cfg
 	forgot.StatePath = filepath.Join(t.TempDir(), "trusted")
@@ -384,6 +397,10 @@ func TestRestored(t *testing.T) {
 		t.Errorf("an old state, no memory: %v", err)
 	}
 	set(t, url, newest)
+	if err := refused(t, cfg); translog.CodeOf(err) != trillianlog.CodeHalted {
+		t.Errorf("mended, and nobody has said so: %v", err)
+	}
+	mended(t, cfg)
 
 	// The candidate is that of before: it follows what was signed since, and goes on.
 	current := *cfg
@@ -398,6 +415,7 @@ func TestRestored(t *testing.T) {
 	if err := refused(t, &restored); translog.CodeOf(err) != translog.CodeRolledBack {
 		t.Errorf("an empty database: %v", err)
 	}
+	mended(t, cfg)
 	other := openShared(t, &restored)
 	if _, err := other.Submit(t.Context(), nil, numbered(100, 40)); err != nil {
 		t.Fatal(err)
@@ -406,6 +424,7 @@ func TestRestored(t *testing.T) {
 	if err := refused(t, &restored); translog.CodeOf(err) != translog.CodeConsistencyInvalid {
 		t.Errorf("another database: %v", err)
 	}
+	mended(t, cfg)
 	restored.Dir, restored.StatePath = filepath.Join(t.TempDir(), "new"), filepath.Join(t.TempDir(), "trusted")
 	if err := refused(t, &restored); translog.CodeOf(err) != translog.CodeConsistencyInvalid {
 		t.Errorf("another database, a new directory: %v", err)
@@ -413,6 +432,7 @@ func TestRestored(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(restored.Dir, "checkpoint")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("it shows a checkpoint: %v", err)
 	}
+	mended(t, cfg)
 
 	// One directory, one publisher.
 	_, stop := publish(t, cfg)
@@ -462,6 +482,10 @@ type stoppedState struct {
 	term    uint64
 	note    []byte
 	swaps   int // while it is stopped
+
+	loses  bool // Swap does nothing
+	lost   int  // so many times
+	barred bool // Claim does nothing
 }
 
 func (s *stoppedState) Claim(ctx context.Context, candidate string, lease time.Duration) (uint64, bool, error) {
@@ -469,6 +493,9 @@ func (s *stoppedState) Claim(ctx context.Context, candidate string, lease time.D
 	defer s.mu.Unlock()
 	if s.stopped {
 		return s.term, true, nil
+	}
+	if s.barred {
+		return 0, false, nil
 	}
 	term, elected, err := s.State.Claim(ctx, candidate, lease)
 	s.term = term
@@ -489,6 +516,10 @@ func (s *stoppedState) Swap(ctx context.Context, term uint64, older, newer []byt
 	defer s.mu.Unlock()
 	if s.stopped {
 		s.swaps++
+	}
+	if s.loses {
+		s.lost++
+		return trillianlog.ErrNotElected
 	}
 	err := s.State.Swap(ctx, term, older, newer)
 	if err == nil {

@@ -77,6 +77,34 @@ func (r *remote) root(ctx context.Context) (translog.Tree, error) {
 	return parseRoot(answer.GetSignedLogRoot())
 }
 
+// askedAgain is how often the server is asked again for a tree that it should have, and maxPause the longest pause before.
+const (
+	askedAgain = 5
+	maxPause   = time.Second
+)
+
+// atLeast asks again, on connections of their own, for a tree of so many entries if the one that the server told of is
+// smaller: one answer may be that of a replica that lags. It returns the last one, which is then a matter of a verdict.
+func atLeast(ctx context.Context, c *Config, root translog.Tree, size uint64) (translog.Tree, error) {
+	for n := 0; root.Size < size && n < askedAgain; n++ {
+		select {
+		case <-ctx.Done():
+			return root, fmt.Errorf("trillianlog: root: %w", ctx.Err())
+		case <-time.After(min(c.CheckpointInterval, maxPause)):
+		}
+		other, err := newRemote(c)
+		if err != nil {
+			return root, err
+		}
+		root, err = other.root(ctx)
+		other.close()
+		if err != nil {
+			return root, err
+		}
+	}
+	return root, nil
+}
+
 func parseRoot(signed *trillian.SignedLogRoot) (translog.Tree, error) {
 	var root types.LogRootV1
 	if err := root.UnmarshalBinary(signed.GetLogRoot()); err != nil {
@@ -173,7 +201,10 @@ func (r *remote) await(ctx context.Context, index uint64, entry []byte) (bool, e
 		}
 		if root.Size > index {
 			entries, err := r.entries(ctx, index, 1)
-			if err != nil || len(entries) == 0 {
+			if err == nil && len(entries) == 0 {
+				err = fmt.Errorf("trillianlog: the server does not answer with entry %d, which is in its tree", index)
+			}
+			if err != nil {
 				return false, err
 			}
 			return string(entries[0]) == string(entry), nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -21,24 +22,36 @@ var ErrNotElected = errors.New("trillianlog: somebody else signs now")
 // signs. It must not lie in the database of Trillian, nor be restored together with it. A file is one, for candidates
 // on one machine ([Config.StatePath]); package pgstate has another.
 //
-// What keeps the log from forking is Swap alone: a candidate who was stopped, and goes on when another signs, changes
-// nothing with an old term, and shows no signature without a change.
+// What keeps the log from forking is Swap: a candidate who was stopped, and goes on when another signs, changes
+// nothing with an old term, and shows no signature without a change. A candidate that finds out that what was signed is
+// lost or changed ends signing for all of them with Halt.
 type State interface {
 	// Begin keeps the first checkpoint of a log, and returns what is kept: another one if there was one before.
 	Begin(ctx context.Context, note []byte) ([]byte, error)
-	// Read returns the checkpoint kept. The error is fs.ErrNotExist where the log was not begun.
+	// Read returns the checkpoint kept, as Swap would find it: never that of a replica, which may be an older one. The
+	// error is fs.ErrNotExist where the log was not begun.
 	Read(ctx context.Context) ([]byte, error)
 	// Claim makes the candidate the one who signs, for this long from now on, unless another one is. The term is that of
-	// the claim before if it was the candidate's and has not been claimed by another since, else a new one.
+	// the claim before if it was the candidate's and has not been claimed by another since, else a new one. The error is
+	// ErrHalted if there is a mark.
 	Claim(ctx context.Context, candidate string, lease time.Duration) (term uint64, elected bool, err error)
 	// Swap replaces older with newer, durably, if the term is the last one claimed and older is what is kept. Its error
-	// is ErrNotElected if not; after another one it may have happened.
+	// is ErrNotElected if not, and ErrHalted if there is a mark; after another one it may have happened.
 	Swap(ctx context.Context, term uint64, older, newer []byte) error
 	// Release ends the term, so that another candidate need not wait for its end.
 	Release(ctx context.Context, term uint64) error
+
+	// Halt keeps a mark, durably, whoever signs: once it has returned, Claim and Swap do nothing. A mark that is there
+	// already stays.
+	Halt(ctx context.Context, mark []byte) error
+	// Halted returns the mark, or nil.
+	Halted(ctx context.Context) ([]byte, error)
+	// Resume takes away the mark if it is this one, else it is an error.
+	Resume(ctx context.Context, mark []byte) error
 }
 
-// A fileState keeps the checkpoint in a file. Who has the lock beside it signs, until its process ends.
+// A fileState keeps the checkpoint in a file, and a mark in another one beside it. Who has the lock signs, until its
+// process ends.
 type fileState struct {
 	path string
 
@@ -46,7 +59,10 @@ type fileState struct {
 	lock io.Closer
 }
 
-const fileTerm = 1
+const (
+	fileTerm   = 1
+	haltSuffix = ".halt"
+)
 
 func (f *fileState) Begin(_ context.Context, note []byte) ([]byte, error) {
 	kept, err := durable.ReadFile(durable.OS{}, f.path, translog.MaxCheckpointBytes)
@@ -63,6 +79,9 @@ func (f *fileState) Read(context.Context) ([]byte, error) {
 func (f *fileState) Claim(context.Context, string, time.Duration) (uint64, bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err := f.free(); err != nil {
+		return 0, false, err
+	}
 	if f.lock != nil {
 		return fileTerm, true, nil
 	}
@@ -77,6 +96,9 @@ func (f *fileState) Claim(context.Context, string, time.Duration) (uint64, bool,
 func (f *fileState) Swap(_ context.Context, _ uint64, older, newer []byte) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err := f.free(); err != nil {
+		return err
+	}
 	if f.lock == nil {
 		return ErrNotElected
 	}
@@ -87,7 +109,10 @@ func (f *fileState) Swap(_ context.Context, _ uint64, older, newer []byte) error
 	if !bytes.Equal(kept, older) {
 		return fmt.Errorf("%w: the checkpoint in %q was changed", ErrNotElected, f.path)
 	}
-	return durable.WriteFile(durable.OS{}, f.path, newer)
+	if err := durable.WriteFile(durable.OS{}, f.path, newer); err != nil {
+		return err
+	}
+	return f.free() // a mark that came meanwhile: nothing is shown behind it
 }
 
 func (f *fileState) Release(context.Context, uint64) error {
@@ -99,6 +124,53 @@ func (f *fileState) Release(context.Context, uint64) error {
 	lock := f.lock
 	f.lock = nil
 	return lock.Close()
+}
+
+// free returns ErrHalted if there is a mark.
+func (f *fileState) free() error {
+	mark, err := f.mark()
+	if err == nil && mark != nil {
+		err = ErrHalted
+	}
+	return err
+}
+
+func (f *fileState) mark() ([]byte, error) {
+	mark, err := durable.ReadFile(durable.OS{}, f.path+haltSuffix, maxHalt)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return append([]byte{}, mark...), nil // never nil
+}
+
+func (f *fileState) Halt(_ context.Context, mark []byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if there, err := f.mark(); err != nil || there != nil {
+		return err
+	}
+	return durable.WriteFile(durable.OS{}, f.path+haltSuffix, mark)
+}
+
+func (f *fileState) Halted(context.Context) ([]byte, error) { return f.mark() }
+
+func (f *fileState) Resume(_ context.Context, mark []byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	there, err := f.mark()
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(there, mark) {
+		return errOtherMark
+	}
+	if err := (durable.OS{}).Remove(f.path + haltSuffix); err != nil {
+		return err
+	}
+	return durable.OS{}.SyncDir(filepath.Dir(f.path))
 }
 
 // A fenced state is the state as the Guard of one term swaps it. What the candidate signed itself it remembers in a file

@@ -237,15 +237,23 @@ func (w *Writer) write(path string, data []byte) error {
 	return nil
 }
 
-// Collect removes the partial tiles and bundles of the n-th full tile at level 0, once there is the full one. C2SP
-// tlog-tiles lets a log do so.
+// Collect removes the partial tiles and bundles of the n-th full tile at level 0, and of those above that end with it, once
+// there is the full one. C2SP tlog-tiles lets a log do so.
 func (w *Writer) Collect(n uint64) error {
-	for _, full := range []string{layout.TilePath(0, n, 0), layout.EntriesPath(n, 0)} {
-		name := filepath.Join(w.dir, filepath.FromSlash(full))
+	full := []string{layout.EntriesPath(n, 0), layout.TilePath(0, n, 0)}
+	for level, index := uint64(1), n; (index+1)%width == 0; level++ {
+		index /= width
+		full = append(full, layout.TilePath(level, index, 0))
+	}
+	for _, path := range full {
+		name := filepath.Join(w.dir, filepath.FromSlash(path))
+		if _, err := os.Lstat(name + ".p"); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if _, err := os.Stat(name); err != nil {
 			return fmt.Errorf("translog: tiles: %w", err)
 		}
-		if err := os.RemoveAll(name + ".p"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.RemoveAll(name + ".p"); err != nil {
 			return fmt.Errorf("translog: tiles: %w", err)
 		}
 		delete(w.dirs, name+".p")

@@ -192,6 +192,24 @@ func TestCollect(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	// The tile above goes with the last one below it.
+	for w.Size() < 65_600 {
+		if err := w.Add([]byte{1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	above := filepath.Join(dir, "tile", "1", "000.p")
+	for _, n := range []uint64{254, 255} {
+		if err := w.Collect(n); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(above); (err == nil) != (n == 254) {
+			t.Errorf("after tile %d: %v", n, err)
+		}
+	}
 	tree, err := w.Tree()
 	if err != nil {
 		t.Fatal(err)

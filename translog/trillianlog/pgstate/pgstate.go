@@ -19,13 +19,15 @@ import (
 	"github.com/touchmark-dev/touchmark/translog/trillianlog"
 )
 
-// One row for each log. The times are those of the database's clock alone.
+// One row for each log: the mark is in the row that Swap changes, so that one of the two comes first. The times are those of
+// the database's clock alone.
 const schema = `CREATE TABLE IF NOT EXISTS touchmark_signed (
 	origin text PRIMARY KEY,
 	checkpoint bytea NOT NULL,
 	term bigint NOT NULL DEFAULT 0,
 	holder text NOT NULL DEFAULT '',
-	expires timestamptz NOT NULL DEFAULT '-infinity'
+	expires timestamptz NOT NULL DEFAULT '-infinity',
+	halt bytea
 )`
 
 const undefinedTable = "42P01" // of the codes of PostgreSQL
@@ -42,7 +44,8 @@ type State struct {
 var _ trillianlog.State = (*State)(nil)
 
 // Open returns the state of the log of this origin in the database at a URL, postgresql://USER@HOST/DATABASE. It connects
-// when it is first asked, and makes its table where that is missing.
+// when it is first asked, and makes its table where that is missing. Of several hosts in the URL, and in any case, it
+// asks one that takes changes: a standby may be behind.
 func Open(url, origin string) (*State, error) {
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
@@ -54,6 +57,7 @@ func Open(url, origin string) (*State, error) {
 	if config.RuntimeParams["synchronous_commit"] == "" {
 		config.RuntimeParams["synchronous_commit"] = "on" // whatever the server's default is: a checkpoint kept must stay
 	}
+	config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite // a replica that lags tells of an older one
 	return &State{config: config, origin: origin}, nil
 }
 
@@ -125,25 +129,68 @@ func (s *State) Claim(ctx context.Context, candidate string, lease time.Duration
 	err = s.do(ctx, func(conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, `UPDATE touchmark_signed
 			SET term = CASE WHEN holder = $2 THEN term ELSE term + 1 END, holder = $2, expires = clock_timestamp() + $3::interval
-			WHERE origin = $1 AND (holder = $2 OR expires < clock_timestamp())
+			WHERE origin = $1 AND halt IS NULL AND (holder = $2 OR expires < clock_timestamp())
 			RETURNING term`, s.origin, candidate, lease).Scan(&term)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, false, nil
+		return 0, false, s.free(ctx)
 	}
 	return term, err == nil, err
 }
 
 // Swap implements trillianlog.State.
 func (s *State) Swap(ctx context.Context, term uint64, older, newer []byte) error {
+	err := s.change(ctx, trillianlog.ErrNotElected, `UPDATE touchmark_signed SET checkpoint = $4
+		WHERE origin = $1 AND halt IS NULL AND term = $2 AND term > 0 AND checkpoint = $3`, s.origin, term, older, newer)
+	if errors.Is(err, trillianlog.ErrNotElected) {
+		if halted := s.free(ctx); halted != nil {
+			return halted
+		}
+	}
+	return err
+}
+
+// change runs a statement that changes the row. The error is otherwise if it did not.
+func (s *State) change(ctx context.Context, otherwise error, statement string, args ...any) error {
 	return s.do(ctx, func(conn *pgx.Conn) error {
-		tag, err := conn.Exec(ctx, `UPDATE touchmark_signed SET checkpoint = $4
-			WHERE origin = $1 AND term = $2 AND term > 0 AND checkpoint = $3`, s.origin, term, older, newer)
+		tag, err := conn.Exec(ctx, statement, args...)
 		if err == nil && tag.RowsAffected() == 0 {
-			err = trillianlog.ErrNotElected
+			err = otherwise
 		}
 		return err
 	})
+}
+
+// free returns trillianlog.ErrHalted if there is a mark.
+func (s *State) free(ctx context.Context) error {
+	mark, err := s.Halted(ctx)
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // no log was begun: there is nothing to claim either
+		return nil
+	case err == nil && mark != nil:
+		return trillianlog.ErrHalted
+	}
+	return err
+}
+
+// Halt implements trillianlog.State.
+func (s *State) Halt(ctx context.Context, mark []byte) error {
+	return s.missing(s.change(ctx, pgx.ErrNoRows, `UPDATE touchmark_signed SET halt = COALESCE(halt, $2) WHERE origin = $1`, s.origin, mark))
+}
+
+// Halted implements trillianlog.State.
+func (s *State) Halted(ctx context.Context) (mark []byte, err error) {
+	err = s.do(ctx, func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, `SELECT halt FROM touchmark_signed WHERE origin = $1`, s.origin).Scan(&mark)
+	})
+	return mark, s.missing(err)
+}
+
+var errOtherMark = errors.New("another mark is there, or none")
+
+// Resume implements trillianlog.State.
+func (s *State) Resume(ctx context.Context, mark []byte) error {
+	return s.change(ctx, errOtherMark, `UPDATE touchmark_signed SET halt = NULL WHERE origin = $1 AND halt = $2`, s.origin, mark)
 }
 
 // Release implements trillianlog.State.

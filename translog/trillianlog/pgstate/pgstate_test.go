@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/touchmark-dev/touchmark/translog"
 	"github.com/touchmark-dev/touchmark/translog/trillianlog"
 	"github.com/touchmark-dev/touchmark/translog/trillianlog/pgstate"
 	"github.com/touchmark-dev/touchmark/translog/trillianlog/trilliantest"
@@ -81,6 +82,71 @@ func TestState(t *testing.T) {
 	claim(t, a, "a", 3, true)
 	swap(b, 2, "4", "5", trillianlog.ErrNotElected)
 	kept(t, a, "4")
+}
+
+// After a mark nothing is claimed or swapped, by whoever has the term, before it is taken away.
+func TestHalt(t *testing.T) {
+	url := trilliantest.Empty(t)
+	a, b, other := open(t, url, "log.example/a"), open(t, url, "log.example/a"), open(t, url, "log.example/other")
+	for _, s := range []*pgstate.State{a, other} {
+		if _, err := s.Begin(t.Context(), []byte("0")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	marked := func(want string) {
+		t.Helper()
+		if mark, err := a.Halted(t.Context()); err != nil || string(mark) != want || (mark == nil) != (want == "") {
+			t.Errorf("mark %q, %v, want %q", mark, err, want)
+		}
+	}
+	claim(t, a, "a", 1, true)
+	marked("")
+	for _, mark := range []string{"mark", "a second one"} {
+		if err := b.Halt(t.Context(), []byte(mark)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	marked("mark")
+	for _, candidate := range []string{"a", "b"} {
+		if _, elected, err := a.Claim(t.Context(), candidate, time.Hour); elected || !errors.Is(err, trillianlog.ErrHalted) {
+			t.Errorf("%s claims: %t, %v", candidate, elected, err)
+		}
+	}
+	if err := a.Swap(t.Context(), 1, []byte("0"), []byte("1")); !errors.Is(err, trillianlog.ErrHalted) {
+		t.Errorf("swapped: %v", err)
+	}
+	kept(t, b, "0")
+	claim(t, other, "a", 1, true)
+	if err := b.Resume(t.Context(), []byte("a second one")); err == nil {
+		t.Error("another mark was taken away")
+	}
+	marked("mark")
+	if err := b.Resume(t.Context(), []byte("mark")); err != nil {
+		t.Error(err)
+	}
+	marked("")
+	if err := a.Swap(t.Context(), 1, []byte("0"), []byte("1")); err != nil {
+		t.Error(err)
+	}
+	claim(t, a, "a", 1, true)
+
+	none := open(t, url, "log.example/none")
+	if err := none.Halt(t.Context(), []byte("mark")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a log that was not begun: %v", err)
+	}
+	claim(t, none, "a", 0, false)
+}
+
+// A server that takes no changes, as a standby, is not asked for what was signed last.
+func TestStandby(t *testing.T) {
+	url := trilliantest.Empty(t)
+	if _, err := open(t, url, "log.example/a").Begin(t.Context(), []byte("0")); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, url+"&default_transaction_read_only=on", "log.example/a")
+	if note, err := s.Read(t.Context()); err == nil || errors.Is(err, fs.ErrNotExist) || translog.CodeOf(err) != "" {
+		t.Errorf("read %q: %v", note, err)
+	}
 }
 
 func claim(t *testing.T, s *pgstate.State, candidate string, term uint64, elected bool) {

@@ -82,14 +82,38 @@ func (p *Place) OpenShared(ctx context.Context) (*trillianlog.Shared, error) {
 
 // OpenPublisher opens a log that several append to, to sign for it.
 func (p *Place) OpenPublisher(ctx context.Context, signer *translog.Signer, o *Options) (*trillianlog.Publisher, error) {
-	if p.Trillian == nil {
-		return nil, &SharedError{err: fmt.Errorf("%s is not in a Trillian: its writer signs for it, and no publisher is needed", p.Dir)}
-	}
-	cfg, err := p.config(signer, o)
+	cfg, err := p.publisher(signer, o)
 	if err != nil {
 		return nil, err
 	}
 	cfg.Lease = o.Lease
 	pub, err := trillianlog.OpenPublisher(ctx, cfg)
 	return pub, unavailable(err)
+}
+
+// Halted returns why nothing is signed for a log that several append to, or nil.
+func (p *Place) Halted(ctx context.Context, signer *translog.Signer) (*trillianlog.Halt, error) {
+	cfg, err := p.publisher(signer, &Options{})
+	if err != nil {
+		return nil, err
+	}
+	h, err := trillianlog.Halted(ctx, cfg)
+	return h, unavailable(err)
+}
+
+// Resume lets publishers sign again.
+func (p *Place) Resume(ctx context.Context, signer *translog.Signer, id string) error {
+	cfg, err := p.publisher(signer, &Options{})
+	if err != nil {
+		return err
+	}
+	return unavailable(trillianlog.Resume(ctx, cfg, id))
+}
+
+// publisher is how a publisher is configured.
+func (p *Place) publisher(signer *translog.Signer, o *Options) (*trillianlog.Config, error) {
+	if p.Trillian == nil {
+		return nil, &SharedError{err: fmt.Errorf("%s is not in a Trillian: its writer signs for it, and no publisher is needed", p.Dir)}
+	}
+	return p.config(signer, o)
 }

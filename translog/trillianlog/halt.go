@@ -1,0 +1,136 @@
+package trillianlog
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/touchmark-dev/touchmark/translog"
+)
+
+// CodeHalted is the code of a log for which nothing is signed before an operator has looked (spec/receipt.md section 7.2).
+const CodeHalted translog.Code = "LOG_HALTED"
+
+// ErrHalted is the error of a State that has a mark which says that nothing is to be signed.
+var ErrHalted = errors.New("trillianlog: nothing is signed for this log before somebody has looked")
+
+var errOtherMark = errors.New("trillianlog: another mark is there, or none")
+
+const maxHalt = 8 * translog.MaxCheckpointBytes // a checkpoint in JSON, and a reason
+
+// A Halt is the mark in a [State] that ends signing for a log.
+type Halt struct {
+	ID    string    `json:"-"` // of this mark, for [Resume]
+	Since time.Time `json:"since"`
+	// Code and Reason are the verdict of the publisher that left the mark. Code is empty if the mark cannot be read.
+	Code   translog.Code `json:"code"`
+	Reason string        `json:"reason"`
+	// Checkpoint is the newest that this publisher knew to have been signed.
+	Checkpoint string `json:"checkpoint"`
+}
+
+func parseHalt(mark []byte) *Halt {
+	h := &Halt{}
+	if err := json.Unmarshal(mark, h); err != nil {
+		h = &Halt{Reason: fmt.Sprintf("the mark cannot be read: %v", err)}
+	}
+	sum := sha256.Sum256(mark)
+	h.ID = hex.EncodeToString(sum[:8])
+	return h
+}
+
+// Err is the refusal to sign.
+func (h *Halt) Err() error {
+	return &translog.RejectedError{
+		Code:       CodeHalted,
+		Reason:     fmt.Sprintf("nothing is signed since %s (halt %s): %s: %s", h.Since.Format(time.RFC3339), h.ID, h.Code, h.Reason),
+		Checkpoint: []byte(h.Checkpoint),
+	}
+}
+
+// Halted returns the mark that ends signing for a log that several append to, or nil if there is none. Of cfg it needs State,
+// or StatePath.
+func Halted(ctx context.Context, cfg *Config) (*Halt, error) {
+	mark, err := cfg.stateOf().Halted(ctx)
+	if err != nil || mark == nil {
+		return nil, err
+	}
+	return parseHalt(mark), nil
+}
+
+// Resume takes away the mark of this ID, so that publishers sign again. Somebody must have looked before: what the database
+// and the state have lost is to be there again, and a publisher that knows less than others is not to be the first.
+func Resume(ctx context.Context, cfg *Config, id string) error {
+	state := cfg.stateOf()
+	mark, err := state.Halted(ctx)
+	switch {
+	case err != nil:
+		return err
+	case mark == nil:
+		return errors.New("trillianlog: signing for this log was not ended")
+	}
+	if h := parseHalt(mark); h.ID != id {
+		return fmt.Errorf("trillianlog: halt %q is not the one that is there: %w", id, h.Err())
+	}
+	return state.Resume(ctx, mark)
+}
+
+// halts reports whether an error says that the database or the state has lost or changed what was signed.
+func halts(err error) bool {
+	switch translog.CodeOf(err) {
+	case translog.CodeRolledBack, translog.CodeForked, translog.CodeConsistencyInvalid:
+		return true
+	}
+	return false
+}
+
+// halt leaves a mark in the state about a verdict for which halts is true, so that nobody signs who knows less. It tries until ctx ends, once
+// in any case.
+func (p *Publisher) halt(ctx context.Context, verdict error) error {
+	var rejected *translog.RejectedError
+	errors.As(verdict, &rejected)
+	h := Halt{Since: time.Now().UTC().Truncate(time.Second), Code: rejected.Code, Reason: rejected.Reason}
+	if p.known != nil {
+		h.Checkpoint = string(p.known.Note())
+	}
+	mark, err := json.Marshal(&h)
+	if err != nil {
+		return err
+	}
+	for {
+		if err = p.leave(ctx, mark); err == nil {
+			return nil
+		}
+		err = fmt.Errorf("trillianlog: state: signing cannot be ended for all: %w", err)
+		p.cfg.Notice(err)
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(p.cfg.CheckpointInterval):
+		}
+	}
+}
+
+func (p *Publisher) leave(ctx context.Context, mark []byte) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Timeout)
+	defer cancel()
+	return p.state.Halt(ctx, mark)
+}
+
+// halted is err, or the refusal that says why if the state has a mark.
+func (p *Publisher) halted(ctx context.Context, err error) error {
+	if !errors.Is(err, ErrHalted) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Timeout)
+	defer cancel()
+	h := &Halt{Reason: "the mark could not be read"}
+	if mark, err := p.state.Halted(ctx); err == nil && mark != nil {
+		h = parseHalt(mark)
+	}
+	return h.Err()
+}

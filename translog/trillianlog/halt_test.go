@@ -1,0 +1,671 @@
+package trillianlog_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/touchmark-dev/touchmark/translog"
+	"github.com/touchmark-dev/touchmark/translog/trillianlog"
+	"github.com/touchmark-dev/touchmark/translog/trillianlog/pgstate"
+	"github.com/touchmark-dev/touchmark/translog/trillianlog/trilliantest"
+)
+
+// A memoryState is a state in memory, which several candidates of a test share.
+type memoryState struct {
+	mu      sync.Mutex
+	note    []byte
+	term    uint64
+	holder  string
+	mark    []byte
+	refuses int // so many times Halt fails
+	calls   []string
+}
+
+func (s *memoryState) begin(call string) func() {
+	s.mu.Lock()
+	s.calls = append(s.calls, call)
+	return s.mu.Unlock
+}
+
+func (s *memoryState) Begin(_ context.Context, note []byte) ([]byte, error) {
+	defer s.begin("begin")()
+	if s.note == nil {
+		s.note = note
+	}
+	return s.note, nil
+}
+
+func (s *memoryState) Read(context.Context) ([]byte, error) {
+	defer s.begin("read")()
+	if s.note == nil {
+		return nil, fs.ErrNotExist
+	}
+	return s.note, nil
+}
+
+func (s *memoryState) Claim(_ context.Context, candidate string, _ time.Duration) (uint64, bool, error) {
+	defer s.begin("claim")()
+	switch {
+	case s.mark != nil:
+		return 0, false, trillianlog.ErrHalted
+	case s.holder == candidate:
+		return s.term, true, nil
+	case s.holder != "":
+		return 0, false, nil
+	}
+	s.term++
+	s.holder = candidate
+	return s.term, true, nil
+}
+
+func (s *memoryState) Swap(_ context.Context, term uint64, older, newer []byte) error {
+	defer s.begin("swap")()
+	switch {
+	case s.mark != nil:
+		return trillianlog.ErrHalted
+	case term != s.term || !bytes.Equal(older, s.note):
+		return trillianlog.ErrNotElected
+	}
+	s.note = newer
+	return nil
+}
+
+func (s *memoryState) Release(_ context.Context, term uint64) error {
+	defer s.begin("release")()
+	if term == s.term {
+		s.holder = ""
+	}
+	return nil
+}
+
+func (s *memoryState) Halt(_ context.Context, mark []byte) error {
+	defer s.begin("halt")()
+	if s.refuses > 0 {
+		s.refuses--
+		return errors.New("as the test says")
+	}
+	if s.mark == nil {
+		s.mark = mark
+	}
+	return nil
+}
+
+func (s *memoryState) Halted(context.Context) ([]byte, error) {
+	defer s.begin("halted")()
+	return s.mark, nil
+}
+
+func (s *memoryState) Resume(_ context.Context, mark []byte) error {
+	defer s.begin("resume")()
+	if !bytes.Equal(s.mark, mark) {
+		return errors.New("another mark")
+	}
+	s.mark = nil
+	return nil
+}
+
+// states are the places that candidates share, each with a way to restore it from a backup.
+var states = map[string]func(t *testing.T, cfg *trillianlog.Config) (open func() trillianlog.State, restore func(note []byte)){
+	"memory": func(*testing.T, *trillianlog.Config) (func() trillianlog.State, func([]byte)) {
+		s := &memoryState{}
+		return func() trillianlog.State { return s }, func(note []byte) {
+			defer s.begin("restore")()
+			s.note = note
+		}
+	},
+	"file": func(t *testing.T, cfg *trillianlog.Config) (func() trillianlog.State, func([]byte)) {
+		return func() trillianlog.State { return nil }, func(note []byte) {
+			if err := os.WriteFile(cfg.StatePath, note, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	},
+	"postgresql": func(t *testing.T, cfg *trillianlog.Config) (func() trillianlog.State, func([]byte)) {
+		url := trilliantest.Empty(t)
+		open := func() trillianlog.State {
+			s, err := pgstate.Open(url, cfg.Signer.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = s.Close(context.Background()) })
+			return s
+		}
+		return open, func(note []byte) { set(t, url, note) }
+	},
+}
+
+// newMemory describes a log on a Trillian that the test holds in memory.
+func newMemory(t *testing.T, s *swapper) *trillianlog.Config {
+	t.Helper()
+	s.shared = true
+	return &trillianlog.Config{
+		Server: s.serve(t), Tree: 1, Dir: filepath.Join(t.TempDir(), "tiles"), StatePath: filepath.Join(t.TempDir(), "trusted"),
+		Signer: newSigner(t), CheckpointInterval: 100 * time.Millisecond, Notice: func(err error) { t.Log(err) },
+	}
+}
+
+// others are entries that are not those of [numbered].
+func others(first, n int) [][]byte {
+	entries := make([][]byte, n)
+	for i := range entries {
+		entries[i] = fmt.Appendf(nil, "other %d", first+i)
+	}
+	return entries
+}
+
+// Database and state go back to what only one of two publishers knows better: it ends signing for both, and the other one
+// signs no fork. When both are mended, and an operator has said so, both go on.
+func TestHaltedForAll(t *testing.T) {
+	for name, newState := range states {
+		t.Run(name, func(t *testing.T) {
+			s := &swapper{}
+			a := newMemory(t, s)
+			open, restore := newState(t, a)
+			a.State = open()
+			if err := trillianlog.CreateShared(t.Context(), a); err != nil {
+				t.Fatal(err)
+			}
+			b := *a
+			b.State, b.Dir = open(), filepath.Join(t.TempDir(), "tiles")
+			if b.State != nil {
+				b.StatePath = filepath.Join(t.TempDir(), "trusted")
+			}
+			_, stopB := publish(t, &b)
+			s.put(0, numbered(0, 60)...)
+			older := awaitShown(t, &b, 60)
+			if err := stopB(); err != nil {
+				t.Fatal(err)
+			}
+			p, err := trillianlog.OpenPublisher(t.Context(), a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- p.Run(context.Background()) }()
+			s.put(60, numbered(60, 40)...)
+			newer := awaitShown(t, a, 100)
+
+			restore(older.Note())
+			if err := await(t, ended); translog.CodeOf(err) != translog.CodeRolledBack {
+				t.Errorf("the one that knows: %v", err)
+			}
+			s.put(60, others(60, 50)...)
+			for _, cfg := range []*trillianlog.Config{&b, a} {
+				before := awaitShown(t, cfg, 60)
+				want := translog.CodeRolledBack // what it knows itself
+				if cfg == &b {
+					want = trillianlog.CodeHalted
+				}
+				if err := refused(t, cfg); translog.CodeOf(err) != want || !strings.Contains(err.Error(), "LOG_ROLLED_BACK") {
+					t.Errorf("ended: %v", err)
+				}
+				if cp := awaitShown(t, cfg, 60); cp.Tree() != before.Tree() {
+					t.Errorf("%d entries were shown, and now %d", before.Size(), cp.Size())
+				}
+			}
+			if kept, err := readState(t, a); err != nil || string(kept) != string(older.Note()) {
+				t.Errorf("something was signed: %q, %v", kept, err)
+			}
+
+			h, err := trillianlog.Halted(t.Context(), &b)
+			if err != nil || h == nil || h.Code != translog.CodeRolledBack || h.Checkpoint != string(newer.Note()) || time.Since(h.Since) > time.Hour {
+				t.Fatalf("halted: %+v, %v", h, err)
+			}
+			if err := trillianlog.Resume(t.Context(), &b, "another"); translog.CodeOf(err) != trillianlog.CodeHalted {
+				t.Errorf("resumed from another one: %v", err)
+			}
+			restore(newer.Note())
+			s.put(60, numbered(60, 50)...)
+			if err := trillianlog.Resume(t.Context(), &b, h.ID); err != nil {
+				t.Fatal(err)
+			}
+			if err := trillianlog.Resume(t.Context(), &b, h.ID); err == nil {
+				t.Error("resumed twice")
+			}
+			if h, err := trillianlog.Halted(t.Context(), a); err != nil || h != nil {
+				t.Errorf("halted: %+v, %v", h, err)
+			}
+			publish(t, &b)
+			publish(t, a)
+			for _, cfg := range []*trillianlog.Config{&b, a} {
+				awaitShown(t, cfg, 110)
+				whole(t, cfg, 110)
+			}
+		})
+	}
+}
+
+// A fork that was signed while the one that knows better did not run is found out when it does, and ends signing then.
+func TestForkSignedMeanwhile(t *testing.T) {
+	s, state := &swapper{}, &memoryState{}
+	a := newMemory(t, s)
+	a.State = state
+	if err := trillianlog.CreateShared(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	s.put(0, numbered(0, 60)...)
+	_, stop := publish(t, a)
+	older := awaitShown(t, a, 60)
+	s.put(60, numbered(60, 40)...)
+	newer := awaitShown(t, a, 100)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	state.mu.Lock()
+	state.note = older.Note()
+	state.mu.Unlock()
+	s.put(60, others(60, 50)...)
+	b := *a
+	b.Dir, b.StatePath = filepath.Join(t.TempDir(), "tiles"), filepath.Join(t.TempDir(), "trusted")
+	p, err := trillianlog.OpenPublisher(t.Context(), &b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(context.Background()) }()
+	awaitShown(t, &b, 110) // what nobody can keep it from: it knows nothing else
+	if err := refused(t, a); translog.CodeOf(err) != translog.CodeConsistencyInvalid {
+		t.Errorf("the one that knows: %v", err)
+	}
+	if err := await(t, ended); translog.CodeOf(err) != trillianlog.CodeHalted {
+		t.Errorf("the one that knows less: %v", err)
+	}
+	if h, err := trillianlog.Halted(t.Context(), a); err != nil || h == nil || h.Checkpoint != string(newer.Note()) {
+		t.Errorf("halted: %+v, %v", h, err)
+	}
+}
+
+// await returns how a publisher ended.
+func await(t *testing.T, ended chan error) error {
+	t.Helper()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(time.Minute):
+		t.Fatal("it does not end")
+		return nil
+	}
+}
+
+// A file with a mark beside it takes nothing, not even from who holds the lock.
+func TestFileHalt(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	s, other := trillianlog.FileState(path), trillianlog.FileState(path)
+	if _, err := s.Begin(t.Context(), []byte("0")); err != nil {
+		t.Fatal(err)
+	}
+	claim := func(want error) {
+		t.Helper()
+		if _, elected, err := s.Claim(t.Context(), "a", time.Hour); !errors.Is(err, want) || elected != (want == nil) {
+			t.Errorf("claimed: %t, %v", elected, err)
+		}
+	}
+	claim(nil)
+	for _, mark := range []string{"", "a second one"} {
+		if err := other.Halt(t.Context(), []byte(mark)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	claim(trillianlog.ErrHalted)
+	if err := s.Swap(t.Context(), 1, []byte("0"), []byte("1")); !errors.Is(err, trillianlog.ErrHalted) {
+		t.Errorf("swapped: %v", err)
+	}
+	if mark, err := s.Halted(t.Context()); err != nil || mark == nil || len(mark) > 0 {
+		t.Errorf("mark %q, %v", mark, err)
+	}
+	if err := other.Resume(t.Context(), []byte("a second one")); err == nil {
+		t.Error("another mark was taken away")
+	}
+	if err := other.Resume(t.Context(), []byte{}); err != nil {
+		t.Error(err)
+	}
+	claim(nil)
+	if err := s.Swap(t.Context(), 1, []byte("0"), []byte("1")); err != nil {
+		t.Error(err)
+	}
+	if err := s.Release(t.Context(), 1); err != nil {
+		t.Error(err)
+	}
+}
+
+func readState(t *testing.T, cfg *trillianlog.Config) ([]byte, error) {
+	t.Helper()
+	if cfg.State == nil {
+		return os.ReadFile(cfg.StatePath)
+	}
+	return cfg.State.Read(t.Context())
+}
+
+// One that signs, and one that follows, end at the mark, whatever they know.
+func TestHaltedWhileItRuns(t *testing.T) {
+	for name, newState := range states {
+		t.Run(name, func(t *testing.T) {
+			s := &swapper{}
+			a := newMemory(t, s)
+			open, _ := newState(t, a)
+			a.State = open()
+			if err := trillianlog.CreateShared(t.Context(), a); err != nil {
+				t.Fatal(err)
+			}
+			b := *a
+			b.State, b.Dir = open(), filepath.Join(t.TempDir(), "tiles")
+			if b.State != nil {
+				b.StatePath = filepath.Join(t.TempDir(), "trusted")
+			}
+			s.put(0, numbered(0, 5)...)
+			ended := make(chan error, 2)
+			for _, cfg := range []*trillianlog.Config{a, &b} {
+				p, err := trillianlog.OpenPublisher(t.Context(), cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				go func() { ended <- p.Run(context.Background()) }()
+				awaitShown(t, cfg, 5)
+			}
+			if err := trillianlog.HaltState(t.Context(), a, []byte("no JSON")); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if err := await(t, ended); translog.CodeOf(err) != trillianlog.CodeHalted || !strings.Contains(err.Error(), "cannot be read") {
+					t.Errorf("ended: %v", err)
+				}
+			}
+			whole(t, a, 5)
+			whole(t, &b, 5)
+			if err := trillianlog.HaltState(t.Context(), a, []byte("a second one")); err != nil {
+				t.Error(err)
+			}
+			h, err := trillianlog.Halted(t.Context(), a)
+			if err != nil || h == nil || !strings.Contains(h.Reason, "cannot be read") {
+				t.Fatalf("halted: %+v, %v", h, err)
+			}
+			if err := trillianlog.Resume(t.Context(), a, h.ID); err != nil {
+				t.Error(err)
+			}
+			if h, err := trillianlog.Halted(t.Context(), a); err != nil || h != nil {
+				t.Errorf("halted: %+v, %v", h, err)
+			}
+		})
+	}
+}
+
+// A publisher keeps its term until the state has taken its mark, or forever.
+func TestHaltIsTriedAgain(t *testing.T) {
+	s, state := &swapper{}, &memoryState{}
+	cfg := newMemory(t, s)
+	cfg.State = state
+	if err := trillianlog.CreateShared(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	s.put(0, numbered(0, 5)...)
+	_, stop := publish(t, cfg)
+	awaitShown(t, cfg, 5)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+
+	s.put(3) // the database has lost what was signed
+	state.mu.Lock()
+	state.refuses, state.calls = 3, nil
+	state.mu.Unlock()
+	if err := refused(t, cfg); translog.CodeOf(err) != translog.CodeRolledBack {
+		t.Errorf("ended: %v", err)
+	}
+	state.mu.Lock()
+	if calls := strings.Join(state.calls, " "); !strings.HasSuffix(calls, "halt halt halt halt release") || state.mark == nil {
+		t.Errorf("calls: %s", calls)
+	}
+	state.mark, state.refuses, state.calls = nil, 1<<30, nil
+	state.mu.Unlock()
+
+	p, err := trillianlog.OpenPublisher(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	for began := time.Now(); state.count("halt") == 0 && time.Since(began) < time.Minute; time.Sleep(time.Millisecond) {
+	}
+	cancel()
+	if err := await(t, ended); translog.CodeOf(err) != translog.CodeRolledBack || !strings.Contains(err.Error(), "as the test says") {
+		t.Errorf("ended: %v", err)
+	}
+	if n := state.count("release"); n > 0 {
+		t.Error("the term was handed over")
+	}
+}
+
+func (s *memoryState) count(call string) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.calls {
+		if c == call {
+			n++
+		}
+	}
+	return n
+}
+
+// Entries that the database loses before they were signed may be others when it grows again: they are signed as they are
+// then, and what was written of the first ones is written again, in this run or after it.
+func TestUnsignedEndLost(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		for _, size := range []int{150, 300, 560, 700} { // less than there was, as much, and more
+			t.Run(fmt.Sprintf("%d restart=%t", size, restart), func(t *testing.T) {
+				s, state := &swapper{}, &memoryState{}
+				cfg := newMemory(t, s)
+				held := &stoppedState{State: state}
+				cfg.State = held
+				told := make(chan error, 1000)
+				cfg.Notice = func(err error) { told <- err }
+				if err := trillianlog.CreateShared(t.Context(), cfg); err != nil {
+					t.Fatal(err)
+				}
+				s.put(0, numbered(0, 100)...)
+				_, stop := publish(t, cfg)
+				awaitShown(t, cfg, 100)
+				lose(held, true)
+				s.put(100, others(100, 460)...)
+				awaitTile(t, cfg, "tile/0/002.p/48") // 560 entries
+				awaitTile(t, cfg, "tile/entries/002.p/48")
+				if restart {
+					if err := stop(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				s.put(100, numbered(100, size-100)...)
+				if restart {
+					lose(held, false)
+					_, stop = publish(t, cfg)
+				} else {
+					// It looks once at least, and signs nothing yet.
+					for n, began := held.count(), time.Now(); held.count() < n+2 && time.Since(began) < time.Minute; time.Sleep(time.Millisecond) {
+					}
+					lose(held, false)
+				}
+				awaitShown(t, cfg, size)
+				whole(t, cfg, size)
+				if err := stop(); err != nil {
+					t.Error(err)
+				}
+				fresh := *cfg // what another publisher makes of the database is the same in each file
+				fresh.Notice = nil
+				fresh.Dir, fresh.StatePath = filepath.Join(t.TempDir(), "tiles"), filepath.Join(t.TempDir(), "trusted")
+				_, stop = publish(t, &fresh)
+				awaitShown(t, &fresh, size)
+				if err := stop(); err != nil {
+					t.Error(err)
+				}
+				sameFiles(t, fresh.Dir, cfg.Dir)
+				close(told)
+				lost := false
+				for err := range told {
+					lost = lost || strings.Contains(err.Error(), "what it lost was not signed")
+				}
+				if want := size < 560 && !restart; lost != want {
+					t.Errorf("it was told that entries are lost: %t", lost)
+				}
+			})
+		}
+	}
+}
+
+// A publisher with tiles of entries that the database lost follows another one that signed what came in their place, and
+// takes its place.
+func TestFollowerOfOtherEntries(t *testing.T) {
+	for _, size := range []int{350, 400, 500} { // less than it has, as much, and more
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			s, state := &swapper{}, &memoryState{}
+			a := newMemory(t, s)
+			held := &stoppedState{State: state}
+			a.State = held
+			if err := trillianlog.CreateShared(t.Context(), a); err != nil {
+				t.Fatal(err)
+			}
+			s.put(0, numbered(0, 100)...)
+			_, stop := publish(t, a)
+			awaitShown(t, a, 100)
+			lose(held, true)
+			s.put(100, others(100, 300)...)
+			awaitTile(t, a, "tile/entries/001.p/144")
+			held.mu.Lock() // its lease runs out, and it claims nothing meanwhile
+			held.barred = true
+			state.mu.Lock()
+			state.holder = ""
+			state.mu.Unlock()
+			held.mu.Unlock()
+			s.put(100, numbered(100, size-100)...)
+			b := *a
+			b.State, b.Dir, b.StatePath = state, filepath.Join(t.TempDir(), "tiles"), filepath.Join(t.TempDir(), "trusted")
+			_, stopB := publish(t, &b)
+			awaitShown(t, &b, size)
+			awaitShown(t, a, size)
+			whole(t, a, size)
+			if err := stopB(); err != nil {
+				t.Error(err)
+			}
+			held.mu.Lock()
+			held.barred, held.loses = false, false
+			held.mu.Unlock()
+			s.put(size, numbered(size, 10)...)
+			awaitShown(t, a, size+10)
+			whole(t, a, size+10)
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// lose has a publisher lose what it wants to sign, without a word about who signs.
+func lose(s *stoppedState, on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loses = on
+}
+
+func (s *stoppedState) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lost
+}
+
+func awaitTile(t *testing.T, cfg *trillianlog.Config, name string) {
+	t.Helper()
+	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(filepath.Join(cfg.Dir, name)); err == nil {
+			return
+		}
+	}
+	t.Fatalf("no %s", name)
+}
+
+// sameFiles wants each tile and bundle of a directory to be the same in another one.
+func sameFiles(t *testing.T, want, got string) {
+	t.Helper()
+	err := filepath.WalkDir(filepath.Join(want, "tile"), func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		other := filepath.Join(got, strings.TrimPrefix(name, want))
+		if a, b := read(t, name), read(t, other); !bytes.Equal(a, b) {
+			t.Errorf("%s is another one", other)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// Who follows removes partial tiles as who signs does, and either what another run left.
+func TestPartialTilesAreRemoved(t *testing.T) {
+	s := &swapper{}
+	a := newMemory(t, s)
+	if err := trillianlog.CreateShared(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	b := *a
+	b.Dir = filepath.Join(t.TempDir(), "tiles")
+	both := []*trillianlog.Config{a, &b}
+	size := 0
+	grow := func(rounds, n int) {
+		t.Helper()
+		var stops []func() error
+		for _, cfg := range both {
+			_, stop := publish(t, cfg)
+			stops = append(stops, stop)
+		}
+		for range rounds {
+			s.put(size, numbered(size, n)...)
+			size += n
+			for _, cfg := range both {
+				awaitShown(t, cfg, size)
+			}
+		}
+		for i, stop := range stops {
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+			whole(t, both[i], size)
+		}
+	}
+	partial := func(cfg *trillianlog.Config, n int) bool {
+		_, err := os.Stat(filepath.Join(cfg.Dir, fmt.Sprintf("tile/0/%03d.p", n)))
+		_, err2 := os.Stat(filepath.Join(cfg.Dir, fmt.Sprintf("tile/entries/%03d.p", n)))
+		if (err == nil) != (err2 == nil) {
+			t.Errorf("tile %d: %v, bundle: %v", n, err, err2)
+		}
+		return err == nil
+	}
+	grow(12, 50)
+	for _, cfg := range both {
+		for n := range 3 {
+			if partial(cfg, n) != (n == 2) {
+				t.Errorf("of %d entries there are partial tiles %d: %t", size, n, n != 2)
+			}
+		}
+		for _, name := range []string{"tile/0/000.p/9", "tile/entries/000.p/9"} {
+			name = filepath.Join(cfg.Dir, name)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, nil, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	grow(1, 1)
+	for _, cfg := range both {
+		if partial(cfg, 0) {
+			t.Error("what another run left is there")
+		}
+	}
+}
