@@ -130,7 +130,7 @@ func (d *decoder) members() error {
 		if !ok || !d.skip(':') || separator == ',' && name <= last {
 			return notCanonical()
 		}
-		for last = name; at < len(members) && members[at].name < name; {
+		for last = name; at < len(members) && members[at].before(name); {
 			at++
 		}
 		begin := d.pos

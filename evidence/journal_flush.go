@@ -17,8 +17,11 @@ func (j *journal) run() {
 	}()
 	for {
 		// Whoever can run now adds to the batch first. A sync may hold a processor until it returns, so that many
-		// small batches starve those who make the next one; where nobody else can run, this is nothing.
-		runtime.Gosched()
+		// small batches starve those who make the next one; where nobody else can run, this is nothing. The scheduler
+		// comes back after some sixty others at the latest, so that one time is not enough for hundreds.
+		for range 2 {
+			runtime.Gosched()
+		}
 		c, more := j.take()
 		switch {
 		case c != nil:

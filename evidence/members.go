@@ -42,6 +42,11 @@ type member struct {
 	at   func(*Record) any
 }
 
+// before reports whether the member stands before a name. Mostly the first letters tell.
+func (m *member) before(name string) bool {
+	return name != "" && (m.name[0] < name[0] || m.name[0] == name[0] && m.name < name)
+}
+
 type (
 	// derived is the place of a member that follows from others: read only to be compared.
 	derived func(*Record) string
