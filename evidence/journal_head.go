@@ -103,8 +103,11 @@ func field(line, name string) string {
 }
 
 // Verify checks that the entry is signed by one of the keys, is the record before the first, and was in a log of the
-// policy at its place. So was, then, what the path of the receipt says was before it. Policy may be nil; then the log is
-// not asked about, and the Inclusion is nil.
+// policy. Policy may be nil; then the log is not asked about, and the Inclusion is nil.
+//
+// Where its index there is the number of the record, what the path of the receipt says was before it are all records that
+// were removed. Where it is another ([JournalHead.Alone] is false), others append to the log as well: then it is shown of this
+// one record that it was in the log, and of those before it that it was made after them.
 func (h *JournalHead) Verify(keys Keys, policy *translog.Policy) (*translog.Inclusion, error) {
 	e, err := ParseEntry(h.Entry)
 	if err != nil {
@@ -127,11 +130,12 @@ func (h *JournalHead) Verify(keys Keys, policy *translog.Policy) (*translog.Incl
 	if err != nil {
 		return nil, err
 	}
-	if in.Index()+1 != h.First {
-		return nil, reject(CodeMalformed, "the head is about record %d, which the log has as %d", e.Record.Sequence, in.Index())
-	}
 	return in, nil
 }
+
+// Alone reports whether the inclusion that [JournalHead.Verify] returned shows of all records that were removed that they
+// were in the log.
+func (h *JournalHead) Alone(in *translog.Inclusion) bool { return in != nil && in.Index()+1 == h.First }
 
 // begins checks the first segment of a journal.
 func (h *JournalHead) begins(r *segmentReader) error {

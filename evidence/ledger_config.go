@@ -69,7 +69,8 @@ type LedgerConfig struct {
 	PrivateRetention time.Duration
 	// Retention is how long records are kept in the journal once the log has been proven to have them: then whole files
 	// are removed, with the private parts in them. The last 256 records stay. Zero means for ever. The Log must be a
-	// [Prover]. One that has digests alone (LogForm) has none of the records: then AllowRecordLoss is needed as well.
+	// [Prover], or Shared a [SharedProver]. One that has digests alone (LogForm) has none of the records: then
+	// AllowRecordLoss is needed as well.
 	Retention time.Duration
 	// AllowRecordLoss says that records may be removed that nobody has then but who made a copy.
 	AllowRecordLoss bool

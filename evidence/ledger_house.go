@@ -16,12 +16,15 @@ const houseInterval = time.Minute
 // checkHouse refuses retentions that nothing can keep.
 func (c *LedgerConfig) checkHouse() error {
 	_, proves := c.Log.(Prover)
+	if c.Shared != nil {
+		_, proves = c.Shared.(SharedProver)
+	}
 	_, forgets := c.Vault.(Forgetter)
 	switch {
 	case c.Retention < 0 || c.PrivateRetention < 0 || c.MaxJournalBytes < 0:
 		return errors.New("evidence: a bound of the ledger is negative")
 	case c.Retention > 0 && !proves:
-		return errors.New("evidence: records are removed only when the log proves that it has them; Retention needs a Log that is a Prover")
+		return errors.New("evidence: records are removed only when the log proves that it has them; Retention needs a Log that is a Prover, or a Shared that is a SharedProver")
 	case c.Retention > 0 && c.LogForm == FormDigest && !c.AllowRecordLoss:
 		return errRecordLoss
 	case c.PrivateRetention > 0 && !forgets:
@@ -44,7 +47,8 @@ func (c *LedgerConfig) segmentBytes() int64 {
 // keepHouse removes and erases what is due, now and then, and soon when the journal is full.
 func (l *Ledger) keepHouse(ctx context.Context) {
 	log, _ := l.cfg.Log.(Prover)
-	r := &retention{journal: l.journal, log: log, form: l.cfg.LogForm, local: &l.house}
+	shared, _ := l.cfg.Shared.(SharedProver)
+	r := &retention{journal: l.journal, log: log, shared: shared, form: l.cfg.LogForm, local: &l.house}
 	vault, _ := l.cfg.Vault.(Forgetter)
 	f := &forgetting{ledger: l, vault: vault}
 	timer := time.NewTimer(0)

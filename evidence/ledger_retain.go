@@ -25,9 +25,12 @@ type Prover interface {
 type retention struct {
 	journal *journal
 	log     Prover
+	shared  SharedProver // in place of log: a log that others append to as well
 	form    LogForm
 	times   map[uint64]time.Time // of the last record, by the number of the segment
 	local   *sync.Mutex          // held while files are changed
+
+	passed uint64 // of a shared log, entries before which no record of the journal was found
 }
 
 // A Removed says what was removed from a journal.
@@ -44,18 +47,19 @@ func (r *retention) run(ctx context.Context, before time.Time, limit uint64) (*R
 		return nil, err
 	}
 	out := &Removed{First: list.head.firstRecord()}
-	cp, err := r.log.Checkpoint(ctx)
+	cp, shipped, err := r.logged(ctx, out.First)
 	if err != nil {
-		return out, fmt.Errorf("checkpoint of the log: %w", err)
+		return out, err
 	}
-	if cp.Size() < out.First {
-		return out, diverged(&DivergedError{Index: cp.Size(), Reason: fmt.Sprintf("the log has %d entries, and %d were removed from the journal", cp.Size(), out.First)})
-	}
-	next, err := r.oldest(list, before, min(limit, cp.Size()))
+	next, err := r.oldest(list, before, min(limit, shipped))
 	if next == nil || err != nil {
 		return out, err
 	}
-	head, err := r.prove(ctx, list.head, cp, next)
+	prove := r.prove
+	if r.shared != nil {
+		prove = r.proveShared
+	}
+	head, err := prove(ctx, list.head, cp, next)
 	if err != nil {
 		return out, err
 	}
@@ -68,6 +72,21 @@ func (r *retention) run(ctx context.Context, before time.Time, limit uint64) (*R
 		return out, err
 	}
 	return &Removed{Records: head.First - out.First, First: head.First}, nil
+}
+
+// logged returns the log's checkpoint, and how many records are to be in its tree. first were removed.
+func (r *retention) logged(ctx context.Context, first uint64) (*translog.Checkpoint, uint64, error) {
+	if r.shared != nil {
+		return r.loggedShared(ctx)
+	}
+	cp, err := r.log.Checkpoint(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("checkpoint of the log: %w", err)
+	}
+	if cp.Size() < first {
+		return nil, 0, diverged(&DivergedError{Index: cp.Size(), Reason: fmt.Sprintf("the log has %d entries, and %d were removed from the journal", cp.Size(), first)})
+	}
+	return cp, cp.Size(), nil
 }
 
 // oldest returns the header of the first segment that stays, and nil if all do.
@@ -141,11 +160,8 @@ func (r *retention) prove(ctx context.Context, old *JournalHead, cp *translog.Ch
 	}); err != nil {
 		return nil, err
 	}
-	head := &JournalHead{Journal: next.journal, Segment: next.number, First: next.first}
-	if err := r.each(last, next.first, func(f *frame) error {
-		head.Entry = bytes.Clone(f.entry)
-		return nil
-	}); err != nil {
+	head, err := r.headAt(next)
+	if err != nil {
 		return nil, err
 	}
 	proof, err := r.log.Prove(ctx, cp, last)
@@ -169,12 +185,23 @@ func (r *retention) prove(ctx context.Context, old *JournalHead, cp *translog.Ch
 	return head, nil
 }
 
-// RetainConfig says what to remove from the beginning of a journal that no ledger has open. Dir, Log and Before are needed.
+// headAt makes the head of the journal that begins with a segment, without a receipt.
+func (r *retention) headAt(next *segmentHeader) (*JournalHead, error) {
+	head := &JournalHead{Journal: next.journal, Segment: next.number, First: next.first}
+	return head, r.each(next.first-1, next.first, func(f *frame) error {
+		head.Entry = bytes.Clone(f.entry)
+		return nil
+	})
+}
+
+// RetainConfig says what to remove from the beginning of a journal that no ledger has open. Dir, Before, and Log or Shared are
+// needed.
 type RetainConfig struct {
 	Dir     string
-	Log     Prover    // that of the ledger
-	LogForm LogForm   // of the log
-	Before  time.Time // records are removed when they are older
+	Log     Prover       // that of the ledger
+	Shared  SharedProver // or that one
+	LogForm LogForm      // of the log
+	Before  time.Time    // records are removed when they are older
 
 	AllowRecordLoss bool // a log of digests has none of the records: see [LedgerConfig.AllowRecordLoss]
 }
@@ -198,7 +225,7 @@ func Retain(ctx context.Context, cfg *RetainConfig) (_ *Removed, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("evidence: %w", err)
 	}
-	r := &retention{journal: j, log: cfg.Log, form: cfg.LogForm, local: new(sync.Mutex)}
+	r := &retention{journal: j, log: cfg.Log, shared: cfg.Shared, form: cfg.LogForm, local: new(sync.Mutex)}
 	out, err := r.run(ctx, cfg.Before, limit)
 	if err != nil {
 		return out, fmt.Errorf("evidence: %w", err)

@@ -212,12 +212,9 @@ func (s *sharedFeed) again() error {
 	if !lost && s.now().Sub(s.window[0].taken) < probeAfter {
 		return nil
 	}
-	in, err := openJournalReader(s.ledger.cfg.fs, s.ledger.cfg.Dir, s.shipped)
-	if err != nil {
-		return unavailable(CodeJournalFailed, err, "reading the journal: %v", err)
+	if err := s.reopen(); err != nil {
+		return err
 	}
-	err = s.in.close()
-	s.in, s.read = in, s.shipped
 	s.records, s.identities, s.waiting = nil, nil, nil
 	s.window[0].taken = time.Time{}
 	for i := range s.window {
@@ -225,11 +222,29 @@ func (s *sharedFeed) again() error {
 			s.window[i].taken = time.Time{}
 		}
 	}
-	return err
+	return nil
+}
+
+// reopen reads on at the first record that is missing.
+func (s *sharedFeed) reopen() error {
+	in, err := openJournalReader(s.ledger.cfg.fs, s.ledger.cfg.Dir, s.shipped)
+	if err == nil {
+		err = s.in.close()
+		s.in, s.read = in, s.shipped
+	}
+	if err != nil {
+		return unavailable(CodeJournalFailed, err, "reading the journal: %v", err)
+	}
+	return nil
 }
 
 // fill reads records from the journal, no further than it is durable, for the next batch.
 func (s *sharedFeed) fill() error {
+	if s.read < s.shipped { // what is in the log may be removed from the journal
+		if err := s.reopen(); err != nil {
+			return err
+		}
+	}
 	durable, _, _ := s.ledger.journal.position()
 	for s.read < durable && len(s.waiting) < sharedBatch {
 		_, payload, err := s.in.next()

@@ -31,12 +31,14 @@ type crowdedLog struct {
 	taken   atomic.Int64
 	again   atomic.Int64 // leaves that were there
 	looks   atomic.Int64 // at the checkpoint
+	from    []uint64     // of searches
+	signer  *translog.Signer
 	lose    bool
 	reverse bool
 }
 
 func newCrowdedLog(signer *translog.Signer) *crowdedLog {
-	return &crowdedLog{Log: translogtest.NewLogFor(signer), known: make(map[[32]byte][]byte)}
+	return &crowdedLog{Log: translogtest.NewLogFor(signer), signer: signer, known: make(map[[32]byte][]byte)}
 }
 
 func logSigner(t testing.TB) *translog.Signer {

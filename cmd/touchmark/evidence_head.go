@@ -39,6 +39,10 @@ func beginChain(ctx *cli.Context, keys evidence.Keys) (*evidence.Chain, *keptFro
 		return nil, nil, hint(undeterminedf("the records before %d were removed, and whether a log has them was not checked", kept.head.First),
 			"name its policy with --log-policy, or verify what there is with --partial")
 	}
+	if kept.inclusion != nil && !kept.head.Alone(kept.inclusion) && !ctx.Bool("partial") {
+		return nil, nil, hint(undeterminedf("the records before %d were removed; the log has the last of them, at %d, and others append to it: the receipt does not say that it has the others",
+			kept.head.First, kept.inclusion.Index()), "who follows the log knows: touchmark log watch. Verify what there is with --partial")
+	}
 	_, err = chain.Add(kept.head.Entry)
 	return chain, kept, err
 }
@@ -76,7 +80,10 @@ func (k *keptFrom) without(s *evidence.ChainSummary) {
 func (k *keptFrom) members(m map[string]any) map[string]any {
 	if k != nil {
 		m["removed"] = k.head.First
-		if k.policy != nil {
+		switch {
+		case k.policy != nil && !k.head.Alone(k.inclusion):
+			m["last_removed_in_log"] = k.inclusion.Checkpoint().Origin()
+		case k.policy != nil:
 			m["removed_in_log"] = k.inclusion.Checkpoint().Origin()
 		}
 	}
@@ -89,6 +96,9 @@ func (k *keptFrom) text() string {
 		return ""
 	case k.policy == nil:
 		return fmt.Sprintf("; records before %d were removed, and whether a log has them was not checked", k.head.First)
+	}
+	if !k.head.Alone(k.inclusion) {
+		return fmt.Sprintf("; records before %d were removed, the last of them is in the log %s", k.head.First, k.inclusion.Checkpoint().Origin())
 	}
 	return fmt.Sprintf("; records before %d were removed, and are in the log %s", k.head.First, k.inclusion.Checkpoint().Origin())
 }

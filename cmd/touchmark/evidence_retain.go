@@ -90,7 +90,7 @@ func retainCommands() []*cli.Command {
 				"  touchmark evidence retain --evidence journal --log log --older-than 2160h",
 			Flags: []cli.Flag{
 				evidenceFlag(),
-				&cli.PathFlag{Name: "log", Usage: "the log of the journal, `DIR`"},
+				&cli.PathFlag{Name: "log", Usage: "the log of the journal, `DIR`, or trillian://HOST:PORT/TREE?dir=DIR"},
 				&cli.DurationFlag{Name: "older-than", Usage: "remove what is older than `TIME`"},
 				recordLossFlag(),
 			},
@@ -405,26 +405,52 @@ func evidenceRetain(ctx *cli.Context) (err error) {
 	if age <= 0 {
 		return usagef("--older-than %s is no age", age)
 	}
-	place, signer, err := logPlace(ctx.Path("log"))
+	cfg := &evidence.RetainConfig{Dir: ctx.Path("evidence"), Before: time.Now().Add(-age), AllowRecordLoss: ctx.Bool("allow-record-loss")}
+	closeLog, err := retainLog(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	if err := mayLose(ctx, place.Form); err != nil {
-		return err
-	}
-	log, err := place.Open(ctx.Context, signer, new(logs.Options))
-	if err != nil {
-		return openElsewhere(err)
-	}
-	defer func() { err = errors.Join(err, log.Close(context.WithoutCancel(ctx.Context))) }()
-	out, err := evidence.Retain(ctx.Context, &evidence.RetainConfig{
-		Dir: ctx.Path("evidence"), Log: log, LogForm: place.Form, Before: time.Now().Add(-age), AllowRecordLoss: ctx.Bool("allow-record-loss"),
-	})
+	defer func() { err = errors.Join(err, closeLog(context.WithoutCancel(ctx.Context))) }()
+	out, err := evidence.Retain(ctx.Context, cfg)
 	if err != nil {
 		return openElsewhere(err)
 	}
 	return consoleOf(ctx).result(map[string]any{"removed": out.Records, "first": out.First},
 		fmt.Sprintf("removed: %d records; the journal begins with record %d", out.Records, out.First))
+}
+
+// retainLog opens the log that is to prove what is removed.
+func retainLog(ctx *cli.Context, cfg *evidence.RetainConfig) (closeLog func(context.Context) error, err error) {
+	place, err := logs.At(ctx.Path("log"))
+	if err != nil {
+		return nil, logError(err)
+	}
+	cfg.LogForm = place.Form
+	if err := mayLose(ctx, place.Form); err != nil {
+		return nil, err
+	}
+	shared, err := place.Shared(ctx.Context)
+	if err != nil {
+		return nil, logError(err)
+	}
+	if shared {
+		log, err := place.OpenShared(ctx.Context)
+		if err != nil {
+			return nil, logError(err)
+		}
+		cfg.Shared = log
+		return log.Close, nil
+	}
+	_, signer, err := logPlace(ctx.Path("log"))
+	if err != nil {
+		return nil, err
+	}
+	log, err := place.Open(ctx.Context, signer, new(logs.Options))
+	if err != nil {
+		return nil, openElsewhere(err)
+	}
+	cfg.Log = log
+	return log.Close, nil
 }
 
 func evidenceVaultKey(ctx *cli.Context) error {

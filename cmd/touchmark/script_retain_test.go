@@ -21,13 +21,26 @@ func records(ts *testscript.TestScript, neg bool, args []string) {
 	ctx := context.Background()
 	id, err := readIdentity(newConsole(nil, io.Discard, io.Discard), ts.MkAbs(args[2]))
 	ts.Check(err)
-	place, signer, err := logPlace(ts.MkAbs(args[1]))
+	place, err := logs.At(ts.MkAbs(args[1]))
 	ts.Check(err)
-	log, err := place.Open(ctx, signer, new(logs.Options))
+	cfg := &evidence.LedgerConfig{
+		Dir: ts.MkAbs(args[0]), Server: id.DID, Key: id.Key, KeyID: id.KeyID, LogForm: place.Form, SegmentBytes: 256 << 10,
+	}
+	shared, err := place.Shared(ctx)
 	ts.Check(err)
-	ledger, err := evidence.Open(ctx, &evidence.LedgerConfig{
-		Dir: ts.MkAbs(args[0]), Server: id.DID, Key: id.Key, KeyID: id.KeyID, Log: log, LogForm: place.Form, SegmentBytes: 256 << 10,
-	})
+	var log interface{ Close(context.Context) error }
+	if shared {
+		l, err := place.OpenShared(ctx)
+		ts.Check(err)
+		cfg.Shared, log = l, l
+	} else {
+		_, signer, err := logPlace(ts.MkAbs(args[1]))
+		ts.Check(err)
+		l, err := place.Open(ctx, signer, new(logs.Options))
+		ts.Check(err)
+		cfg.Log, log = l, l
+	}
+	ledger, err := evidence.Open(ctx, cfg)
 	ts.Check(err)
 	n, err := strconv.Atoi(args[3])
 	ts.Check(err)

@@ -43,6 +43,41 @@ func (c *Client) Continue(ctx context.Context, older, newer *translog.Checkpoint
 	return nil
 }
 
+// provenTiles is how many tiles of leaves Leaves proves at a time.
+const provenTiles = 256
+
+// Leaves calls visit with the leaf hashes of cp's tree, from an index on, in order and some ten thousand at a time, each
+// time proven to be there before visit is given them. It ends when visit returns false.
+func (c *Client) Leaves(ctx context.Context, cp *translog.Checkpoint, from uint64, visit func(first uint64, leaves [][32]byte) bool) error {
+	if from > cp.Size() {
+		return fmt.Errorf("tlogclient: no entry %d in a tree of %d", from, cp.Size())
+	}
+	leaves, err := c.before(ctx, cp, from)
+	if err != nil {
+		return err
+	}
+	for leaves.End() < cp.Size() {
+		var proven [][32]byte
+		first := leaves.End()
+		for n := 0; n < provenTiles && leaves.End() < cp.Size(); n++ {
+			if err := c.visitLeaves(ctx, cp.Size(), leaves, func(_ uint64, leaf [32]byte) { proven = append(proven, leaf) }); err != nil {
+				return err
+			}
+		}
+		root, err := leaves.GetRootHash(nil)
+		if err != nil {
+			return fmt.Errorf("tlogclient: %w", err)
+		}
+		if err := c.begins(ctx, translog.Tree{Size: leaves.End(), Root: [32]byte(root)}, cp); err != nil {
+			return err
+		}
+		if !visit(first, proven) {
+			return nil
+		}
+	}
+	return nil
+}
+
 // visitLeaves visits the leaf hashes of the tile in which leaves ends, from there on, and appends them to leaves.
 func (c *Client) visitLeaves(ctx context.Context, size uint64, leaves *compact.Range, visit func(uint64, [32]byte)) error {
 	n := leaves.End() / BundleWidth

@@ -69,3 +69,52 @@ func TestContinueRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestLeaves: what is visited is in the tree, from any index on, and as far as somebody wants to see it.
+func TestLeaves(t *testing.T) {
+	l := tiled(t, 1, 300, 1025)
+	c := tlogclient.New(tlogclient.Dir(l.dir), l.Policy())
+	for _, size := range []int{1, 300, 1025} {
+		for _, from := range []int{0, 1, 255, 256, 257, 299, 300, 1024, 1025} {
+			next := uint64(from)
+			err := c.Leaves(t.Context(), l.cps[size], next, func(first uint64, leaves [][32]byte) bool {
+				for i, leaf := range leaves {
+					if first+uint64(i) != next || leaf != translog.LeafHash(l.entries[next]) {
+						t.Errorf("from %d of %d: leaf %d, want %d", from, size, first+uint64(i), next)
+					}
+					next++
+				}
+				return true
+			})
+			if from <= size != (err == nil) || err == nil && next != uint64(size) {
+				t.Errorf("from %d of %d: %v, visited up to %d", from, size, err, next)
+			}
+		}
+	}
+	visits := 0
+	if err := c.Leaves(t.Context(), l.cps[1025], 7, func(uint64, [][32]byte) bool { visits++; return false }); err != nil || visits != 1 {
+		t.Errorf("%d visits: %v", visits, err)
+	}
+	for file, from := range map[string]uint64{"tile/0/001": 3, "tile/0/000": 3, "tile/1/000.p/4": 300} {
+		name := filepath.Join(l.dir, filepath.FromSlash(file))
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed := append([]byte(nil), data...)
+		changed[5] ^= 1
+		if err := os.WriteFile(name, changed, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err = c.Leaves(t.Context(), l.cps[1025], from, func(uint64, [][32]byte) bool {
+			t.Errorf("%s is changed, and visited", file)
+			return true
+		})
+		if translog.CodeOf(err) != translog.CodeInclusionInvalid {
+			t.Errorf("%s is changed: %v", file, err)
+		}
+		if err := os.WriteFile(name, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

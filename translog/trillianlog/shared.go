@@ -206,6 +206,16 @@ func (s *Shared) Continue(ctx context.Context, older, newer *translog.Checkpoint
 	return err
 }
 
+// Leaves calls visit with leaf hashes that are proven to be in cp's tree, as tlogclient.Client.Leaves does.
+func (s *Shared) Leaves(ctx context.Context, cp *translog.Checkpoint, from uint64, visit func(first uint64, leaves [][32]byte) bool) error {
+	return s.client.Leaves(ctx, cp, from, visit)
+}
+
+// Prove builds the proof that a leaf is at an index of cp's tree.
+func (s *Shared) Prove(ctx context.Context, cp *translog.Checkpoint, index uint64, leaf [32]byte) (*translog.Proof, error) {
+	return s.client.Prove(ctx, cp, index, leaf)
+}
+
 // Close ends the connection to the server. What was submitted is in the log, or will be.
 func (s *Shared) Close(context.Context) error {
 	s.remote.close()
