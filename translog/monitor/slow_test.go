@@ -109,18 +109,18 @@ func TestSlowLog(t *testing.T) {
 // A log that is read part by part withholds nothing, however long it takes; and who looks may end a look.
 func TestSlowLogGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t, func(cfg *Config) { cfg.Timeout, cfg.Reread = 5*time.Minute, 1 })
-		f.append(f.server.next(genesis()))
-		for range 2 * chunk / 256 {
-			entries := make([][]byte, 256)
-			for i := range entries {
-				entries[i] = f.server.next(heartbeat())
-			}
-			f.append(entries...)
+		f := newFixture(t, func(cfg *Config) {
+			cfg.Timeout, cfg.Reread, cfg.LogForm = 5*time.Minute, 1, evidence.FormDigest
+		})
+		digests := make([][]byte, 2*chunk+2)
+		for i := range digests {
+			digests[i] = evidence.FormDigest.Leaf([]byte{byte(i >> 8), byte(i)})
 		}
+		last := len(digests) - 1
+		f.leaves(digests[:last]...)
 		f.source.Source = &slow{Source: f.log.Source(), late: func() time.Duration { return 4 * time.Second }}
 		looks := 0
-		for ; f.m.state.Size < 2*chunk+1; looks++ {
+		for ; f.m.state.Size < uint64(last); looks++ {
 			report, err := f.m.Look(t.Context())
 			if len(report.Faults) > 0 || looks > 9 {
 				t.Fatalf("%+v, %v", report, err)
@@ -129,7 +129,7 @@ func TestSlowLogGoesOn(t *testing.T) {
 		if looks < 2 {
 			t.Errorf("%d looks", looks)
 		}
-		f.append(f.server.next(heartbeat()))
+		f.leaves(digests[last])
 		for range 3 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			if report, err := f.m.Look(ctx); err == nil || len(report.Faults) > 0 {
