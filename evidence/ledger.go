@@ -23,7 +23,7 @@ type Ledger struct {
 	stream  StreamID
 	epoch   uint64
 	origin  string // of the log, for promises
-	secret  []byte // of the identities in a shared log; nil: the journal has none
+	secret  []byte // of the identities in a shared log; nil: there is none
 	sealed  int    // bytes of an entry beside its record
 	feeder  *feeder
 	sealer  atomic.Pointer[Sealer] // the last one that the vault gave

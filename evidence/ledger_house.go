@@ -82,6 +82,9 @@ func (l *Ledger) tidy(ctx context.Context, r *retention, f *forgetting) (err err
 	if l.cfg.Retention > 0 {
 		if _, rerr := r.run(ctx, l.cfg.Time().Add(-l.cfg.Retention), l.removable()); rerr != nil {
 			err = fmt.Errorf("evidence: removing records that are in the log: %w", rerr)
+			if isFatal(rerr) { // the log is not that of this journal: nothing more is acknowledged
+				l.fail(rerr)
+			}
 		}
 	}
 	if l.cfg.PrivateRetention == 0 {

@@ -48,12 +48,12 @@ func readPlace(cfg *LedgerConfig) (*place, error) {
 	return p, nil
 }
 
-// readSecret reads the secret of a journal, and makes that of one that begins; nil if a journal was begun without.
-func readSecret(cfg *LedgerConfig, begins bool) ([]byte, error) {
+// readSecret reads the secret of a journal, and makes one for a journal of which nothing is kept about a shared log.
+func readSecret(cfg *LedgerConfig, kept *place) ([]byte, error) {
 	name := filepath.Join(cfg.Dir, secretFile)
 	text, err := durable.ReadFile(cfg.fs, name, 2*secretBytes+1)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && begins:
+	case errors.Is(err, fs.ErrNotExist) && kept == nil:
 		secret := make([]byte, secretBytes)
 		rand.Read(secret) //nolint:errcheck // never fails, see crypto/rand
 		if err := durable.WriteFile(cfg.fs, name, fmt.Appendf(nil, "%x\n", secret)); err != nil {
@@ -61,7 +61,8 @@ func readSecret(cfg *LedgerConfig, begins bool) ([]byte, error) {
 		}
 		return secret, nil
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil //nolint:nilnil // as documented
+		return nil, unavailable(CodeLogDiverged, err, "%s is there, and %s, which was made before it, is not: the journal is put together from copies; put it back",
+			placeFile, secretFile)
 	case err != nil:
 		return nil, fmt.Errorf("evidence: read the secret of the identities in the log: %w", err)
 	}

@@ -233,6 +233,43 @@ func TestLedgerRetentionIsProven(t *testing.T) {
 	mustClose(t, l)
 }
 
+// TestHouseFindsAnotherLog: what keeps house and is shown the tree of another history ends the ledger, as what feeds the log does.
+func TestHouseFindsAnotherLog(t *testing.T) {
+	cfg, log := ledgerConfig(t)
+	l := mustOpenLedger(t, cfg)
+	defer l.Close(context.Background()) //nolint:errcheck // it has failed
+	recordLarge(t, l, 450)
+	if err := l.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	var entries [][]byte
+	for i := range uint64(451) {
+		e, err := log.Entry(context.Background(), i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries = append(entries, e)
+	}
+	entries[1] = []byte("another")
+	other := translogtest.NewLog("log.example/other")
+	if _, err := other.Append(context.Background(), entries); err != nil {
+		t.Fatal(err)
+	}
+	l.cfg.Retention, l.cfg.Time = time.Nanosecond, func() time.Time { return time.Now().Add(time.Hour) }
+	tidy := func(log Prover) error {
+		return l.tidy(context.Background(), &retention{journal: l.journal, log: log, form: cfg.LogForm, local: &l.house}, nil)
+	}
+	if err := tidy(proverFunc{log, func() error { return errors.New("no answer") }}); err == nil {
+		t.Fatal("removed what is not proven")
+	}
+	mustRecord(t, l, largeDraft(Deny))
+	if err := tidy(&wrongLog{Log: log, other: other}); CodeOf(err) != CodeLogDiverged {
+		t.Fatal(err)
+	}
+	_, err := l.Record(context.Background(), largeDraft(Deny))
+	wantUnavailable(t, "a ledger of another log", err, CodeLogDiverged)
+}
+
 type proverFunc struct {
 	Prover
 	err func() error

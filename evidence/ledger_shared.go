@@ -32,9 +32,8 @@ type SharedLog interface {
 }
 
 const (
-	// identityLine begins what the identity of a record is the hash of, and identitySecretLine where there is a secret.
-	identityLine       = "touchmark/log-identity/v1\n"
-	identitySecretLine = "touchmark/log-identity/v2\n"
+	// identityLine begins what the identity of a record is the hash of.
+	identityLine = "touchmark/log-identity/v1\n"
 	// sharedBatch bounds one submission.
 	sharedBatch = 64
 	// lookInterval is the time between two looks at the log while records wait, idleLook while none do.
@@ -116,7 +115,7 @@ func (s *sharedFeed) begin(ctx context.Context, records uint64) error {
 	if s.kept, err = readPlace(&l.cfg); err != nil {
 		return err
 	}
-	if l.secret, err = readSecret(&l.cfg, records == 0); err != nil {
+	if l.secret, err = readSecret(&l.cfg, s.kept); err != nil {
 		return err
 	}
 	if s.kept != nil {
@@ -275,13 +274,10 @@ func (s *sharedFeed) fill() error {
 
 // identity names a record to the log. It is the same whatever the record says, so that a journal that was restored from a
 // backup, and writes other records, is found out. Who can append to the log and knows the identity of a record to come can
-// put something else there, and the ledger refuses everything from then on: so a secret is in it. Without one, in journals
-// that were begun without, it is known to whoever has the id of the journal, which is in each of its files.
+// put something else there, and the ledger refuses everything from then on: so a secret is in it: the id of
+// the journal is in each of its files.
 func (l *Ledger) identity(seq uint64) [32]byte {
-	b := []byte(identityLine)
-	if l.secret != nil {
-		b = append([]byte(identitySecretLine), l.secret...)
-	}
+	b := append([]byte(identityLine), l.secret...)
 	b = append(b, l.journal.id[:]...)
 	return sha256.Sum256(binary.BigEndian.AppendUint64(b, seq))
 }
