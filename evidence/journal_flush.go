@@ -18,8 +18,11 @@ func (j *journal) run() {
 	for {
 		// Whoever can run now adds to the batch first. A sync may hold a processor until it returns, so that many
 		// small batches starve those who make the next one; where nobody else can run, this is nothing. The scheduler
-		// comes back after some sixty others at the latest, so that one time is not enough for hundreds.
-		for range 2 {
+		// comes back after some sixty others at the latest, so that one time is not enough where hundreds record. Where
+		// others run who do not, a second time is only time that somebody waits.
+		before := j.queued()
+		runtime.Gosched()
+		if j.queued() > before {
 			runtime.Gosched()
 		}
 		c, more := j.take()
@@ -36,6 +39,16 @@ func (j *journal) run() {
 			return
 		}
 	}
+}
+
+// queued returns how many payloads wait to be flushed.
+func (j *journal) queued() (n int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, c := range j.queue {
+		n += len(c.payloads)
+	}
+	return n
 }
 
 // take makes the first commit of the queue the current one. more says whether
