@@ -14,9 +14,9 @@ func logResumeCommand() *cli.Command {
 		Name: "resume", Usage: "let publishers sign again for a log that they found to have lost what was signed", ArgsUsage: "DIR",
 		Description: "A publisher that finds less, or something else, than was signed, in the database or in the state, ends signing for\n" +
 			"all publishers of the log (LOG_HALTED). Without --halt this says when and why, with the newest checkpoint that it knew,\n" +
-			"and changes nothing. Find out what was restored or lost, and put back what is missing: into the database from the\n" +
-			"journals and tiles, into the state the newest checkpoint that anybody has. Then give --halt with the ID that was said,\n" +
-			"and start the publisher that has that checkpoint first. Nobody can take back what was signed twice.\n\nEXAMPLES\n" +
+			"and changes nothing. Find out what was restored or lost, and put back into the database what it lacks, from journals and\n" +
+			"tiles. Then give --halt with the ID that was said: publishers sign again, and go on from that checkpoint if the state\n" +
+			"has a smaller one. Start the one first that knows most. Nobody can take back what was signed twice.\n\nEXAMPLES\n" +
 			"  touchmark log resume log\n" +
 			"  touchmark log resume --halt 5f0c9a3e11d2b876 log",
 		Flags:  []cli.Flag{&cli.StringFlag{Name: "halt", Usage: "what was looked at and mended: the `ID` that the command says without this"}},

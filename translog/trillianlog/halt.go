@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/touchmark-dev/touchmark/translog"
+	"github.com/touchmark-dev/touchmark/translog/internal/signing"
 )
 
 // CodeHalted is the code of a log for which nothing is signed before an operator has looked (spec/receipt.md section 7.2).
@@ -62,8 +63,10 @@ func Halted(ctx context.Context, cfg *Config) (*Halt, error) {
 	return parseHalt(mark), nil
 }
 
-// Resume takes away the mark of this ID, so that publishers sign again. Somebody must have looked before: what the database
-// and the state have lost is to be there again, and a publisher that knows less than others is not to be the first.
+// Resume takes away the mark of this ID, so that publishers sign again: what continues the larger one of the checkpoint in the
+// state and that of the mark, which is in the state then. The error is a translog.RejectedError where these are two trees of
+// one size: then a fork was signed. Somebody must have looked before: what the database has lost is to be there again, and a
+// publisher that knows less than others is not to be the first. Of cfg it needs Signer, and State or StatePath.
 func Resume(ctx context.Context, cfg *Config, id string) error {
 	state := cfg.stateOf()
 	mark, err := state.Halted(ctx)
@@ -73,10 +76,47 @@ func Resume(ctx context.Context, cfg *Config, id string) error {
 	case mark == nil:
 		return errors.New("trillianlog: signing for this log was not ended")
 	}
-	if h := parseHalt(mark); h.ID != id {
+	h := parseHalt(mark)
+	if h.ID != id {
 		return fmt.Errorf("trillianlog: halt %q is not the one that is there: %w", id, h.Err())
 	}
-	return state.Resume(ctx, mark)
+	kept, err := state.Read(ctx)
+	if err != nil {
+		return err
+	}
+	newest, err := h.newest(cfg.Signer, kept)
+	if err != nil {
+		return err
+	}
+	return state.Resume(ctx, mark, kept, newest)
+}
+
+// newest returns the larger of the checkpoint that the state has, and that of the mark, if it has one.
+func (h *Halt) newest(signer *translog.Signer, kept []byte) ([]byte, error) {
+	if h.Checkpoint == "" {
+		return kept, nil
+	}
+	policy, err := signing.Policy(signer)
+	if err != nil {
+		return nil, err
+	}
+	marked, err := policy.VerifyCheckpoint([]byte(h.Checkpoint))
+	if err != nil {
+		return nil, fmt.Errorf("trillianlog: the mark is not this log's: %w", err)
+	}
+	cp, err := policy.VerifyCheckpoint(kept)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("trillianlog: the state is not this log's: %w", err)
+	case cp.Size() < marked.Size():
+		return marked.Note(), nil
+	case cp.Size() == marked.Size() && cp.Root() != marked.Root():
+		return nil, &translog.RejectedError{
+			Code: translog.CodeForked, Reason: fmt.Sprintf("two trees of %d entries were signed: that of the state and that of the mark", cp.Size()),
+			Older: marked.Note(), Checkpoint: cp.Note(),
+		}
+	}
+	return kept, nil
 }
 
 // halts reports whether an error says that the database or the state has lost or changed what was signed.

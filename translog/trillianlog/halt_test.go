@@ -3,6 +3,8 @@ package trillianlog_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/touchmark-dev/touchmark/translog"
 	"github.com/touchmark-dev/touchmark/translog/trillianlog"
@@ -104,12 +108,12 @@ func (s *memoryState) Halted(context.Context) ([]byte, error) {
 	return s.mark, nil
 }
 
-func (s *memoryState) Resume(_ context.Context, mark []byte) error {
+func (s *memoryState) Resume(_ context.Context, mark, older, newer []byte) error {
 	defer s.begin("resume")()
-	if !bytes.Equal(s.mark, mark) {
-		return errors.New("another mark")
+	if s.mark == nil || !bytes.Equal(s.mark, mark) || !bytes.Equal(s.note, older) {
+		return errors.New("another mark, or another checkpoint")
 	}
-	s.mark = nil
+	s.mark, s.note = nil, newer
 	return nil
 }
 
@@ -163,7 +167,8 @@ func others(first, n int) [][]byte {
 }
 
 // Database and state go back to what only one of two publishers knows better: it ends signing for both, and the other one
-// signs no fork. When both are mended, and an operator has said so, both go on.
+// signs no fork, neither before nor after an operator has resumed: then the state has again what was signed. When the database
+// has it as well, both go on.
 func TestHaltedForAll(t *testing.T) {
 	for name, newState := range states {
 		t.Run(name, func(t *testing.T) {
@@ -223,8 +228,6 @@ func TestHaltedForAll(t *testing.T) {
 			if err := trillianlog.Resume(t.Context(), &b, "another"); translog.CodeOf(err) != trillianlog.CodeHalted {
 				t.Errorf("resumed from another one: %v", err)
 			}
-			restore(newer.Note())
-			s.put(60, numbered(60, 50)...)
 			if err := trillianlog.Resume(t.Context(), &b, h.ID); err != nil {
 				t.Fatal(err)
 			}
@@ -234,6 +237,14 @@ func TestHaltedForAll(t *testing.T) {
 			if h, err := trillianlog.Halted(t.Context(), a); err != nil || h != nil {
 				t.Errorf("halted: %+v, %v", h, err)
 			}
+			if kept, err := readState(t, a); err != nil || string(kept) != string(newer.Note()) {
+				t.Errorf("the state has %q, %v", kept, err)
+			}
+			if err := refused(t, &b); translog.CodeOf(err) != translog.CodeConsistencyInvalid {
+				t.Errorf("the database is not mended: %v", err)
+			}
+			s.put(60, numbered(60, 50)...)
+			mended(t, &b)
 			publish(t, &b)
 			publish(t, a)
 			for _, cfg := range []*trillianlog.Config{&b, a} {
@@ -284,6 +295,45 @@ func TestForkSignedMeanwhile(t *testing.T) {
 	}
 }
 
+// Two trees of one size were signed, or the mark is another log's: nothing is put into the state, and the mark stays.
+func TestResumeRefused(t *testing.T) {
+	state, cfg := &memoryState{}, newMemory(t, &swapper{})
+	cfg.State = state
+	sign := func(signer *translog.Signer, size uint64, root byte) []byte {
+		text := fmt.Sprintf("%s\n%d\n%s\n", signer.Name(), size, base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{root}, 32)))
+		raw, err := note.Sign(&note.Note{Text: text}, signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	state.note = sign(cfg.Signer, 100, 1)
+	for name, c := range map[string]struct {
+		note []byte
+		code translog.Code
+	}{
+		"another tree":  {sign(cfg.Signer, 100, 2), translog.CodeForked},
+		"another log's": {sign(newSigner(t), 200, 1), ""},
+	} {
+		mark, err := json.Marshal(&trillianlog.Halt{Code: translog.CodeRolledBack, Checkpoint: string(c.note)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		state.mark = mark
+		h, err := trillianlog.Halted(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := state.note
+		if err := trillianlog.Resume(t.Context(), cfg, h.ID); err == nil || c.code != "" && translog.CodeOf(err) != c.code {
+			t.Errorf("%s: resumed: %v", name, err)
+		}
+		if !bytes.Equal(state.mark, mark) || !bytes.Equal(state.note, before) {
+			t.Errorf("%s: the state was changed", name)
+		}
+	}
+}
+
 // await returns how a publisher ended.
 func await(t *testing.T, ended chan error) error {
 	t.Helper()
@@ -322,14 +372,20 @@ func TestFileHalt(t *testing.T) {
 	if mark, err := s.Halted(t.Context()); err != nil || mark == nil || len(mark) > 0 {
 		t.Errorf("mark %q, %v", mark, err)
 	}
-	if err := other.Resume(t.Context(), []byte("a second one")); err == nil {
+	if err := other.Resume(t.Context(), []byte("a second one"), []byte("0"), []byte("3")); err == nil {
 		t.Error("another mark was taken away")
 	}
-	if err := other.Resume(t.Context(), []byte{}); err != nil {
+	if err := other.Resume(t.Context(), []byte{}, []byte("1"), []byte("3")); err == nil {
+		t.Error("another checkpoint was replaced")
+	}
+	if err := other.Resume(t.Context(), []byte{}, []byte("0"), []byte("3")); err != nil {
 		t.Error(err)
 	}
+	if err := other.Resume(t.Context(), nil, []byte("3"), []byte("4")); err == nil {
+		t.Error("no mark was taken away")
+	}
 	claim(nil)
-	if err := s.Swap(t.Context(), 1, []byte("0"), []byte("1")); err != nil {
+	if err := s.Swap(t.Context(), 1, []byte("3"), []byte("4")); err != nil {
 		t.Error(err)
 	}
 	if err := s.Release(t.Context(), 1); err != nil {

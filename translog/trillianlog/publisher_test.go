@@ -390,7 +390,11 @@ func TestRestored(t *testing.T) {
 		t.Errorf("an old state: %v", err)
 	}
 	mended(t, cfg)
+	if now, err := cfg.State.Read(t.Context()); err != nil || string(now) != string(newest) {
+		t.Errorf("the state has %q, %v", now, err)
+	}
 	// It knows so even without its memory, from what it shows.
+	set(t, url, kept)
 	forgot := *cfg
 	forgot.StatePath = filepath.Join(t.TempDir(), "trusted")
 	if err := refused(t, &forgot); translog.CodeOf(err) != translog.CodeRolledBack {

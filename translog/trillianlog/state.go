@@ -46,8 +46,9 @@ type State interface {
 	Halt(ctx context.Context, mark []byte) error
 	// Halted returns the mark, or nil.
 	Halted(ctx context.Context) ([]byte, error)
-	// Resume takes away the mark if it is this one, else it is an error.
-	Resume(ctx context.Context, mark []byte) error
+	// Resume takes away the mark and replaces older with newer, durably and at once, if both are what is kept, else it is an
+	// error.
+	Resume(ctx context.Context, mark, older, newer []byte) error
 }
 
 // A fileState keeps the checkpoint in a file, and a mark in another one beside it. Who has the lock signs, until its
@@ -102,6 +103,14 @@ func (f *fileState) Swap(_ context.Context, _ uint64, older, newer []byte) error
 	if f.lock == nil {
 		return ErrNotElected
 	}
+	if err := f.replace(older, newer); err != nil {
+		return err
+	}
+	return f.free() // a mark that came meanwhile: nothing is shown behind it
+}
+
+// replace keeps newer if older is what is kept.
+func (f *fileState) replace(older, newer []byte) error {
 	kept, err := durable.ReadFile(durable.OS{}, f.path, translog.MaxCheckpointBytes)
 	if err != nil {
 		return err
@@ -109,10 +118,7 @@ func (f *fileState) Swap(_ context.Context, _ uint64, older, newer []byte) error
 	if !bytes.Equal(kept, older) {
 		return fmt.Errorf("%w: the checkpoint in %q was changed", ErrNotElected, f.path)
 	}
-	if err := durable.WriteFile(durable.OS{}, f.path, newer); err != nil {
-		return err
-	}
-	return f.free() // a mark that came meanwhile: nothing is shown behind it
+	return durable.WriteFile(durable.OS{}, f.path, newer)
 }
 
 func (f *fileState) Release(context.Context, uint64) error {
@@ -157,15 +163,18 @@ func (f *fileState) Halt(_ context.Context, mark []byte) error {
 
 func (f *fileState) Halted(context.Context) ([]byte, error) { return f.mark() }
 
-func (f *fileState) Resume(_ context.Context, mark []byte) error {
+func (f *fileState) Resume(_ context.Context, mark, older, newer []byte) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	there, err := f.mark()
 	if err != nil {
 		return err
 	}
-	if !bytes.Equal(there, mark) {
+	if there == nil || !bytes.Equal(there, mark) {
 		return errOtherMark
+	}
+	if err := f.replace(older, newer); err != nil {
+		return err
 	}
 	if err := (durable.OS{}).Remove(f.path + haltSuffix); err != nil {
 		return err

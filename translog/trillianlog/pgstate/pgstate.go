@@ -186,11 +186,12 @@ func (s *State) Halted(ctx context.Context) (mark []byte, err error) {
 	return mark, s.missing(err)
 }
 
-var errOtherMark = errors.New("another mark is there, or none")
+var errOtherMark = errors.New("another mark is there, or none, or another checkpoint")
 
 // Resume implements trillianlog.State.
-func (s *State) Resume(ctx context.Context, mark []byte) error {
-	return s.change(ctx, errOtherMark, `UPDATE touchmark_signed SET halt = NULL WHERE origin = $1 AND halt = $2`, s.origin, mark)
+func (s *State) Resume(ctx context.Context, mark, older, newer []byte) error {
+	return s.change(ctx, errOtherMark, `UPDATE touchmark_signed SET halt = NULL, checkpoint = $4
+		WHERE origin = $1 AND halt = $2 AND checkpoint = $3`, s.origin, mark, older, newer)
 }
 
 // Release implements trillianlog.State.

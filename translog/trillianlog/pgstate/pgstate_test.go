@@ -117,15 +117,20 @@ func TestHalt(t *testing.T) {
 	}
 	kept(t, b, "0")
 	claim(t, other, "a", 1, true)
-	if err := b.Resume(t.Context(), []byte("a second one")); err == nil {
+	if err := b.Resume(t.Context(), []byte("a second one"), []byte("0"), []byte("3")); err == nil {
 		t.Error("another mark was taken away")
 	}
+	if err := b.Resume(t.Context(), []byte("mark"), []byte("1"), []byte("3")); err == nil {
+		t.Error("another checkpoint was replaced")
+	}
 	marked("mark")
-	if err := b.Resume(t.Context(), []byte("mark")); err != nil {
+	kept(t, a, "0")
+	if err := b.Resume(t.Context(), []byte("mark"), []byte("0"), []byte("3")); err != nil {
 		t.Error(err)
 	}
 	marked("")
-	if err := a.Swap(t.Context(), 1, []byte("0"), []byte("1")); err != nil {
+	kept(t, a, "3")
+	if err := a.Swap(t.Context(), 1, []byte("3"), []byte("4")); err != nil {
 		t.Error(err)
 	}
 	claim(t, a, "a", 1, true)
