@@ -15,16 +15,9 @@ func (j *journal) run() {
 			j.poison(fmt.Errorf("journal %q: panic: %v\n%s", j.cfg.dir, p, debug.Stack()))
 		}
 	}()
+	last := 0 // payloads in the last commit
 	for {
-		// Whoever can run now adds to the batch first. A sync may hold a processor until it returns, so that many
-		// small batches starve those who make the next one; where nobody else can run, this is nothing. The scheduler
-		// comes back after some sixty others at the latest, so that one time is not enough where hundreds record. Where
-		// others run who do not, a second time is only time that somebody waits.
-		before := j.queued()
-		runtime.Gosched()
-		if j.queued() > before {
-			runtime.Gosched()
-		}
+		j.gather(last)
 		c, more := j.take()
 		switch {
 		case c != nil:
@@ -32,12 +25,28 @@ func (j *journal) run() {
 				j.poison(fmt.Errorf("journal %q: %w; what is on the disk is unknown until a restart has read it", j.cfg.dir, err))
 				return
 			}
+			last = len(c.payloads)
 			j.finish(c)
 		case more:
 			<-j.wake
 		default:
 			return
 		}
+	}
+}
+
+// gather lets others add to the batch where several record at a time. A sync may hold a processor until it returns, so
+// that many small batches starve those who make the next one. The scheduler comes back after some sixty others at the
+// latest, so that one time is not enough where hundreds record. Who records alone does not wait for those who do not: among
+// goroutines that wake one another, a yield can take tenths of a second.
+func (j *journal) gather(last int) {
+	before := j.queued()
+	if before <= 1 && last <= 1 {
+		return
+	}
+	runtime.Gosched()
+	if j.queued() > before {
+		runtime.Gosched()
 	}
 }
 
