@@ -30,6 +30,7 @@ type retention struct {
 	times   map[uint64]time.Time // of the last record, by the number of the segment
 	local   *sync.Mutex          // held while files are changed
 
+	kept   *place // of a shared log, what the ledger kept before the checkpoint was read; nil: nothing
 	passed uint64 // of a shared log, entries before which no record of the journal was found
 }
 

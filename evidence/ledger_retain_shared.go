@@ -31,6 +31,7 @@ func (r *retention) loggedShared(ctx context.Context) (*translog.Checkpoint, uin
 	if err != nil {
 		return nil, 0, err
 	}
+	r.kept = kept
 	cp, err := r.shared.Checkpoint(ctx)
 	switch {
 	case err != nil:
@@ -43,9 +44,27 @@ func (r *retention) loggedShared(ctx context.Context) (*translog.Checkpoint, uin
 	return cp, kept.records, nil
 }
 
-// proveShared makes the head of the journal that begins with a segment. It returns an error unless each record before was
-// found in the tree of the checkpoint.
+// continues returns an error unless the tree of the checkpoint begins with the one in which the ledger has found the records.
+func (r *retention) continues(ctx context.Context, cp *translog.Checkpoint) error {
+	older := r.kept.checkpoint
+	var err error
+	if cp.Size() == older.Size() {
+		err = translog.VerifyConsistency(older, cp, nil)
+	} else {
+		err = r.shared.Continue(ctx, older, cp, func(uint64, [32]byte) {})
+	}
+	if err != nil && translog.CodeOf(err) != "" {
+		return unavailable(CodeLogDiverged, err, "the log of %d entries does not continue that of %d: %v", cp.Size(), older.Size(), err)
+	}
+	return err
+}
+
+// proveShared makes the head of the journal that begins with a segment. It returns an error unless the log goes on from what
+// it was, and each record before was found in the tree of the checkpoint.
 func (r *retention) proveShared(ctx context.Context, old *JournalHead, cp *translog.Checkpoint, next *segmentHeader) (*JournalHead, error) {
+	if err := r.continues(ctx, cp); err != nil {
+		return nil, err
+	}
 	from := r.passed
 	if old != nil {
 		if proof, err := translog.ParseProof(old.Receipt); err == nil { // a hint: it is searched from 0 if it is wrong

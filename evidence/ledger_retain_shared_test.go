@@ -181,10 +181,15 @@ func TestSharedRetentionBegins(t *testing.T) {
 	mustClose(t, l)
 }
 
-// A lackingLog shows another tree to who removes records: without one of them.
+// A lackingLog shows another tree to who removes records, or only its leaves.
 type lackingLog struct {
 	*crowdedLog
-	of *crowdedLog
+	of   *crowdedLog
+	only bool
+}
+
+func (l *lackingLog) Continue(ctx context.Context, older, newer *translog.Checkpoint, visit func(uint64, [32]byte)) error {
+	return l.of.Continue(ctx, older, newer, visit)
 }
 
 func (l *lackingLog) Leaves(ctx context.Context, cp *translog.Checkpoint, from uint64, visit func(uint64, [][32]byte) bool) error {
@@ -196,11 +201,14 @@ func (l *lackingLog) Prove(ctx context.Context, cp *translog.Checkpoint, index u
 }
 
 func (l *lackingLog) Checkpoint(ctx context.Context) (*translog.Checkpoint, error) {
+	if l.only {
+		return l.crowdedLog.Checkpoint(ctx)
+	}
 	return l.of.Checkpoint(ctx)
 }
 
 // TestSharedRetentionIsProven: nothing is removed before the place in the log is kept, nor what the log does not show to
-// have.
+// have, nor on the word of a log that is not the one in which it was found.
 func TestSharedRetentionIsProven(t *testing.T) {
 	t.Parallel()
 	cfg, log := sharedConfig(t)
@@ -226,20 +234,33 @@ func TestSharedRetentionIsProven(t *testing.T) {
 	log.mu.Lock()
 	entries := slices.Clone(log.entries)
 	log.mu.Unlock()
-	for name, edit := range map[string]func([][]byte) [][]byte{
-		"without a record": func(e [][]byte) [][]byte {
-			i := slices.IndexFunc(e, func(b []byte) bool { return Hash(translog.LeafHash(b)) == first })
-			e[i] = []byte("another")
-			return e
-		},
-		"shorter": func(e [][]byte) [][]byte { return e[:20] },
+	without := func(e [][]byte) [][]byte {
+		i := slices.IndexFunc(e, func(b []byte) bool { return Hash(translog.LeafHash(b)) == first })
+		e[i] = []byte("another")
+		return e
+	}
+	forked := func(e [][]byte) [][]byte { // it has all records
+		e[0] = []byte("of somebody else, another time")
+		return e
+	}
+	for name, test := range map[string]struct {
+		edit func([][]byte) [][]byte
+		only bool
+		code Code
+	}{
+		"without a record":     {edit: without, code: CodeLogDiverged},
+		"whose leaves lack it": {edit: without, only: true, code: CodeLogDiverged},
+		"shorter":              {edit: func(e [][]byte) [][]byte { return e[:20] }},
+		"forked":               {edit: forked, code: CodeLogDiverged},
+		"forked, and longer":   {edit: func(e [][]byte) [][]byte { return append(forked(e), []byte("more")) }, code: CodeLogDiverged},
 	} {
 		other := newCrowdedLog(log.signer)
-		other.entries = edit(slices.Clone(entries))
+		other.entries = test.edit(slices.Clone(entries))
 		if _, err := other.Append(t.Context(), other.entries); err != nil {
 			t.Fatal(err)
 		}
-		if out, err := retain(&lackingLog{crowdedLog: log, of: other}); err == nil || out == nil || out.Records != 0 {
+		out, err := retain(&lackingLog{crowdedLog: log, of: other, only: test.only})
+		if err == nil || CodeOf(err) != test.code || out == nil || out.Records != 0 {
 			t.Errorf("a log %s: removed %+v, %v", name, out, err)
 		}
 	}
