@@ -48,20 +48,15 @@ func readPlace(cfg *LedgerConfig) (*place, error) {
 	return p, nil
 }
 
-// readSecret reads the secret of a journal, and makes one for a journal of which nothing is kept about a shared log.
+// readSecret reads the secret of a journal; nil if there is none, and nothing is kept about a shared log.
 func readSecret(cfg *LedgerConfig, kept *place) ([]byte, error) {
 	name := filepath.Join(cfg.Dir, secretFile)
 	text, err := durable.ReadFile(cfg.fs, name, 2*secretBytes+1)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && kept == nil:
-		secret := make([]byte, secretBytes)
-		rand.Read(secret) //nolint:errcheck // never fails, see crypto/rand
-		if err := durable.WriteFile(cfg.fs, name, fmt.Appendf(nil, "%x\n", secret)); err != nil {
-			return nil, fmt.Errorf("evidence: keep the secret of the identities in the log: %w", err)
-		}
-		return secret, nil
+		return nil, nil
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, unavailable(CodeLogDiverged, err, "%s is there, and %s, which was made before it, is not: the journal is put together from copies; put it back",
+		return nil, unavailable(CodeLogDiverged, err, "%s is there, and %s, which was made before it, is not: the journal is put together from copies; put it back, or begin a new journal",
 			placeFile, secretFile)
 	case err != nil:
 		return nil, fmt.Errorf("evidence: read the secret of the identities in the log: %w", err)
@@ -69,6 +64,16 @@ func readSecret(cfg *LedgerConfig, kept *place) ([]byte, error) {
 	secret, err := hex.DecodeString(strings.TrimSuffix(string(text), "\n"))
 	if err != nil || len(secret) != secretBytes {
 		return nil, fmt.Errorf("evidence: %q does not hold %d bytes in hexadecimal", name, secretBytes)
+	}
+	return secret, nil
+}
+
+// makeSecret makes the secret of a journal that has none.
+func makeSecret(cfg *LedgerConfig) ([]byte, error) {
+	secret := make([]byte, secretBytes)
+	rand.Read(secret) //nolint:errcheck // never fails, see crypto/rand
+	if err := durable.WriteFile(cfg.fs, filepath.Join(cfg.Dir, secretFile), fmt.Appendf(nil, "%x\n", secret)); err != nil {
+		return nil, fmt.Errorf("evidence: keep the secret of the identities in the log: %w", err)
 	}
 	return secret, nil
 }

@@ -99,6 +99,9 @@ func (l *Ledger) startShared(ctx, running context.Context) error {
 	if err := s.look(ctx); isFatal(err) || s.last == nil && err != nil {
 		return err
 	}
+	if err := s.needSecret(); err != nil {
+		return err
+	}
 	s.read = f.shipped
 	if f.in, err = openJournalReader(l.cfg.fs, l.cfg.Dir, s.read); err != nil {
 		return err
@@ -142,6 +145,21 @@ func (s *sharedFeed) begin(ctx context.Context, records uint64) error {
 		s.last = cp // nothing of a stream that is new can be in there
 	}
 	return nil
+}
+
+// needSecret makes the secret where there is none. Before there was one nothing can have been submitted: a journal without,
+// of which the log has a record, has lost it, and under another one the log would take a second history of the stream.
+func (s *sharedFeed) needSecret() (err error) {
+	l := s.ledger
+	if l.secret != nil {
+		return nil
+	}
+	if s.shipped > 0 || s.ahead > 0 {
+		return unavailable(CodeLogDiverged, nil, "the log has records of the journal, and %s, which was made before they were submitted, is not there: the journal is a copy without it; put it back, or begin a new journal",
+			secretFile)
+	}
+	l.secret, err = makeSecret(&l.cfg)
+	return err
 }
 
 // await begins to wait for a record, the one behind those that are waited for.
@@ -367,6 +385,8 @@ func (s *sharedFeed) keep() error {
 	p := &place{stream: s.ledger.stream, records: s.shipped, checkpoint: s.last}
 	switch {
 	case s.last == nil || s.ahead > 0 || s.shipped == 0: // a stream without records may never be
+		return nil
+	case s.ledger.secret == nil: // it comes first
 		return nil
 	case s.kept != nil && s.kept.records == p.records && s.kept.checkpoint.Size() == p.checkpoint.Size():
 		return nil

@@ -453,6 +453,55 @@ func TestSharedSecret(t *testing.T) {
 	log.once(t, cfg)
 }
 
+// A copy of a journal that has neither the place nor the secret is found out by the records that the log has, again and
+// again; with its secret it is gone on with.
+func TestSharedSecretLost(t *testing.T) {
+	for _, reverse := range []bool{false, true} {
+		cfg, log := sharedConfig(t)
+		log.reverse = reverse
+		l := mustOpenLedger(t, cfg)
+		recordMany(t, l, 5)
+		for began := time.Now(); log.taken.Load() < 6 && time.Since(began) < time.Minute; time.Sleep(time.Millisecond) {
+		}
+		log.publishing(t)
+		if err := l.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		mustClose(t, l)
+		name := filepath.Join(cfg.Dir, secretFile)
+		secret, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(os.Remove(name), os.Remove(filepath.Join(cfg.Dir, placeFile))); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			openFails(t, "without its secret", cfg, CodeLogDiverged)
+		}
+		if err := os.WriteFile(name, secret, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l = mustOpenLedger(t, cfg)
+		recordMany(t, l, 5)
+		mustClose(t, l)
+		log.once(t, cfg)
+	}
+
+	// A journal of before there was such a log has none, and its records go there.
+	cfg, log := sharedConfig(t)
+	cfg.Shared, cfg.Promise, cfg.AllowNoLog = nil, false, true
+	l := mustOpenLedger(t, cfg)
+	recordMany(t, l, 5)
+	mustClose(t, l)
+	cfg.Shared, cfg.AllowNoLog = log, false
+	log.publishing(t)
+	mustClose(t, mustOpenLedger(t, cfg))
+	if n := log.once(t, cfg); n != 7 {
+		t.Errorf("%d records", n)
+	}
+}
+
 // The journal of before, a log of another stream, a fork, and what is no place are refused.
 func TestSharedRefused(t *testing.T) {
 	signer := logSigner(t)
