@@ -135,8 +135,7 @@ func (l *Ledger) LogIndex(ctx context.Context, seq uint64) (uint64, error) {
 		case seq < shipped:
 			return 0, fmt.Errorf("evidence: record %d is in the log, and where it is is not known any more", seq)
 		}
-		l.feeder.hurry()
-		select {
+		select { // and the feeder is not hurried: each call may wait here, also while a log that fails is left alone
 		case <-changed:
 		case <-l.feeder.done:
 			return 0, fmt.Errorf("evidence: record %d is not in the log: the feeder has stopped", seq)

@@ -363,6 +363,33 @@ func TestSharedIndex(t *testing.T) {
 	mustClose(t, l)
 }
 
+// Whoever waits for a log that fails does not make it be asked more often.
+func TestSharedIndexBacksOff(t *testing.T) {
+	cfg, log := sharedConfig(t)
+	var tries atomic.Int64
+	log.refuse = func(int) error {
+		tries.Add(1)
+		return errors.New("down")
+	}
+	l := mustOpenLedger(t, cfg)
+	ack := mustRecord(t, l, decisionDraft(Deny, "write"))
+	for began := time.Now(); tries.Load() < 3 && time.Since(began) < time.Minute; time.Sleep(time.Millisecond) {
+	}
+	for range 200 {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
+		if _, err := l.LogIndex(ctx, ack.Sequence); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		cancel()
+	}
+	if n := tries.Load(); n < 3 || n > 50 {
+		t.Errorf("%d submissions to a log that is down", n)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_ = l.Close(ctx) // what is not in the log is shipped another time
+}
+
 // Of a bounded number of records it is kept where they are.
 func TestSharedIndexBound(t *testing.T) {
 	l := &Ledger{backlog: backlog{changed: make(chan struct{})}}
