@@ -32,6 +32,7 @@ type retention struct {
 
 	kept   *place // of a shared log, what the ledger kept before the checkpoint was read; nil: nothing
 	passed uint64 // of a shared log, entries before which no record of the journal was found
+	ahead  int    // of a shared log, how many records are looked for at once; 0: searchAhead
 }
 
 // A Removed says what was removed from a journal.

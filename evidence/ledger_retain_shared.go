@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,10 +73,6 @@ func (r *retention) proveShared(ctx context.Context, old *JournalHead, cp *trans
 		}
 	}
 	found, err := r.search(ctx, cp, min(from, cp.Size()), old.firstRecord(), next.first)
-	if err == nil && found.missing > 0 && from > 0 {
-		r.passed = 0
-		found, err = r.search(ctx, cp, 0, old.firstRecord(), next.first)
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +103,9 @@ type searched struct {
 	sequence uint64 // of one of them
 }
 
-// search looks in the tree for all records from first on and before end, and begins at entry from.
+// search looks in the tree for all records from first on and before end, and begins at entry from. For those that it does not
+// find it looks again from the beginning, until nothing more is found: they may be before, and also further ahead than it
+// looked then.
 func (r *retention) search(ctx context.Context, cp *translog.Checkpoint, from, first, end uint64) (out searched, err error) {
 	in, err := openJournalReader(r.journal.cfg.fs, r.journal.cfg.dir, first)
 	if err != nil {
@@ -116,7 +115,7 @@ func (r *retention) search(ctx context.Context, cp *translog.Checkpoint, from, f
 	missing := make(map[Hash]uint64)
 	var failed error
 	fill := func() {
-		for failed == nil && first < end && len(missing) < searchAhead {
+		for failed == nil && first < end && len(missing) < cmp.Or(r.ahead, searchAhead) {
 			var f *frame
 			if f, failed = r.nextFrame(in); failed == nil {
 				missing[r.form.LeafHash(f.entry)] = first
@@ -126,24 +125,31 @@ func (r *retention) search(ctx context.Context, cp *translog.Checkpoint, from, f
 	}
 	fill()
 	seen := false
-	err = r.shared.Leaves(ctx, cp, from, func(index uint64, leaves [][32]byte) bool {
-		for _, leaf := range leaves {
-			if seq, ok := missing[leaf]; ok {
-				seen = true
-				if delete(missing, leaf); seq == end-1 {
-					out.index = index
+	for again := true; again; {
+		before := first - uint64(len(missing)) // records that were found
+		err = r.shared.Leaves(ctx, cp, from, func(index uint64, leaves [][32]byte) bool {
+			for _, leaf := range leaves {
+				if seq, ok := missing[leaf]; ok {
+					seen = true
+					if delete(missing, leaf); seq == end-1 {
+						out.index = index
+					}
 				}
+				index++
 			}
-			index++
+			if !seen {
+				r.passed = index
+			}
+			fill()
+			return failed == nil && len(missing) > 0
+		})
+		if err = errors.Join(err, failed); err != nil {
+			return out, err
 		}
-		if !seen {
-			r.passed = index
+		again = len(missing) > 0 && (from > 0 || first-uint64(len(missing)) > before)
+		if again {
+			from, r.passed = 0, 0
 		}
-		fill()
-		return failed == nil && len(missing) > 0
-	})
-	if err = errors.Join(err, failed); err != nil {
-		return out, err
 	}
 	if out.missing = len(missing); out.missing > 0 {
 		out.sequence = slices.Min(slices.Collect(maps.Values(missing)))

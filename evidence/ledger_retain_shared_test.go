@@ -181,6 +181,31 @@ func TestSharedRetentionBegins(t *testing.T) {
 	mustClose(t, l)
 }
 
+// TestSharedRetentionFarAhead: a log may have records in any order, and those far ahead of one that is missing are found.
+func TestSharedRetentionFarAhead(t *testing.T) {
+	t.Parallel()
+	cfg, log := sharedConfig(t)
+	log.reverse = true
+	l := mustOpenLedger(t, cfg)
+	recordLarge(t, l, 450)
+	for began := time.Now(); log.taken.Load() < 451 && time.Since(began) < time.Minute; time.Sleep(time.Millisecond) {
+	}
+	log.publish() // the last record is the first
+	if err := l.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, l)
+	log.publishing(t)
+	l = mustOpenLedger(t, cfg)
+	r := &retention{journal: l.journal, shared: log, form: l.cfg.LogForm, local: new(sync.Mutex), ahead: 7}
+	out, err := r.run(t.Context(), time.Now().Add(time.Hour), l.removable())
+	if err != nil || out.Records == 0 {
+		t.Fatalf("removed %+v, %v", out, err)
+	}
+	checkShared(t, cfg, out.First)
+	mustClose(t, l)
+}
+
 // A lackingLog shows another tree to who removes records, or only its leaves.
 type lackingLog struct {
 	*crowdedLog
