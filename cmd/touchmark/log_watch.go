@@ -51,6 +51,7 @@ func logWatchCommand() *cli.Command {
 			&cli.DurationFlag{Name: "record-delay", Usage: "how long a record may be missing there, for copies that lag behind"},
 			&cli.PathFlag{Name: "promises", Usage: "check that the promises in `FILE`, one a line, are kept"},
 			&cli.DurationFlag{Name: "merge-delay", Usage: "how old a record of the journal may be that is not in the log", Value: monitor.DefaultMergeDelay},
+			&cli.DurationFlag{Name: "withheld-delay", Usage: "how long the log may serve checkpoints and not what is in their trees", Value: monitor.DefaultWithheldDelay},
 			&cli.Uint64Flag{Name: "reread", Usage: "read `N` earlier entries again at each look", Value: monitor.DefaultReread},
 			&cli.BoolFlag{Name: "once", Usage: "look once and end"},
 			&cli.DurationFlag{Name: "interval", Usage: "time between two looks; each step of one may take ten times as long, and 5m at least", Value: watchInterval},
@@ -141,6 +142,9 @@ func (w *watch) open() error {
 	if ctx.Duration("merge-delay") < time.Second {
 		return usagef("--merge-delay %v is less than a second", ctx.Duration("merge-delay"))
 	}
+	if ctx.Duration("withheld-delay") < time.Second {
+		return usagef("--withheld-delay %v is less than a second", ctx.Duration("withheld-delay"))
+	}
 	_, policy, err := openLogClient(ctx)
 	if err != nil {
 		return err
@@ -151,7 +155,7 @@ func (w *watch) open() error {
 	}
 	cfg := &monitor.Config{
 		Policy: policy, Keys: keys, Dir: w.state, Journal: ctx.Path("evidence"),
-		MergeDelay: ctx.Duration("merge-delay"), Reread: ctx.Uint64("reread"), OnFault: w.found,
+		MergeDelay: ctx.Duration("merge-delay"), WithheldDelay: ctx.Duration("withheld-delay"), Reread: ctx.Uint64("reread"), OnFault: w.found,
 	}
 	if !ctx.Bool("once") {
 		cfg.Timeout = max(minStepTime, 10*ctx.Duration("interval"))

@@ -16,8 +16,9 @@ import (
 
 // Defaults and limits.
 const (
-	DefaultMergeDelay = 10 * time.Minute
-	DefaultReread     = 65_536 // entries a look
+	DefaultMergeDelay    = 10 * time.Minute
+	DefaultWithheldDelay = 6 * time.Hour
+	DefaultReread        = 65_536 // entries a look
 
 	MaxStreams  = 4096      // in one log
 	MaxOpen     = 1 << 17   // decisions of one stream whose outcome has not come
@@ -28,6 +29,9 @@ const (
 	chunk       = 64 * 256  // entries that are read before they are believed
 	chunkBytes  = 64 << 20  // or so many bytes, to the end of a bundle
 	stateBytes  = 512 << 20 // of the file of the state
+
+	lookStands = time.Hour        // at most, for what is not served: see Config.WithheldDelay
+	bundleTime = 30 * time.Second // that a log may take to serve a bundle
 )
 
 // A View is a further place at which the log is seen: a mirror, another network, a witness's copy.
@@ -69,9 +73,13 @@ type Config struct {
 	// all. What comes after such a leaf waits with it. While a source cannot be read it is MergeDelay at least.
 	RecordDelay time.Duration
 
-	// MergeDelay is how old a record of the journal may be that is not in the log, and how long the log may not serve what
-	// is in its tree. 0 means [DefaultMergeDelay].
+	// MergeDelay is how old a record of the journal may be that is not in the log. 0 means [DefaultMergeDelay].
 	MergeDelay time.Duration
+
+	// WithheldDelay is how long the log may serve checkpoints and not what is in their trees. A look stands for the time since
+	// the one before it, and for an hour at most; half a minute more is given for each 256 entries that were read. 0 means
+	// [DefaultWithheldDelay].
+	WithheldDelay time.Duration
 
 	// Tolerance is how much earlier than the records before it a record may be. 0 is not at all.
 	Tolerance time.Duration
@@ -125,7 +133,7 @@ type Monitor struct {
 	done    Report          // of the last one that ended
 	total   map[Code]uint64 // faults since Open
 	failed  uint64          // looks since Open that ended with an error
-	stuck   []stuck         // what was not served in this look
+	stands  time.Duration   // what this look stands for: see Config.WithheldDelay
 }
 
 // Open makes a Monitor, which goes on where the last one with this Dir ended.
@@ -139,8 +147,8 @@ func Open(cfg *Config) (*Monitor, error) {
 		return nil, errors.New("monitor: Config has no Keys: every record would be a fault")
 	case cfg.Dir == "":
 		return nil, errors.New("monitor: Config has no Dir: a monitor that forgets finds no fork")
-	case cfg.MergeDelay < 0 || cfg.Tolerance < 0 || cfg.RecordDelay < 0 || cfg.Timeout < 0:
-		return nil, errors.New("monitor: MergeDelay, Tolerance, RecordDelay and Timeout must not be negative")
+	case cfg.MergeDelay < 0 || cfg.Tolerance < 0 || cfg.RecordDelay < 0 || cfg.Timeout < 0 || cfg.WithheldDelay < 0:
+		return nil, errors.New("monitor: MergeDelay, WithheldDelay, Tolerance, RecordDelay and Timeout must not be negative")
 	}
 	if err := cfg.checkRecords(); err != nil {
 		return nil, err
@@ -159,6 +167,9 @@ func Open(cfg *Config) (*Monitor, error) {
 	m.files = &openFiles{fs: m.fsys, max: maxOpenFiles}
 	if m.cfg.MergeDelay == 0 {
 		m.cfg.MergeDelay = DefaultMergeDelay
+	}
+	if m.cfg.WithheldDelay == 0 {
+		m.cfg.WithheldDelay = DefaultWithheldDelay
 	}
 	if m.cfg.Reread == 0 {
 		m.cfg.Reread = DefaultReread

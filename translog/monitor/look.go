@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/touchmark-dev/touchmark/translog"
@@ -49,8 +50,13 @@ var notChecked = []string{
 // verdict; the Report is not nil, and tells what was found all the same.
 func (m *Monitor) Look(ctx context.Context) (*Report, error) {
 	m.last, m.over = Report{Time: m.cfg.Time().UTC()}, make(map[Code]bool)
+	m.stands = min(max(m.last.Time.Sub(m.state.Looked), 0), lookStands)
+	m.state.Looked = m.last.Time
 	clear(m.broken)
 	err := errors.Join(m.look(ctx), m.breaks())
+	if ctx.Err() == nil {
+		m.keepStuck()
+	}
 	if m.library != nil {
 		m.library.rest()
 	}
@@ -111,9 +117,6 @@ func (m *Monitor) look(ctx context.Context) error {
 			errs = append(errs, m.step(ctx, func(ctx context.Context) error { return step(ctx, cp) }))
 		}
 	}
-	if ctx.Err() == nil {
-		m.keepStuck()
-	}
 	return errors.Join(errs...)
 }
 
@@ -125,12 +128,8 @@ func (m *Monitor) begin(ctx context.Context) (*translog.Checkpoint, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	m.stuck = nil
 	fault, err := m.follow(ctx, cp)
 	if err != nil {
-		if len(m.stuck) > 0 {
-			m.keepStuck()
-		}
 		return nil, err
 	} else if fault != nil {
 		return nil, m.tell(ctx, nil, fault)
@@ -152,35 +151,63 @@ func (m *Monitor) covers(cp *translog.Checkpoint) {
 	}
 }
 
-// withheld notes what the source of the log did not serve beside its checkpoint, if err says so. For a while that is no
-// fault; a log that goes on with it hides what is there to be found.
-func (m *Monitor) withheld(ctx context.Context, cp *translog.Checkpoint, err error, format string, args ...any) error {
+// What a source of the log can withhold beside its checkpoints. A view has its name behind whatView.
+const (
+	whatTree   = "tree"   // the rest of the tree, or what shows that it continues the last one
+	whatReread = "reread" // what was read before
+	whatView   = "view "
+)
+
+// withheld notes what a source did not serve beside cp, if err says so: from an index on, of a tree of size. For hours that
+// is no fault; a log that goes on with it hides what is there to be found. A look stands for the time since the one before
+// it, and for lookStands at most: neither a monitor that did not run nor a checkpoint that could not be had is put down to
+// the log.
+func (m *Monitor) withheld(ctx context.Context, cp *translog.Checkpoint, err error, now stuck, reason string) error {
 	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errSlow) || !errors.As(err, new(*tlogclient.SourceError)) && codeOf(err) == "" {
 		return err
 	}
-	now := stuck{What: fmt.Sprintf(format, args...), Since: m.last.Time}
-	for _, before := range m.state.Stuck {
-		if before.What == now.What && before.Proofs == m.proofs() { // what proofs take time for is not withheld
-			now.Since = before.Since
-		}
+	i := slices.IndexFunc(m.state.Stuck, func(s stuck) bool { return s.What == now.What })
+	if i < 0 {
+		i, m.state.Stuck = len(m.state.Stuck), append(m.state.Stuck, stuck{})
 	}
-	m.stuck = append(m.stuck, now)
-	if m.last.Time.Sub(now.Since) <= m.cfg.MergeDelay {
+	s := &m.state.Stuck[i]
+	switch {
+	case s.What == "", s.Proofs != m.proofs(), // what proofs take time for is not withheld
+		now.What == whatReread && s.From != now.From:
+		now.Since, now.Proofs = m.last.Time, m.proofs()
+		*s = now
+	default:
+		s.For += int64(m.stands)
+	}
+	allowed := m.cfg.WithheldDelay
+	if now.What == whatTree { // one that is read, if slowly, is served
+		allowed += time.Duration((m.state.Size-s.From)/tlogclient.BundleWidth) * bundleTime //nolint:gosec // as many as were read
+	}
+	held := time.Duration(s.For)
+	if held <= allowed {
 		return err
 	}
-	f := m.fault(CodeWithheld, "%s", now.What).add(fileCheckpoint, cp.Note()).
-		says(fmt.Sprintf("at each look since %s the source of the log served a checkpoint, and not this", now.Since.Format(time.RFC3339)))
+	if now.What == whatTree { // the same fault, whatever the size is now
+		reason = fmt.Sprintf("the tree of %d entries is not served to its end, or not what shows that it continues the last one", s.Size)
+	}
+	f := m.fault(CodeWithheld, "%s", reason).add(fileCheckpoint, cp.Note()).
+		says(fmt.Sprintf("since %s the source of the checkpoint served such ones, in looks that stand for %v, and not this",
+			s.Since.Format(time.RFC3339), held.Round(time.Second)))
 	return errors.Join(err, m.tell(ctx, nil, f))
+}
+
+// serves notes that something is not withheld, up to a size.
+func (m *Monitor) serves(what string, size uint64) {
+	m.state.Stuck = slices.DeleteFunc(m.state.Stuck, func(s stuck) bool { return s.What == what && s.Size <= size })
 }
 
 func (m *Monitor) proofs() int { return len(m.known) - m.kept[CodeWithheld] }
 
-// keepStuck keeps what was not served in this look for the next one.
+// keepStuck ends a look: proofs that are kept in the next one take time from what may be withheld.
 func (m *Monitor) keepStuck() {
-	for i := range m.stuck {
-		m.stuck[i].Proofs = m.proofs()
+	for i := range m.state.Stuck {
+		m.state.Stuck[i].Proofs = m.proofs()
 	}
-	m.state.Stuck = m.stuck
 }
 
 // follow holds a checkpoint against the last one.
@@ -194,7 +221,7 @@ func (m *Monitor) follow(ctx context.Context, cp *translog.Checkpoint) (*Fault, 
 	}
 	if cp.Size() >= last.Size() {
 		fault, err := m.compare(ctx, last, cp, m.client)
-		return fault, m.withheld(ctx, cp, err, "what shows that the tree begins with that of %d entries is not served", last.Size())
+		return fault, m.withheld(ctx, cp, err, stuck{What: whatTree, From: m.state.Size, Size: cp.Size()}, "")
 	}
 	if fault, err := m.compare(ctx, cp, last, m.client); err == nil && fault != nil && fault.Code == Code(translog.CodeForked) {
 		return fault, nil
@@ -219,19 +246,25 @@ func (m *Monitor) compareViews(ctx context.Context, cp *translog.Checkpoint) err
 func (m *Monitor) compareView(ctx context.Context, cp *translog.Checkpoint, v View) error {
 	client := tlogclient.New(v.Source, m.cfg.Policy.LogsOnly())
 	seen, err := client.Checkpoint(ctx)
-	var fault *Fault
+	older, newer := seen, cp
 	switch code := codeOf(err); {
 	case code != "":
 		return m.tell(ctx, nil, m.fault(code, "view %q: %v", v.Name, err).says("the view served this checkpoint").about(err))
 	case err != nil:
 		return err
 	case seen.Size() > cp.Size():
-		fault, err = m.compare(ctx, cp, seen, client)
+		older, newer = cp, seen
 	default:
-		fault, err = m.compare(ctx, seen, cp, m.client)
+		client = m.client
 	}
+	fault, err := m.compare(ctx, older, newer, client)
+	if err != nil {
+		return m.withheld(ctx, newer, err, stuck{What: whatView + v.Name, Size: seen.Size()},
+			fmt.Sprintf("what shows that the tree which the view %q has is the same is not served", v.Name))
+	}
+	m.serves(whatView+v.Name, seen.Size())
 	if fault == nil {
-		return err
+		return nil
 	}
 	if fault.Code == CodeTreeUnfounded && seen.Size() > cp.Size() {
 		fault.says(fmt.Sprintf("the view %q served tiles that do not belong to checkpoint", v.Name))

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/merkle/rfc6962"
@@ -35,10 +36,12 @@ func hashChildren(l, r []byte) []byte {
 func (m *Monitor) readNew(ctx context.Context, cp *translog.Checkpoint) error {
 	err := m.readChunks(ctx, cp)
 	m.covers(cp)
-	if err != nil {
-		return m.withheld(ctx, cp, err, "the entries from %d on, or what shows that they are in the tree, are not served", m.state.Size)
+	served := m.state.Size
+	if err == nil && m.last.Late > 0 {
+		served = cp.Size() // it is records that are late
 	}
-	return nil
+	m.serves(whatTree, served)
+	return m.withheld(ctx, cp, err, stuck{What: whatTree, From: m.state.Size, Size: cp.Size()}, "")
 }
 
 // readChunks reads a chunk at a time: first its hashes must lead to the root, then its records are looked at, then both are
@@ -98,14 +101,24 @@ func (m *Monitor) readChunk(ctx context.Context, cp *translog.Checkpoint, entrie
 	return more, nil
 }
 
-// stored reads the entries from an index to before end, or to one at which there are enough, from a log of size entries.
+// stored reads the entries from an index to before end, or to one at which there are enough, from a log of size entries. Of
+// what is not served, or does not come in half of the time that there is, it returns what comes before it, to be believed in
+// the other half: a slow log is read, too.
 func (m *Monitor) stored(ctx context.Context, from, end, size uint64) ([][]byte, error) {
 	entries, bytes := make([][]byte, 0, end-from), 0
+	early, cancel := context.WithCancel(ctx)
+	if deadline, ok := ctx.Deadline(); ok {
+		early, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+	}
+	defer cancel()
 	for n := from / tlogclient.BundleWidth; n*tlogclient.BundleWidth < end && bytes < chunkBytes; n++ {
 		bundle, err := m.client.StoredBundle(ctx, n, size)
-		if err != nil {
+		if err != nil && len(entries) > 0 {
+			return entries, nil
+		} else if err != nil {
 			return nil, err
 		}
+		ctx = early
 		begin := n * tlogclient.BundleWidth
 		for _, entry := range bundle[max(from, begin)-begin : min(end-begin, uint64(len(bundle)))] {
 			entries = append(entries, entry)

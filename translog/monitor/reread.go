@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/touchmark-dev/touchmark/translog"
 	"github.com/touchmark-dev/touchmark/translog/tlogclient"
@@ -20,10 +21,12 @@ func (m *Monitor) reread(ctx context.Context, cp *translog.Checkpoint) error {
 			m.state.Reread = 0
 		}
 		if err := m.rereadBundle(ctx, cp, m.state.Reread); err != nil {
-			return m.withheld(ctx, cp, err, "the entries from %d on are not served again", m.state.Reread*tlogclient.BundleWidth)
+			from := m.state.Reread * tlogclient.BundleWidth
+			return m.withheld(ctx, cp, err, stuck{What: whatReread, From: from}, fmt.Sprintf("the entries from %d on are not served again", from))
 		}
 		m.state.Reread++
 	}
+	m.serves(whatReread, 0)
 	return nil
 }
 

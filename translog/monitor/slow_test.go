@@ -90,7 +90,9 @@ func TestSlowLog(t *testing.T) {
 		if took := time.Since(began); took != 2*timeout { // what is new, and what is read again
 			t.Errorf("a look took %v", took)
 		}
-		f.wantUnread()
+		for time.Since(began) <= DefaultWithheldDelay {
+			f.wantUnread()
+		}
 		f.wantUnread(CodeWithheld, CodeWithheld)
 		if want := []Code{Code(translog.CodeForked), CodePromiseBroken, CodeWithheld, CodeWithheld}; !slices.Equal(told, want) {
 			t.Errorf("told %q, want %q", told, want)
@@ -108,9 +110,15 @@ func TestSlowLog(t *testing.T) {
 
 // A log that is read part by part withholds nothing, however long it takes; and who looks may end a look.
 func TestSlowLogGoesOn(t *testing.T) {
+	for _, late := range []time.Duration{4 * time.Second, 12 * time.Second} {
+		t.Run(late.String(), func(t *testing.T) { testSlowLogGoesOn(t, late) })
+	}
+}
+
+func testSlowLogGoesOn(t *testing.T, late time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, func(cfg *Config) {
-			cfg.Timeout, cfg.Reread, cfg.LogForm = 5*time.Minute, 1, evidence.FormDigest
+			cfg.Timeout, cfg.Reread, cfg.LogForm, cfg.WithheldDelay = 5*time.Minute, 1, evidence.FormDigest, time.Minute
 		})
 		digests := make([][]byte, 2*chunk+2)
 		for i := range digests {
@@ -118,7 +126,7 @@ func TestSlowLogGoesOn(t *testing.T) {
 		}
 		last := len(digests) - 1
 		f.leaves(digests[:last]...)
-		f.source.Source = &slow{Source: f.log.Source(), late: func() time.Duration { return 4 * time.Second }}
+		f.source.Source = &slow{Source: f.log.Source(), late: func() time.Duration { return late }}
 		looks := 0
 		for ; f.m.state.Size < uint64(last); looks++ {
 			report, err := f.m.Look(t.Context())
@@ -166,6 +174,32 @@ func TestSlowProofs(t *testing.T) {
 		}
 		if found != 60 || looks < 4 {
 			t.Errorf("%d found in %d looks", found, looks)
+		}
+	})
+}
+
+// A log that serves a little at each look withholds the rest.
+func TestTooSlowLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, func(cfg *Config) {
+			cfg.Timeout, cfg.Reread, cfg.LogForm, cfg.WithheldDelay = 5*time.Minute, 1, evidence.FormDigest, time.Hour
+		})
+		digests := make([][]byte, chunk)
+		for i := range digests {
+			digests[i] = evidence.FormDigest.Leaf([]byte{byte(i >> 8), byte(i)})
+		}
+		f.leaves(digests...)
+		f.source.Source = &slow{Source: f.log.Source(), late: func() time.Duration { return 2 * time.Minute }}
+		told := 0
+		for range 20 {
+			report, err := f.m.Look(t.Context())
+			if err == nil {
+				t.Fatal("no error")
+			}
+			told += len(report.Faults)
+		}
+		if told != 1 || f.m.state.Size != 40*tlogclient.BundleWidth {
+			t.Errorf("%d told, %d entries", told, f.m.state.Size)
 		}
 	})
 }

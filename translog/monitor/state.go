@@ -40,7 +40,8 @@ type state struct {
 	ReadTo   time.Time `json:"read_to,omitzero"` // when the last look began up to whose checkpoint the log was read
 	Ahead    *waits    `json:"ahead,omitempty"`  // the first checkpoint after it
 	Complete time.Time `json:"complete,omitzero"`
-	Stuck    []stuck   `json:"stuck,omitempty"` // at the last look
+	Looked   time.Time `json:"looked,omitzero"` // when the last look began
+	Stuck    []stuck   `json:"stuck,omitempty"`
 
 	Journals map[string]*journalState `json:"journals,omitempty"` // and other sources of records, by their names
 
@@ -101,11 +102,14 @@ type waits struct {
 	Since time.Time `json:"since"`
 }
 
-// A stuck says what the source of the log did not serve, and since when.
+// A stuck says what the source of the log does not serve, and since when.
 type stuck struct {
 	What   string    `json:"what"`
 	Since  time.Time `json:"since"`
-	Proofs int       `json:"proofs"` // of other faults, at the end of the last look
+	For    int64     `json:"for_ns,omitempty"` // what the looks since then stand for
+	From   uint64    `json:"from,omitempty"`   // index at which it began
+	Size   uint64    `json:"size,omitempty"`   // of the tree; it is served when that is read to its end
+	Proofs int       `json:"proofs"`           // of other faults, at the end of the last look
 }
 
 // load reads what the last monitor with this directory left.

@@ -31,6 +31,15 @@ func (f *fixture) wantUnread(want ...Code) {
 	}
 }
 
+// withheldFor looks each half hour, for as long as a log may withhold what it withholds already.
+func (f *fixture) withheldFor(now *time.Time) {
+	f.t.Helper()
+	for range DefaultWithheldDelay / (30 * time.Minute) {
+		*now = now.Add(30 * time.Minute)
+		f.wantUnread()
+	}
+}
+
 // A log that keeps back what it signed hides it from nobody for long: it is told itself.
 func TestWithheld(t *testing.T) {
 	now := time.Now()
@@ -57,7 +66,7 @@ func TestWithheld(t *testing.T) {
 			f.want()
 			withhold(f)
 			f.wantUnread()
-			now = now.Add(DefaultMergeDelay)
+			f.withheldFor(&now)
 			f.reopen()
 			f.wantUnread()
 			now = now.Add(time.Second)
@@ -100,6 +109,7 @@ func TestWithheldHidesNothing(t *testing.T) {
 		}
 	}
 	l.wantUnread()
+	l.withheldFor(&l.now)
 	l.now = l.now.Add(48 * time.Hour)
 	l.wantUnread(CodeWithheld, CodeWithheld) // of both entries; and neither omitted nor broken: that may be in what is not served
 	l.source.entries = nil
@@ -262,3 +272,101 @@ var errNowhere = errors.New("there is nothing")
 func (nowhere) Checkpoint(context.Context) ([]byte, error)                  { return nil, errNowhere }
 func (nowhere) Tile(context.Context, uint64, uint64, uint8) ([]byte, error) { return nil, errNowhere }
 func (nowhere) Entries(context.Context, uint64, uint8) ([]byte, error)      { return nil, errNowhere }
+
+// What the log cannot help, or what one look or two did not get, is not put down to it.
+func TestNotWithheld(t *testing.T) {
+	now := time.Now()
+	f := newFixture(t, func(cfg *Config) { cfg.Time, cfg.Reread = func() time.Time { return now }, 1 })
+	f.append(f.server.records(5)...)
+	f.want()
+	f.append(f.server.next(heartbeat()))
+	f.source.entries = func(uint64, []byte) []byte { return nil }
+	served := f.source.Source
+
+	f.wantUnread()
+	f.source.Source = nowhere{} // for a day
+	for range 48 {
+		now = now.Add(30 * time.Minute)
+		f.wantUnread()
+	}
+	f.source.Source = served
+	f.wantUnread()
+	for range 4 { // the monitor looks from time to time
+		now = now.Add(48 * time.Hour)
+		f.reopen()
+		f.wantUnread()
+	}
+	f.source.entries = nil
+	f.want()
+	if stuck := f.m.state.Stuck; len(stuck) > 0 {
+		t.Errorf("%+v", stuck)
+	}
+}
+
+// A log does not get more time by keeping back another thing each time, or its checkpoint now and then.
+func TestWithheldInTurn(t *testing.T) {
+	now := time.Now()
+	f := newFixture(t, func(cfg *Config) { cfg.Time = func() time.Time { return now } })
+	f.append(f.server.records(300)...)
+	f.want()
+	served, told := f.source.Source, 0
+	for i := range 4 * int(DefaultWithheldDelay/(30*time.Minute)) {
+		f.append(f.server.next(heartbeat()))
+		f.source.Source, f.source.entries, f.source.tile = served, nil, nil
+		switch i % 3 {
+		case 0:
+			f.source.entries = func(uint64, []byte) []byte { return nil }
+		case 1:
+			f.source.tile = func(_, _ uint64, _ []byte) []byte { return nil }
+		default:
+			f.source.Source = nowhere{}
+		}
+		report, err := f.m.Look(t.Context())
+		if err == nil {
+			t.Fatal("no error")
+		}
+		told += len(report.Faults)
+		now = now.Add(30 * time.Minute)
+	}
+	if told != 2 || f.m.state.Size != 300 { // of what is new, and of what was read
+		t.Errorf("%d told, %d entries", told, f.m.state.Size)
+	}
+}
+
+// Beside what is withheld, all that the log serves is read.
+func TestWithheldAmongOthers(t *testing.T) {
+	f := newFixture(t, nil)
+	f.append(f.server.records(1100)...)
+	f.source.entries = func(n uint64, bundle []byte) []byte {
+		if n == 3 {
+			return nil
+		}
+		return bundle
+	}
+	f.wantUnread()
+	if f.m.state.Size != 3*tlogclient.BundleWidth {
+		t.Errorf("%d entries", f.m.state.Size)
+	}
+}
+
+// A view that shows a larger tree, and not what shows that it is the same, hides a fork.
+func TestWithheldByView(t *testing.T) {
+	now := time.Now()
+	f := newFixture(t, func(cfg *Config) { cfg.Time = func() time.Time { return now } })
+	f.append(f.server.records(5)...)
+	fork := f.log.Fork()
+	if _, err := fork.Append(t.Context(), [][]byte{[]byte("another")}); err != nil {
+		t.Fatal(err)
+	}
+	view := &liar{Source: fork.Source(), tile: func(_, _ uint64, _ []byte) []byte { return nil }}
+	f.cfg.Views = []View{{Name: "elsewhere", Source: view}}
+	f.reopen()
+	f.wantUnread()
+	f.withheldFor(&now)
+	now = now.Add(time.Second)
+	f.wantUnread(CodeWithheld)
+	f.wantUnread()
+	view.tile = nil
+	f.append(f.server.next(heartbeat()))
+	f.want(Code(translog.CodeForked))
+}
