@@ -208,7 +208,7 @@ var rules = map[string]rule{
 	"cmd/touchmark/internal/logbench": {
 		ours: []string{"badge", "badge/pop", "cmd/touchmark/internal/logs", "did", "evidence", "guard", "guard/policy", "translog"},
 	},
-	"cmd/touchmark/internal/readers": {modules: []string{"x/time"}},
+	"cmd/touchmark/internal/readers": {modules: []string{"x/sys", "x/time"}},
 	"cmd/touchmark/internal/logs": {
 		ours:    []string{"evidence", "translog", "translog/tesseralog", "translog/tlogclient", "translog/trillianlog", "translog/trillianlog/pgstate"},
 		modules: []string{"json", "pgx", "x/sys"},

@@ -195,6 +195,29 @@ func TestCopy(t *testing.T) {
 	}
 }
 
+// TestCopyOfNothing: a log without entries is copied as it is, and again once it has some.
+func TestCopyOfNothing(t *testing.T) {
+	cfg := newConfig(t)
+	create(t, cfg)
+	if err := os.Remove(filepath.Join(cfg.Dir, "tile")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	to := filepath.Join(t.TempDir(), "copy")
+	copyAsDocumented(t, cfg.Dir, to, func() {})
+	want, err := os.ReadFile(filepath.Join(cfg.Dir, "checkpoint"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(to, "checkpoint")); err != nil || string(got) != string(want) {
+		t.Errorf("the copy's checkpoint is %q, %v", got, err)
+	}
+	grow(t, cfg, 10)
+	copyAsDocumented(t, cfg.Dir, to, func() {})
+	if size, err := receipts(t, plain(t, to), cfg); err != nil || size != 10 {
+		t.Errorf("a copy of %d entries: %v", size, err)
+	}
+}
+
 // receipts makes and verifies receipts with our client, and returns the size of the log.
 func receipts(t *testing.T, url string, cfg *tesseralog.Config) (uint64, error) {
 	policy, err := translog.ParsePolicy([]byte("log " + cfg.Signer.VerifierKey() + "\nquorum none\n"))

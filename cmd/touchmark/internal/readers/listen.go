@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // How much is kept of what is sent and not received yet: the kernel's memory, not ours, but as little without end.
@@ -16,19 +18,29 @@ const writeBuffer = 256 << 10
 // maxLooked is how many connections are looked at for one that can be closed. Who has many of them is among these.
 const maxLooked = 128
 
+// Of those that are looked at, one in enoughIdle has to be idle: else who has many makes room, and not who has few.
+const enoughIdle = 8
+
+// How often it is looked whether what was sent was received, and how long that may take when a connection is closed.
+const (
+	pendingPoll = 100 * time.Millisecond
+	pendingTime = time.Minute
+)
+
 // slots are the connections that there are.
 type slots struct {
-	mu      sync.Mutex
-	changed sync.Cond // one has left, or may be closed
-	all     map[*connection]struct{}
-	of      map[netip.Prefix]int // of an address, and of the networks that it is in
-	turn    uint64               // counts what happens
-	refused uint64               // since one address had too many
-	evicted uint64               // to have room for another
+	mu       sync.Mutex
+	changed  sync.Cond // one has left, or may be closed
+	all      map[*connection]struct{}
+	of       map[netip.Prefix]int // of an address, and of the networks that it is in
+	turn     uint64               // counts what happens
+	refused  uint64               // since one address had too many
+	evicted  uint64               // to have room for another
+	patience time.Duration        // pendingTime
 }
 
 func (s *slots) init() {
-	s.changed.L = &s.mu
+	s.changed.L, s.patience = &s.mu, pendingTime
 	s.all, s.of = make(map[*connection]struct{}), make(map[netip.Prefix]int)
 }
 
@@ -50,7 +62,7 @@ type connectionKey struct{}
 
 // Listener accepts as many connections as there may be at a time. What one address has too many of is closed at once. For
 // others there is room: an idle connection is closed, the longest of who has most, or one of somebody who has more than
-// the new one's. Where nobody has, the new one waits.
+// the new one's. Where nobody has, the new one waits. Who has yet to receive what was sent is not idle.
 func (l *Limits) Listener(ln net.Listener) net.Listener { return &listener{Listener: ln, limits: l} }
 
 type listener struct {
@@ -70,7 +82,7 @@ func (ln *listener) Accept() (net.Conn, error) {
 		}
 		c, victim := ln.enter(conn)
 		if victim != nil {
-			victim.abort()
+			victim.giveWay()
 		}
 		if c != nil {
 			return c, nil
@@ -110,7 +122,9 @@ func (ln *listener) enter(conn net.Conn) (c, victim *connection) {
 			s.refused++
 			return nil, nil
 		}
+		look := time.AfterFunc(pendingPoll, s.wake) // nothing tells that what was sent is received
 		s.changed.Wait()
+		look.Stop()
 	}
 	s.turn++
 	c.since = s.turn
@@ -154,41 +168,74 @@ func (s *slots) load(owner netip.Prefix) int {
 	return most
 }
 
+func (s *slots) pendingTime() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.patience
+}
+
 // shed closes what can be, when the system has no room for as many connections and files as were asked for.
 func (s *slots) shed() {
 	s.mu.Lock()
 	victim := s.evict(netip.Prefix{})
 	s.mu.Unlock()
 	if victim != nil {
-		victim.abort()
+		victim.giveWay()
 	}
 }
 
 // evict counts no longer what can be closed for somebody's sake, nil for nothing.
 func (s *slots) evict(owner netip.Prefix) (victim *connection) {
 	if victim = s.victim(max(1, s.load(owner))); victim != nil {
+		if !victim.idle || victim.pending() {
+			victim.cut.Store(true)
+		}
 		s.remove(victim)
 		s.evicted++
 	}
 	return victim
 }
 
-// victim returns what can be closed: of those that are at work, only of who has more than least.
-func (s *slots) victim(least int) (victim *connection) {
-	most, looked := 0, 0
+func (s *slots) wake() {
+	s.mu.Lock()
+	s.changed.Broadcast()
+	s.mu.Unlock()
+}
+
+// victim returns what can be closed for who has least with what is new: of those that are at work, only of who has more.
+// Where few are idle, those of who has no more are left to them.
+func (s *slots) victim(least int) *connection {
+	var idle, work choice
+	looked, idles := 0, 0
 	for other := range s.all {
-		if looked++; looked > maxLooked {
+		if looked == maxLooked {
 			break
 		}
+		looked++
 		load := s.load(other.owner)
-		switch {
-		case !other.idle && (load <= least || victim != nil && victim.idle):
-			continue
-		case victim == nil, other.idle && !victim.idle, load > most, load == most && other.since < victim.since:
-			victim, most = other, load
+		if other.idle && !other.pending() {
+			idles++
+			idle.consider(other, load)
+		} else if load > least {
+			work.consider(other, load)
 		}
 	}
-	return victim
+	if idle.connection == nil || idle.load <= least && idles*enoughIdle < looked && (work.connection != nil || idle.load < least && least > 1) {
+		return work.connection
+	}
+	return idle.connection
+}
+
+// A choice is the longest of who has most.
+type choice struct {
+	*connection
+	load int
+}
+
+func (c *choice) consider(other *connection, load int) {
+	if c.connection == nil || load > c.load || load == c.load && other.since < c.since {
+		c.connection, c.load = other, load
+	}
 }
 
 // mark notes that a connection has a request now, or waits for one.
@@ -248,12 +295,16 @@ type connection struct {
 	owned bool
 	idle  bool
 	since uint64 // turn at which it began to be idle, or to work
+	ended bool   // closed by who served it
+
+	cut atomic.Bool // what was not received is forgotten
 }
 
 // Write forgets what cannot be sent any more. Else the system keeps it for minutes for who does not read it.
 func (c *connection) Write(b []byte) (int, error) {
 	n, err := c.Conn.Write(b)
 	if err != nil {
+		c.cut.Store(true)
 		c.forget()
 	}
 	return n, err
@@ -265,14 +316,47 @@ func (c *connection) forget() {
 	}
 }
 
-// abort closes a connection that another one is in the place of already.
-func (c *connection) abort() {
-	c.forget()
+// giveWay closes a connection that another one is in the place of already. One that was idle has received all, and is told
+// that there is no more.
+func (c *connection) giveWay() {
+	if c.cut.Load() {
+		c.forget()
+	}
 	_ = c.Conn.Close()
 }
 
+// Close closes it when what was sent is received, and it is counted for so long: else who does not read had the system keep
+// as much as he likes. The second one closes it at once.
 func (c *connection) Close() error {
+	if c.end() {
+		go c.drain()
+		return nil
+	}
 	err := c.Conn.Close()
 	c.slots.leave(c)
 	return err
+}
+
+// end sends no more than what is sent already, and reports whether there is some.
+func (c *connection) end() bool {
+	s := c.slots
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tcp, ok := c.Conn.(*net.TCPConn)
+	if _, there := s.all[c]; !ok || !there || c.ended || c.cut.Load() || !c.pending() {
+		return false
+	}
+	c.ended, c.idle = true, false
+	// Who reads or writes still ends with that.
+	return tcp.SetDeadline(time.Now()) == nil && tcp.CloseWrite() == nil
+}
+
+func (c *connection) drain() {
+	for since := time.Now(); c.pending(); time.Sleep(pendingPoll) {
+		if time.Since(since) > c.slots.pendingTime() {
+			c.forget()
+			break
+		}
+	}
+	_ = c.Close()
 }

@@ -16,8 +16,10 @@ import (
 	"time"
 )
 
-// A world is a server on a real socket. It answers "fine", but for /slow: that is sent without end, and for /wait: that
-// waits for release.
+const large = 200 << 10
+
+// A world is a server on a real socket. It answers "fine", but for /slow: that is sent without end, for /large, and for
+// /wait: that waits for release.
 type world struct {
 	t       *testing.T
 	limits  *Limits
@@ -57,6 +59,9 @@ func (w *world) handle(to http.ResponseWriter, r *http.Request) {
 		for err := error(nil); err == nil; {
 			_, err = to.Write(make([]byte, 1<<16))
 		}
+	case "/large": // more than a reader's system takes who does not read, and less than is kept here
+		_, _ = to.Write(make([]byte, large))
+		return
 	case "/wait":
 		w.arrived <- struct{}{}
 		<-w.release
@@ -65,9 +70,12 @@ func (w *world) handle(to http.ResponseWriter, r *http.Request) {
 }
 
 // dial connects from a loopback address of its own, 127.0.0.n.
-func (w *world) dial(n int) net.Conn {
+func (w *world) dial(n int, control ...func(_, _ string, raw syscall.RawConn) error) net.Conn {
 	w.t.Helper()
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(n))}}
+	for _, c := range control {
+		d.Control = c
+	}
 	c, err := d.Dial("tcp", w.addr)
 	if err != nil {
 		w.t.Skipf("this system has one loopback address: %v", err)
@@ -116,13 +124,13 @@ func (w *world) wantFine(c net.Conn, who string) {
 	}
 }
 
-// counted are the connections that there are, and how many of them are idle.
+// counted are the connections that there are, and how many of them are idle and have received all.
 func (w *world) counted() (open, idle int) {
 	s := &w.limits.slots
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.all {
-		if c.idle {
+		if c.idle && !c.pending() {
 			idle++
 		}
 	}
@@ -369,6 +377,45 @@ func TestNetworksMakeRoom(t *testing.T) {
 		c, victim := ln.enter(far{from: "198.51.100.1"})
 		if c == nil || victim == nil || victim.RemoteAddr().String() == "203.0.113.1:1000" {
 			t.Errorf("%s: %v in the place of %v", many, c, victim)
+		}
+	}
+}
+
+// TestFewIdle: who has one connection keeps it, idle, where few are idle: who has many makes room. Where enough are idle, no
+// answer is broken off.
+func TestFewIdle(t *testing.T) {
+	for _, c := range []struct {
+		idle, busy, had int // of as many addresses; of one; of the newcomer's address, at work too
+		want            string
+	}{
+		{15, 100, 0, "work"}, {16, 100, 0, "idle"},
+		{15, 40, 50, ""}, {16, 40, 50, "idle"}, {15, 60, 50, "work"},
+		{1, 1, 0, "idle"}, {1, 1, 126, ""},
+	} {
+		l := limits(t, &Config{Connections: 128, PerAddress: 128})
+		ln := &listener{limits: l}
+		enter := func(from string) (one, victim *connection) { return ln.enter(far{from: from}) }
+		for i := range 128 - c.busy - c.had {
+			one, _ := enter(fmt.Sprintf("2001:%x::1", 0xa00+i))
+			l.slots.mark(one, i < c.idle)
+		}
+		for range c.busy {
+			enter("192.0.2.1")
+		}
+		for range c.had {
+			enter("203.0.113.1")
+		}
+		got := ""
+		if _, victim := enter("203.0.113.1"); victim != nil && victim.idle {
+			got = "idle"
+		} else if victim != nil {
+			got = "work"
+			if victim.cut.Load() != true {
+				t.Errorf("%+v: it is not cut", c)
+			}
+		}
+		if got != c.want {
+			t.Errorf("%+v: got %q", c, got)
 		}
 	}
 }
