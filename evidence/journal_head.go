@@ -134,7 +134,8 @@ func (h *JournalHead) Verify(keys Keys, policy *translog.Policy) (*translog.Incl
 }
 
 // Alone reports whether the inclusion that [JournalHead.Verify] returned shows of all records that were removed that they
-// were in the log.
+// were in the log, if it is a log of one ledger. In one of several the index can be the number of the record as well, where
+// nobody else had appended: then it says no more than any other.
 func (h *JournalHead) Alone(in *translog.Inclusion) bool { return in != nil && in.Index()+1 == h.First }
 
 // begins checks the first segment of a journal.

@@ -100,5 +100,5 @@ func (k *keptFrom) text() string {
 	if !k.head.Alone(k.inclusion) {
 		return fmt.Sprintf("; records before %d were removed, the last of them is in the log %s", k.head.First, k.inclusion.Checkpoint().Origin())
 	}
-	return fmt.Sprintf("; records before %d were removed, and are in the log %s", k.head.First, k.inclusion.Checkpoint().Origin())
+	return fmt.Sprintf("; records before %d were removed, and are in the log %s, if only this server appends to it", k.head.First, k.inclusion.Checkpoint().Origin())
 }
