@@ -60,10 +60,12 @@ func (m *Monitor) Look(ctx context.Context) (*Report, error) {
 	if m.library != nil {
 		m.library.rest()
 	}
+	before := m.state.Complete
 	if err == nil {
 		m.state.Complete = m.state.ReadTo
 	}
 	if err = errors.Join(err, m.save()); err != nil {
+		m.state.Complete = before // what is not durable is not complete
 		m.failed++
 	}
 	m.last.Complete = m.state.Complete

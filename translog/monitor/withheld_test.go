@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/touchmark-dev/touchmark/evidence"
+	"github.com/touchmark-dev/touchmark/internal/durable"
 	"github.com/touchmark-dev/touchmark/translog"
 	"github.com/touchmark-dev/touchmark/translog/tlogclient"
 )
@@ -262,6 +263,33 @@ func TestMetricsOfFailedLooks(t *testing.T) {
 	f.source.checkpoint = func([]byte) []byte { return older }
 	f.want(Code(translog.CodeRolledBack))
 	gauges(complete, 2)
+}
+
+// A fullDisk takes no more files.
+type fullDisk struct{ durable.FS }
+
+func (fullDisk) Rename(string, string) error { return errors.New("no space left") }
+
+// A look that could not be made durable is not complete.
+func TestCompleteIsDurable(t *testing.T) {
+	now := time.Now()
+	f := newFixture(t, func(cfg *Config) { cfg.Time = func() time.Time { return now } })
+	f.append(f.server.records(5)...)
+	f.want()
+	complete := now
+	disk := f.m.fsys
+	f.m.fsys = fullDisk{disk}
+	for range 2 {
+		now = now.Add(time.Hour)
+		if report, err := f.m.Look(t.Context()); err == nil || !report.Complete.Equal(complete) {
+			t.Errorf("%+v, %v", report, err)
+		}
+	}
+	f.m.fsys = disk
+	f.want()
+	if !f.m.last.Complete.Equal(now) {
+		t.Errorf("%+v", f.m.last)
+	}
 }
 
 // nowhere is a source that serves nothing.
