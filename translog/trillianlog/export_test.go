@@ -17,7 +17,7 @@ func StateMask() *fieldmaskpb.FieldMask { return &fieldmaskpb.FieldMask{Paths: [
 
 // HaltState leaves a mark in the state of a log.
 func HaltState(ctx context.Context, cfg *Config, mark []byte) error {
-	return cfg.stateOf().Halt(ctx, mark)
+	return cfg.stateOf().Halt(ctx, nil, mark)
 }
 
 // FileState is the state in a file.

@@ -30,7 +30,7 @@ type Halt struct {
 	// Code and Reason are the verdict of the publisher that left the mark. Code is empty if the mark cannot be read.
 	Code   translog.Code `json:"code"`
 	Reason string        `json:"reason"`
-	// Checkpoint is the newest that this publisher knew to have been signed.
+	// Checkpoint is the newest that this publisher knew to have been signed, or another one that ended later.
 	Checkpoint string `json:"checkpoint"`
 }
 
@@ -128,21 +128,12 @@ func halts(err error) bool {
 	return false
 }
 
-// halt leaves a mark in the state about a verdict for which halts is true, so that nobody signs who knows less. It tries until ctx ends, once
-// in any case.
+// halt leaves a mark in the state about a verdict for which halts is true, so that nobody signs who knows less; into one
+// that is there already goes what this candidate knows better. It tries until ctx ends, once in any case.
 func (p *Publisher) halt(ctx context.Context, verdict error) error {
-	var rejected *translog.RejectedError
-	errors.As(verdict, &rejected)
-	h := Halt{Since: time.Now().UTC().Truncate(time.Second), Code: rejected.Code, Reason: rejected.Reason}
-	if p.known != nil {
-		h.Checkpoint = string(p.known.Note())
-	}
-	mark, err := json.Marshal(&h)
-	if err != nil {
-		return err
-	}
 	for {
-		if err = p.leave(ctx, mark); err == nil {
+		err := p.leave(ctx, verdict)
+		if err == nil {
 			return nil
 		}
 		err = fmt.Errorf("trillianlog: state: signing cannot be ended for all: %w", err)
@@ -155,10 +146,48 @@ func (p *Publisher) halt(ctx context.Context, verdict error) error {
 	}
 }
 
-func (p *Publisher) leave(ctx context.Context, mark []byte) error {
+func (p *Publisher) leave(ctx context.Context, verdict error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Timeout)
 	defer cancel()
-	return p.state.Halt(ctx, mark)
+	older, err := p.state.Halted(ctx)
+	if err != nil {
+		return err
+	}
+	var h *Halt
+	if older == nil {
+		if !halts(verdict) {
+			return nil // it was taken away meanwhile
+		}
+		var rejected *translog.RejectedError
+		errors.As(verdict, &rejected)
+		h = &Halt{Since: time.Now().UTC().Truncate(time.Second), Code: rejected.Code, Reason: rejected.Reason}
+	} else {
+		h = parseHalt(older)
+		kept, err := p.state.Read(ctx)
+		if err != nil {
+			return err
+		}
+		if p.known == nil || p.known.Size() <= max(p.sizeOf([]byte(h.Checkpoint)), p.sizeOf(kept)) {
+			return nil
+		}
+	}
+	if p.known != nil {
+		h.Checkpoint = string(p.known.Note())
+	}
+	mark, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	return p.state.Halt(ctx, older, mark)
+}
+
+// sizeOf returns the size of a checkpoint of the log, and 0 of anything else.
+func (p *Publisher) sizeOf(note []byte) uint64 {
+	cp, err := p.policy.VerifyCheckpoint(note)
+	if err != nil {
+		return 0
+	}
+	return cp.Size()
 }
 
 // halted is err, or the refusal that says why if the state has a mark.

@@ -91,15 +91,16 @@ func (s *memoryState) Release(_ context.Context, term uint64) error {
 	return nil
 }
 
-func (s *memoryState) Halt(_ context.Context, mark []byte) error {
+func (s *memoryState) Halt(_ context.Context, older, mark []byte) error {
 	defer s.begin("halt")()
 	if s.refuses > 0 {
 		s.refuses--
 		return errors.New("as the test says")
 	}
-	if s.mark == nil {
-		s.mark = mark
+	if (s.mark == nil) != (older == nil) || !bytes.Equal(s.mark, older) {
+		return errors.New("another mark")
 	}
+	s.mark = mark
 	return nil
 }
 
@@ -295,6 +296,98 @@ func TestForkSignedMeanwhile(t *testing.T) {
 	}
 }
 
+// Of several who know more than the state, whoever ends first, the mark has what any of them knows best.
+func TestMarkKnowsTheLargest(t *testing.T) {
+	for name, running := range map[string]bool{"it finds out itself": false, "it ends at the mark": true} {
+		t.Run(name, func(t *testing.T) {
+			s, state := &swapper{}, &memoryState{}
+			a := newMemory(t, s)
+			a.State = state
+			if err := trillianlog.CreateShared(t.Context(), a); err != nil {
+				t.Fatal(err)
+			}
+			another := func() *trillianlog.Config {
+				c := *a
+				c.Dir, c.StatePath = filepath.Join(t.TempDir(), "tiles"), filepath.Join(t.TempDir(), "trusted")
+				return &c
+			}
+			b, c := another(), another()
+			notes := make(map[int][]byte)
+			for _, size := range []int{60, 100, 120} {
+				s.put(0, numbered(0, size)...)
+				shown := []*trillianlog.Config{a}
+				if size == 60 {
+					shown = append(shown, b)
+				}
+				if size <= 100 {
+					shown = append(shown, c)
+				}
+				for _, cfg := range shown {
+					_, stop := publish(t, cfg)
+					notes[size] = awaitShown(t, cfg, size).Note()
+					if err := stop(); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			put := func(note []byte) {
+				defer state.begin("restore")()
+				state.note = note
+			}
+			halt := func() *trillianlog.Halt {
+				h, err := trillianlog.Halted(t.Context(), b)
+				if err != nil || h == nil {
+					t.Fatalf("halted: %+v, %v", h, err)
+				}
+				return h
+			}
+
+			put(notes[60])
+			if err := refused(t, c); translog.CodeOf(err) != translog.CodeRolledBack {
+				t.Errorf("ended: %v", err)
+			}
+			first, want := halt(), translog.CodeRolledBack
+			if first.Checkpoint != string(notes[100]) {
+				t.Errorf("the mark has %q", first.Checkpoint)
+			}
+			p := func() error { return refused(t, a) }
+			if running { // it has read the state when that was in order
+				put(notes[120])
+				opened, err := trillianlog.OpenPublisher(t.Context(), a)
+				if err != nil {
+					t.Fatal(err)
+				}
+				put(notes[60])
+				p, want = func() error { return opened.Run(t.Context()) }, trillianlog.CodeHalted
+			}
+			if err := p(); translog.CodeOf(err) != want {
+				t.Errorf("ended: %v", err)
+			}
+			second := halt()
+			if second.Checkpoint != string(notes[120]) || second.Code != first.Code || second.Reason != first.Reason || !second.Since.Equal(first.Since) {
+				t.Errorf("the mark is %+v, and was %+v", second, first)
+			}
+			for _, cfg := range []*trillianlog.Config{a, b, c} { // who knows less changes nothing
+				if err := refused(t, cfg); err == nil || halt().ID != second.ID {
+					t.Errorf("ended: %v, the mark is %+v", err, halt())
+				}
+			}
+
+			put(notes[100]) // as the first mark had it
+			s.put(100, others(100, 30)...)
+			if err := trillianlog.Resume(t.Context(), b, first.ID); translog.CodeOf(err) != trillianlog.CodeHalted {
+				t.Errorf("resumed from what was looked at before: %v", err)
+			}
+			if err := trillianlog.Resume(t.Context(), b, second.ID); err != nil {
+				t.Fatal(err)
+			}
+			if err := refused(t, b); translog.CodeOf(err) != translog.CodeConsistencyInvalid {
+				t.Errorf("a fork: %v", err)
+			}
+		})
+	}
+}
+
 // Two trees of one size were signed, or the mark is another log's: nothing is put into the state, and the mark stays.
 func TestResumeRefused(t *testing.T) {
 	state, cfg := &memoryState{}, newMemory(t, &swapper{})
@@ -360,11 +453,17 @@ func TestFileHalt(t *testing.T) {
 		}
 	}
 	claim(nil)
-	for _, mark := range []string{"", "a second one"} {
-		if err := other.Halt(t.Context(), []byte(mark)); err != nil {
-			t.Fatal(err)
+	halt := func(older []byte, mark string, done bool) {
+		t.Helper()
+		if err := other.Halt(t.Context(), older, []byte(mark)); (err == nil) != done {
+			t.Errorf("mark %q in the place of %q: %v", mark, older, err)
 		}
 	}
+	halt([]byte{}, "first", false)
+	halt(nil, "first", true)
+	halt(nil, "a second one", false)
+	halt([]byte("another"), "a second one", false)
+	halt([]byte("first"), "", true)
 	claim(trillianlog.ErrHalted)
 	if err := s.Swap(t.Context(), 1, []byte("0"), []byte("1")); !errors.Is(err, trillianlog.ErrHalted) {
 		t.Errorf("swapped: %v", err)
@@ -437,8 +536,8 @@ func TestHaltedWhileItRuns(t *testing.T) {
 			}
 			whole(t, a, 5)
 			whole(t, &b, 5)
-			if err := trillianlog.HaltState(t.Context(), a, []byte("a second one")); err != nil {
-				t.Error(err)
+			if err := trillianlog.HaltState(t.Context(), a, []byte("a second one")); err == nil {
+				t.Error("a second mark")
 			}
 			h, err := trillianlog.Halted(t.Context(), a)
 			if err != nil || h == nil || !strings.Contains(h.Reason, "cannot be read") {
@@ -477,7 +576,7 @@ func TestHaltIsTriedAgain(t *testing.T) {
 		t.Errorf("ended: %v", err)
 	}
 	state.mu.Lock()
-	if calls := strings.Join(state.calls, " "); !strings.HasSuffix(calls, "halt halt halt halt release") || state.mark == nil {
+	if calls := strings.Join(state.calls, " "); !strings.HasSuffix(calls, strings.Repeat("halted halt ", 4)+"release") || state.mark == nil {
 		t.Errorf("calls: %s", calls)
 	}
 	state.mark, state.refuses, state.calls = nil, 1<<30, nil

@@ -213,10 +213,11 @@ func (p *Publisher) remember(cp *translog.Checkpoint) error {
 
 // Run publishes until ctx ends, or until the database or the state has something that no honest one can have: then the
 // error is a translog.RejectedError, and where what was signed is lost or changed, no publisher of the log signs before an
-// operator calls [Resume]. Those that find that out from the state end with [CodeHalted]. It is closed then.
+// operator calls [Resume]. Those that find that out from the state end with [CodeHalted]. The mark has the largest checkpoint
+// that any of them knows. It is closed then.
 func (p *Publisher) Run(ctx context.Context) error {
 	err := p.run(ctx)
-	if halts(err) {
+	if halts(err) || translog.CodeOf(err) == CodeHalted {
 		if failed := p.halt(ctx, err); failed != nil {
 			return errors.Join(err, failed, p.release()) // and keeps its term while it lasts
 		}

@@ -41,9 +41,9 @@ type State interface {
 	// Release ends the term, so that another candidate need not wait for its end.
 	Release(ctx context.Context, term uint64) error
 
-	// Halt keeps a mark, durably, whoever signs: once it has returned, Claim and Swap do nothing. A mark that is there
-	// already stays.
-	Halt(ctx context.Context, mark []byte) error
+	// Halt keeps a mark in the place of older, or of none if that is nil, durably, whoever signs: once it has returned, Claim
+	// and Swap do nothing. Another mark stays, which is an error.
+	Halt(ctx context.Context, older, mark []byte) error
 	// Halted returns the mark, or nil.
 	Halted(ctx context.Context) ([]byte, error)
 	// Resume takes away the mark and replaces older with newer, durably and at once, if both are what is kept, else it is an
@@ -152,11 +152,15 @@ func (f *fileState) mark() ([]byte, error) {
 	return append([]byte{}, mark...), nil // never nil
 }
 
-func (f *fileState) Halt(_ context.Context, mark []byte) error {
+func (f *fileState) Halt(_ context.Context, older, mark []byte) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if there, err := f.mark(); err != nil || there != nil {
+	there, err := f.mark()
+	if err != nil {
 		return err
+	}
+	if (there == nil) != (older == nil) || !bytes.Equal(there, older) {
+		return errOtherMark
 	}
 	return durable.WriteFile(durable.OS{}, f.path+haltSuffix, mark)
 }

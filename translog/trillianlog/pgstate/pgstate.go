@@ -174,8 +174,14 @@ func (s *State) free(ctx context.Context) error {
 }
 
 // Halt implements trillianlog.State.
-func (s *State) Halt(ctx context.Context, mark []byte) error {
-	return s.missing(s.change(ctx, pgx.ErrNoRows, `UPDATE touchmark_signed SET halt = COALESCE(halt, $2) WHERE origin = $1`, s.origin, mark))
+func (s *State) Halt(ctx context.Context, older, mark []byte) error {
+	err := s.change(ctx, errOtherMark, `UPDATE touchmark_signed SET halt = $3 WHERE origin = $1 AND halt IS NOT DISTINCT FROM $2`, s.origin, older, mark)
+	if errors.Is(err, errOtherMark) {
+		if _, missing := s.Halted(ctx); missing != nil {
+			return missing
+		}
+	}
+	return s.missing(err)
 }
 
 // Halted implements trillianlog.State.

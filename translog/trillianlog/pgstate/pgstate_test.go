@@ -101,11 +101,19 @@ func TestHalt(t *testing.T) {
 	}
 	claim(t, a, "a", 1, true)
 	marked("")
-	for _, mark := range []string{"mark", "a second one"} {
-		if err := b.Halt(t.Context(), []byte(mark)); err != nil {
-			t.Fatal(err)
+	halt := func(older []byte, mark string, done bool) {
+		t.Helper()
+		if err := b.Halt(t.Context(), older, []byte(mark)); (err == nil) != done {
+			t.Errorf("mark %q in the place of %q: %v", mark, older, err)
 		}
 	}
+	halt([]byte("none"), "mark", false)
+	halt([]byte{}, "mark", false)
+	halt(nil, "first", true)
+	halt(nil, "a second one", false)
+	halt([]byte("another"), "a second one", false)
+	marked("first")
+	halt([]byte("first"), "mark", true)
 	marked("mark")
 	for _, candidate := range []string{"a", "b"} {
 		if _, elected, err := a.Claim(t.Context(), candidate, time.Hour); elected || !errors.Is(err, trillianlog.ErrHalted) {
@@ -136,7 +144,7 @@ func TestHalt(t *testing.T) {
 	claim(t, a, "a", 1, true)
 
 	none := open(t, url, "log.example/none")
-	if err := none.Halt(t.Context(), []byte("mark")); !errors.Is(err, fs.ErrNotExist) {
+	if err := none.Halt(t.Context(), nil, []byte("mark")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a log that was not begun: %v", err)
 	}
 	claim(t, none, "a", 0, false)
