@@ -157,7 +157,7 @@ func TestMaxAheadBytes(t *testing.T) {
 			}
 		}
 	}}
-	l := newLibrary([]RecordSource{source}, make(map[string]error))
+	l := newLibrary([]RecordSource{source}, make(map[string]error), func(evidence.Hash) bool { return false })
 	s := l.shelves[0]
 	const most = MaxAheadBytes + evidence.MaxEntryBytes // with the record that fills it
 	if got := l.find(evidence.Hash{1}); got != nil || s.bytes < MaxAheadBytes || s.bytes >= most {
@@ -177,4 +177,48 @@ func TestMaxAheadBytes(t *testing.T) {
 		t.Errorf("%d records of %d bytes wait", s.waiting, s.bytes)
 	}
 	l.rest()
+}
+
+// Of two copies of a stream, the one that lags behind is as good as the other when that breaks.
+func TestTwoCopies(t *testing.T) {
+	const n = MaxAhead + 5000
+	entry := func(i uint64) []byte { return binary.BigEndian.AppendUint64(nil, i) }
+	have := map[string]uint64{"a": 10, "b": 9}
+	source := func(name string) RecordSource {
+		return RecordSource{Name: name, Read: func(from uint64) iter.Seq2[*evidence.StoredRecord, error] {
+			return func(yield func(*evidence.StoredRecord, error) bool) {
+				for i := from; i < have[name]; i++ {
+					if !yield(&evidence.StoredRecord{Sequence: i, Entry: entry(i)}, nil) {
+						return
+					}
+				}
+			}
+		}}
+	}
+	logged := make(map[evidence.Hash]bool)
+	l := newLibrary([]RecordSource{source("a"), source("b")}, make(map[string]error),
+		func(digest evidence.Hash) bool { return logged[digest] })
+	look := func(from, to uint64) (missing int) {
+		for ; from < to; from += 1000 { // parts
+			part := min(from+1000, to)
+			for i := from; i < part; i++ {
+				if l.find(sha256.Sum256(entry(i))) == nil {
+					missing++
+				}
+			}
+			l.settled()
+			for i := from; i < part; i++ {
+				logged[sha256.Sum256(entry(i))] = true
+			}
+		}
+		l.rest()
+		return missing
+	}
+	missing := look(0, 10)
+	have["a"], have["b"] = n, n
+	missing += look(10, n)
+	have["b"] += 100
+	if missing += look(n, n+100); missing > 0 {
+		t.Errorf("%d records are missing", missing)
+	}
 }

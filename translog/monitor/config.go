@@ -180,7 +180,7 @@ func Open(cfg *Config) (*Monitor, error) {
 	if m.digests() {
 		m.seen, m.missed = make(map[uint64]bool), make(map[[32]byte]bool)
 		if sources := m.cfg.sources(); len(sources) > 0 {
-			m.library = newLibrary(sources, m.broken)
+			m.library = newLibrary(sources, m.broken, func(digest evidence.Hash) bool { return m.seen[short(evidence.DigestLeafHash(digest))] })
 		}
 	}
 	if err := m.start(); err != nil {

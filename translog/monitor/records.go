@@ -100,6 +100,7 @@ type library struct {
 	waiting map[evidence.Hash]*volume // that were read, and not found in the log yet
 	taken   []*volume                 // that were, since begin
 	broken  map[string]error          // sources that could not be read to their end in this look, by name
+	logged  func(evidence.Hash) bool  // whether the leaf with a digest was read before
 }
 
 // A shelf is a source, as far as it was read.
@@ -112,6 +113,7 @@ type shelf struct {
 	pull    func() (*evidence.StoredRecord, error, bool)
 	stop    func()
 	ended   bool // there is no more, in this look
+	passed  bool // what the log has was dropped, since begin
 }
 
 type volume struct {
@@ -121,8 +123,8 @@ type volume struct {
 	entry  []byte
 }
 
-func newLibrary(sources []RecordSource, broken map[string]error) *library {
-	l := &library{waiting: make(map[evidence.Hash]*volume), broken: broken}
+func newLibrary(sources []RecordSource, broken map[string]error, logged func(evidence.Hash) bool) *library {
+	l := &library{waiting: make(map[evidence.Hash]*volume), broken: broken, logged: logged}
 	for _, s := range sources {
 		l.shelves = append(l.shelves, &shelf{source: s})
 	}
@@ -201,17 +203,25 @@ func (l *library) breaks(s *shelf, err error) {
 	}
 }
 
-// pass drops the records of a shelf that the log has passed over: they are not where they belong, if they are in it at all.
+// pass drops the records of a shelf that the log has passed over, which are not where they belong, if they are in it at all;
+// and, once for each part of the log, those that it has, found in another copy of their stream.
 func (l *library) pass(s *shelf) {
+	first := !s.passed
+	s.passed = true
 	for _, v := range l.waiting {
-		if v.shelf == s && v.seq < s.matched {
+		if v.shelf == s && (v.seq < s.matched || first && l.logged(v.digest)) {
 			l.drop(v)
 		}
 	}
 }
 
 // settled ends what find began; back undoes it.
-func (l *library) settled() { l.taken = nil }
+func (l *library) settled() {
+	l.taken = nil
+	for _, s := range l.shelves {
+		s.passed = false
+	}
+}
 
 func (l *library) back() {
 	for _, v := range l.taken {
