@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -9,7 +10,8 @@ import (
 type Forgetter interface {
 	Vault
 	// Forget destroys the keys of what was sealed before a time. It returns how many keys are destroyed by then, at any
-	// time and by anybody: when that changes there is something to erase.
+	// time and by anybody: when that changes there is something to erase. With an error it returns so too, and has
+	// destroyed those that it could.
 	Forget(before time.Time) (destroyed int, err error)
 	// Erased returns a function that reports whether a private part was sealed under a key that was destroyed.
 	Erased() (func(sealed []byte) bool, error)
@@ -35,25 +37,22 @@ type forgetting struct {
 func (f *forgetting) run(ctx context.Context) error {
 	l := f.ledger
 	before := l.cfg.Time().Add(-l.cfg.PrivateRetention)
-	keys, err := f.vault.Forget(before)
-	if err != nil {
-		return err
-	}
+	keys, stuck := f.vault.Forget(before)
 	day := before.Truncate(forgetPeriod)
 	if f.done && keys == f.keys && (f.clear.IsZero() || !f.clear.Before(day)) {
-		return nil
+		return stuck
 	}
 	gone, err := f.vault.Erased()
 	if err != nil {
-		return err
+		return errors.Join(stuck, err)
 	}
 	l.dropSealer(gone)
 	inClear, err := l.erase(ctx, day, gone)
 	if err != nil {
-		return err // and all of it is due again
+		return errors.Join(stuck, err) // and all of it is due again
 	}
 	f.done, f.keys, f.clear = true, keys, inClear
-	return nil
+	return stuck
 }
 
 // erase erases private parts in clear of records before a time, and those whose key is gone. It returns the time of the

@@ -219,6 +219,34 @@ func TestLedgerForgets(t *testing.T) {
 	mustClose(t, l)
 }
 
+// A stuckVault has a key that cannot be destroyed.
+type stuckVault struct{ *dayVault }
+
+func (v stuckVault) Forget(before time.Time) (destroyed int, err error) {
+	destroyed, _ = v.dayVault.Forget(before)
+	return destroyed, syscall.EACCES
+}
+
+// TestLedgerForgetsBesideAStuckKey: a key that cannot be destroyed keeps neither what is in clear nor what other keys had
+// sealed, and the journal is not gone through for it again and again.
+func TestLedgerForgetsBesideAStuckKey(t *testing.T) {
+	r := newForgetRun(t)
+	r.record(0, nil)
+	r.record(1, r.vault)
+	l, f := r.open(30)
+	f.vault = stuckVault{r.vault}
+	for range 2 {
+		if err := f.run(t.Context()); !errors.Is(err, syscall.EACCES) {
+			t.Errorf("got %v", err)
+		}
+		r.want("a key that cannot be destroyed", 0, 1)
+	}
+	if r.vault.asked != 1 {
+		t.Errorf("the journal was gone through %d times", r.vault.asked)
+	}
+	mustClose(t, l)
+}
+
 // TestLedgerForgetsAtTheStart: with a retention a ledger erases what fell due while nobody had the journal open, be it in
 // clear, be it under keys that others destroyed, and tells of what it cannot do.
 func TestLedgerForgetsAtTheStart(t *testing.T) {

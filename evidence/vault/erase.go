@@ -44,7 +44,8 @@ func list(fsys durable.FS, dir string) ([]Key, error) {
 
 // EraseBefore destroys the keys of all days that had ended at a time, which must not be to come, and returns them. When
 // it returns nil, nobody who has no copy of a key can open what was sealed with it. The key of a day is destroyed as a
-// whole or not at all: what was sealed on the day of the time itself stays.
+// whole or not at all: what was sealed on the day of the time itself stays. One that cannot be destroyed does not keep
+// the others.
 //
 // A key's file is overwritten, synced, and replaced by an empty one that says that it was destroyed. A disk that writes
 // to another place than it is told to, as solid state disks and some file systems do, may keep the wrapped key where it
@@ -65,27 +66,26 @@ func (v *Vault) EraseBefore(at time.Time) (erased []Key, err error) {
 		if !ok || n.day.end().After(at) {
 			continue
 		}
-		if err := v.destroy(n, file); err != nil {
-			return erased, fmt.Errorf("vault: destroy the key %q: %w", file, err)
+		if derr := v.destroy(n, file); derr != nil {
+			err = errors.Join(err, fmt.Errorf("vault: destroy the key %q: %w", file, derr))
+			continue
 		}
 		if n.file() == file {
 			erased = append(erased, Key{File: n.gone(), From: n.day.start(), To: n.day.end(), Erased: true})
 		}
 		v.forget(map[keyName]bool{n: true})
 	}
-	if err := v.cfg.fs.SyncDir(v.cfg.Dir); err != nil {
-		return erased, fmt.Errorf("vault: %w", err)
+	if serr := v.cfg.fs.SyncDir(v.cfg.Dir); serr != nil {
+		err = errors.Join(err, fmt.Errorf("vault: %w", serr))
 	}
-	return erased, nil
+	return erased, err
 }
 
 // Forget is [Vault.EraseBefore] for a ledger, which wants to know how many keys of the vault are destroyed by now.
 func (v *Vault) Forget(before time.Time) (destroyed int, err error) {
-	if _, err := v.EraseBefore(before); err != nil {
-		return 0, err
-	}
-	gone, err := v.gone()
-	return len(gone), err
+	_, err = v.EraseBefore(before)
+	gone, gerr := v.gone()
+	return len(gone), errors.Join(err, gerr)
 }
 
 // forget drops the key in use if it is one of those that were destroyed.

@@ -203,6 +203,36 @@ func TestEraseBefore(t *testing.T) {
 	}
 }
 
+// TestEraseBesideAStuckKey: a key that cannot be destroyed does not keep the others.
+func TestEraseBesideAStuckKey(t *testing.T) {
+	cfg, disk := onDisk(t)
+	v := mustOpen(t, cfg)
+	var sealed [][]byte
+	for d := range 3 {
+		sealed = append(sealed, seal(t, v, noon.Add(time.Duration(d)*Period), 1, "x"))
+	}
+	oldest := disk.Names("/vault")[0]
+	refused := errors.New("not this one")
+	disk.SetFault(func(op durabletest.Op) error {
+		if strings.HasSuffix(op.Name, oldest) {
+			return refused
+		}
+		return nil
+	})
+	if n, err := v.Forget(noon.Add(3 * Period)); n != 2 || !errors.Is(err, refused) {
+		t.Errorf("%d keys are destroyed, %v", n, err)
+	}
+	disk.SetFault(nil)
+	for d, s := range sealed[1:] {
+		if _, err := v.Open(journal, 1, s); !errors.Is(err, evidence.ErrPrivateErased) {
+			t.Errorf("day %d: %v", d+1, err)
+		}
+	}
+	if n, err := v.Forget(noon.Add(3 * Period)); n != 3 || err != nil {
+		t.Errorf("in the end %d keys are destroyed, %v", n, err)
+	}
+}
+
 func keyFiles(t testing.TB, disk *durabletest.Disk) map[string][]byte {
 	t.Helper()
 	out := map[string][]byte{}
