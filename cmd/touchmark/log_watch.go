@@ -24,6 +24,7 @@ import (
 const (
 	watchInterval     = 10 * time.Second
 	minStepTime       = 5 * time.Minute // of a step of a look
+	minOnceStepTime   = time.Hour       // with --once, which may have all of a log to read
 	maxPromiseFile    = 64 << 20
 	dirFaultsOfState  = "faults"
 	flagServerKeyFile = "did-document"
@@ -54,7 +55,7 @@ func logWatchCommand() *cli.Command {
 			&cli.DurationFlag{Name: "withheld-delay", Usage: "how long the log may serve checkpoints and not what is in their trees", Value: monitor.DefaultWithheldDelay},
 			&cli.Uint64Flag{Name: "reread", Usage: "read `N` earlier entries again at each look", Value: monitor.DefaultReread},
 			&cli.BoolFlag{Name: "once", Usage: "look once and end"},
-			&cli.DurationFlag{Name: "interval", Usage: "time between two looks; each step of one may take ten times as long, and 5m at least", Value: watchInterval},
+			&cli.DurationFlag{Name: "interval", Usage: "time between two looks; each step of one may take ten times as long, and 5m at least (1h with --once)", Value: watchInterval},
 			&cli.StringFlag{Name: "metrics", Usage: "serve metrics at http://`ADDR`/metrics, in the text format of Prometheus"},
 		),
 		Action: logWatch,
@@ -157,9 +158,7 @@ func (w *watch) open() error {
 		Policy: policy, Keys: keys, Dir: w.state, Journal: ctx.Path("evidence"),
 		MergeDelay: ctx.Duration("merge-delay"), WithheldDelay: ctx.Duration("withheld-delay"), Reread: ctx.Uint64("reread"), OnFault: w.found,
 	}
-	if !ctx.Bool("once") {
-		cfg.Timeout = max(minStepTime, 10*ctx.Duration("interval"))
-	}
+	cfg.Timeout = stepTime(ctx.Bool("once"), ctx.Duration("interval"))
 	if cfg.Log, err = sourceAt(ctx.String("log")); err != nil {
 		return err
 	}
@@ -195,6 +194,14 @@ func (w *watch) open() error {
 		return err
 	}
 	return nil
+}
+
+// stepTime is what each step of a look may take: a log that does not answer must not keep the state locked for good.
+func stepTime(once bool, interval time.Duration) time.Duration {
+	if once {
+		return max(minOnceStepTime, 10*interval)
+	}
+	return max(minStepTime, 10*interval)
 }
 
 // watchedForm is the form of the log that --log names.

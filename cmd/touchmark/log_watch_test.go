@@ -124,3 +124,20 @@ func TestWatchOfASlowLog(t *testing.T) {
 		t.Errorf("%d proofs, %v", len(names), err)
 	}
 }
+
+// No step of a look goes on for good, of one look either.
+func TestStepTime(t *testing.T) {
+	for _, c := range []struct {
+		once           bool
+		interval, want time.Duration
+	}{
+		{false, time.Second, 5 * time.Minute},
+		{false, time.Hour, 10 * time.Hour},
+		{true, watchInterval, time.Hour},
+		{true, time.Hour, 10 * time.Hour},
+	} {
+		if got := stepTime(c.once, c.interval); got != c.want {
+			t.Errorf("once %v, interval %v: %v", c.once, c.interval, got)
+		}
+	}
+}
