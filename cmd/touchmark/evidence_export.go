@@ -86,7 +86,16 @@ func exportOutput(ctx *cli.Context) (io.WriteCloser, error) {
 	if err := free(name, ctx.Bool("force")); err != nil {
 		return nil, err
 	}
-	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, modeSecret) //nolint:gosec // the operator's; entries are as public as the log has them
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, modeSecret) //nolint:gosec // the operator's; entries are as public as the log has them
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+		if err := f.Chmod(modeSecret); err != nil { // the file may have been there, with another
+			return nil, errors.Join(err, f.Close())
+		}
+	}
+	return f, nil
 }
 
 // A sink takes entries in batches. What it took is out.
