@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/touchmark-dev/touchmark/evidence"
@@ -221,4 +222,52 @@ func TestTwoCopies(t *testing.T) {
 	if missing += look(n, n+100); missing > 0 {
 		t.Errorf("%d records are missing", missing)
 	}
+}
+
+// A copy that begins behind the first record is compared on from where it was.
+func TestCopyWithoutItsBeginning(t *testing.T) {
+	f := newDigestFixture(t)
+	f.append(f.server.records(9)...)
+	f.want()
+	var begins []uint64
+	f.cfg.Records = append(f.cfg.Records, RecordSource{Name: "copy", Read: func(from uint64) iter.Seq2[*evidence.StoredRecord, error] {
+		begins = append(begins, from)
+		return f.own.source("").Read(max(from, 5))
+	}})
+	f.reopen()
+	f.want()
+	begins = nil
+	f.want()
+	if !slices.Equal(begins, []uint64{8}) {
+		t.Errorf("read from %d", begins)
+	}
+}
+
+// A source that takes all of its time leaves the others theirs.
+func TestSlowSourceOfRecords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newDigestFixture(t)
+		f.cfg.Timeout = time.Minute
+		slow := RecordSource{Name: "slow", Read: func(from uint64) iter.Seq2[*evidence.StoredRecord, error] {
+			return func(yield func(*evidence.StoredRecord, error) bool) {
+				for record, err := range f.own.source("").Read(from) {
+					time.Sleep(time.Hour)
+					if !yield(record, err) {
+						return
+					}
+				}
+			}
+		}}
+		f.append(f.server.records(5)...)
+		f.want()
+		f.cfg.Records = append([]RecordSource{slow}, f.cfg.Records...)
+		f.reopen()
+		f.m.state.Journals["own"].Next = 0
+		if _, err := f.m.Look(t.Context()); err == nil {
+			t.Error("no error")
+		}
+		if next := f.m.state.Journals["own"].Next; next != 5 {
+			t.Errorf("compared up to %d", next)
+		}
+	})
 }

@@ -10,11 +10,12 @@ import (
 	"github.com/touchmark-dev/touchmark/translog"
 )
 
-// readJournals holds the log against every source of records.
+// readJournals holds the log against every source of records, each with the time of a step: a long one does not hold up
+// those after it.
 func (m *Monitor) readJournals(ctx context.Context, cp *translog.Checkpoint) error {
 	var errs []error
 	for _, source := range m.cfg.sources() {
-		errs = append(errs, m.readJournal(ctx, cp, source))
+		errs = append(errs, m.step(ctx, func(ctx context.Context) error { return m.readJournal(ctx, cp, source) }))
 	}
 	return errors.Join(errs...)
 }
@@ -71,6 +72,16 @@ type journalWalk struct {
 	at      *journalState
 	end     uint64 // number of the record after the last one of the journal
 	waits   bool   // one was not in the log yet
+	begun   bool   // one was compared
+}
+
+// compared moves on after a record that need not be looked at again, or stays at one that must. A source may begin with any
+// number.
+func (w *journalWalk) compared(seq uint64, settled bool) {
+	if settled && (seq == w.at.Next || w.at.Next == 0 && !w.begun) {
+		w.at.Next = seq + 1
+	}
+	w.begun = true
 }
 
 // removed compares the last of the records that were removed from the journal, which were proven to be in the log and were
@@ -104,9 +115,8 @@ func (w *journalWalk) known(stored *evidence.StoredRecord) (bool, error) {
 	if err != nil || [32]byte(leaf) != w.monitor.cfg.LogForm.LeafHash(stored.Entry) {
 		return false, err
 	}
-	if w.end = stored.Sequence + 1; stored.Sequence == w.at.Next {
-		w.at.Next++
-	}
+	w.end = stored.Sequence + 1
+	w.compared(stored.Sequence, true)
 	return true, nil
 }
 
@@ -116,9 +126,7 @@ func (w *journalWalk) visit(ctx context.Context, entry []byte) error {
 		return w.unsigned(ctx, entry, err)
 	}
 	settled, err := w.settle(ctx, entry, e)
-	if settled && e.Record.Sequence == w.at.Next {
-		w.at.Next++
-	}
+	w.compared(e.Record.Sequence, settled)
 	return err
 }
 

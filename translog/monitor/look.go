@@ -114,9 +114,14 @@ func (m *Monitor) look(ctx context.Context) error {
 		return err
 	}
 	errs := []error{m.compareViews(ctx, cp)}
-	for _, step := range []func(context.Context, *translog.Checkpoint) error{m.readNew, m.reread, m.readJournals, m.checkPromises} {
+	step := func(do func(context.Context, *translog.Checkpoint) error) func(context.Context, *translog.Checkpoint) error {
+		return func(ctx context.Context, cp *translog.Checkpoint) error {
+			return m.step(ctx, func(ctx context.Context) error { return do(ctx, cp) })
+		}
+	}
+	for _, do := range []func(context.Context, *translog.Checkpoint) error{step(m.readNew), step(m.reread), m.readJournals, step(m.checkPromises)} {
 		if ctx.Err() == nil { // what one of them cannot read hides nothing that another one finds
-			errs = append(errs, m.step(ctx, func(ctx context.Context) error { return step(ctx, cp) }))
+			errs = append(errs, do(ctx, cp))
 		}
 	}
 	return errors.Join(errs...)
