@@ -30,7 +30,13 @@ const schema = `CREATE TABLE IF NOT EXISTS touchmark_signed (
 	halt bytea
 )`
 
-const undefinedTable = "42P01" // of the codes of PostgreSQL
+// A table that was made before there were marks has no column for them.
+const addHalt = `ALTER TABLE touchmark_signed ADD COLUMN IF NOT EXISTS halt bytea`
+
+const ( // of the codes of PostgreSQL
+	undefinedTable  = "42P01"
+	undefinedColumn = "42703"
+)
 
 // A State is the row of one log. It is safe for concurrent use.
 type State struct {
@@ -44,7 +50,8 @@ type State struct {
 var _ trillianlog.State = (*State)(nil)
 
 // Open returns the state of the log of this origin in the database at a URL, postgresql://USER@HOST/DATABASE. It connects
-// when it is first asked, and makes its table where that is missing. Of several hosts in the URL, and in any case, it
+// when it is first asked, and Begin makes its table; one
+// of an earlier version gets the column that it lacks, for which the user must own it. Of several hosts in the URL, and in any case, it
 // asks one that takes changes: a standby may be behind.
 func Open(url, origin string) (*State, error) {
 	config, err := pgx.ParseConfig(url)
@@ -85,6 +92,12 @@ func (s *State) do(ctx context.Context, run func(*pgx.Conn) error) error {
 		s.conn = conn
 	}
 	err := run(s.conn)
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == undefinedColumn {
+		if _, err = s.conn.Exec(ctx, addHalt); err == nil {
+			err = run(s.conn)
+		}
+	}
 	if err == nil || errors.Is(err, pgx.ErrNoRows) {
 		return err
 	}

@@ -150,6 +150,18 @@ func TestHalt(t *testing.T) {
 	claim(t, none, "a", 0, false)
 }
 
+// A table that an earlier version made gets the column of the marks.
+func TestEarlierTable(t *testing.T) {
+	url := trilliantest.Empty(t)
+	s := open(t, url, "log.example/a")
+	if _, err := s.Begin(t.Context(), []byte("0")); err != nil {
+		t.Fatal(err)
+	}
+	trilliantest.Exec(t, url, "ALTER TABLE touchmark_signed DROP COLUMN halt")
+	claim(t, open(t, url, "log.example/a"), "a", 1, true)
+	kept(t, s, "0")
+}
+
 // A server that takes no changes, as a standby, is not asked for what was signed last.
 func TestStandby(t *testing.T) {
 	url := trilliantest.Empty(t)
