@@ -568,11 +568,11 @@ func TestHaltIsTriedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	s.put(3) // the database has lost what was signed
+	s.put(3, others(3, 3)...) // the database has others than were signed
 	state.mu.Lock()
 	state.refuses, state.calls = 3, nil
 	state.mu.Unlock()
-	if err := refused(t, cfg); translog.CodeOf(err) != translog.CodeRolledBack {
+	if err := refused(t, cfg); translog.CodeOf(err) != translog.CodeConsistencyInvalid {
 		t.Errorf("ended: %v", err)
 	}
 	state.mu.Lock()
@@ -592,11 +592,50 @@ func TestHaltIsTriedAgain(t *testing.T) {
 	for began := time.Now(); state.count("halt") == 0 && time.Since(began) < time.Minute; time.Sleep(time.Millisecond) {
 	}
 	cancel()
-	if err := await(t, ended); translog.CodeOf(err) != translog.CodeRolledBack || !strings.Contains(err.Error(), "as the test says") {
+	if err := await(t, ended); translog.CodeOf(err) != translog.CodeConsistencyInvalid || !strings.Contains(err.Error(), "as the test says") {
 		t.Errorf("ended: %v", err)
 	}
 	if n := state.count("release"); n > 0 {
 		t.Error("the term was handed over")
+	}
+}
+
+// A publisher that cannot write, or has a database that stays behind, lets another one sign, and ends nothing for anybody.
+func TestAnotherOneSigns(t *testing.T) {
+	s, behind := &swapper{}, &swapper{shared: true}
+	a := newMemory(t, s)
+	a.State, a.Lease = &memoryState{}, time.Second
+	if err := trillianlog.CreateShared(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	b := *a
+	b.Dir, b.StatePath, b.Server = filepath.Join(t.TempDir(), "tiles"), filepath.Join(t.TempDir(), "trusted"), behind.serve(t)
+	s.put(0, numbered(0, 10)...)
+	behind.put(0, numbered(0, 10)...)
+	_, stop := publish(t, a)
+	awaitShown(t, a, 10)
+	publish(t, &b)
+	awaitShown(t, &b, 10)
+	s.put(10, numbered(10, 10)...)
+	awaitShown(t, a, 20)
+	if err := stop(); err != nil { // the one that is behind is elected
+		t.Fatal(err)
+	}
+	publish(t, a)
+	s.put(20, numbered(20, 10)...)
+	awaitShown(t, a, 30)
+	behind.put(10, numbered(10, 20)...)
+	awaitShown(t, &b, 30)
+
+	tile := filepath.Join(a.Dir, "tile")
+	if err := errors.Join(os.Rename(tile, tile+".away"), os.WriteFile(tile, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	s.put(30, numbered(30, 10)...)
+	behind.put(30, numbered(30, 10)...)
+	awaitShown(t, &b, 40)
+	if h, err := trillianlog.Halted(t.Context(), a); err != nil || h != nil {
+		t.Errorf("halted: %+v, %v", h, err)
 	}
 }
 

@@ -39,6 +39,8 @@ type Publisher struct {
 	// Of Run alone.
 	writer *tiles.Writer
 	term   uint64
+	failed int                  // turns, one after another, of the one who signs
+	rests  time.Time            // until then it claims nothing
 	guard  *signing.Guard       // nil: follows
 	known  *translog.Checkpoint // the last one that this candidate knows to have been signed
 	shown  *translog.Checkpoint // nil: none yet
@@ -251,14 +253,54 @@ func (p *Publisher) run(ctx context.Context) error {
 	}
 }
 
+// maxFailed is how many turns of the one who signs may fail one after another, before another one is let sign.
+const maxFailed = 3
+
 // step is one turn: as the one who signs, or as one who follows.
 func (p *Publisher) step(ctx context.Context) error {
-	claim, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
-	defer cancel()
-	term, elected, err := p.state.Claim(claim, p.id, p.cfg.Lease)
+	term, elected, err := p.claim(ctx)
 	if err != nil {
 		return fmt.Errorf("trillianlog: state: %w", err)
 	}
+	err = p.turn(ctx, term, elected)
+	if !elected || err == nil || translog.CodeOf(err) != "" || errors.Is(err, ErrNotElected) || errors.Is(err, ErrHalted) {
+		p.failed = 0
+		return err
+	}
+	if p.failed++; p.failed < maxFailed {
+		return err
+	}
+	return errors.Join(err, p.rest(ctx))
+}
+
+// claim asks the state for the term. One that rests learns of a mark all the same.
+func (p *Publisher) claim(ctx context.Context) (term uint64, elected bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
+	defer cancel()
+	if time.Now().Before(p.rests) {
+		mark, err := p.state.Halted(ctx)
+		if err == nil && mark != nil {
+			err = ErrHalted
+		}
+		return 0, false, err
+	}
+	return p.state.Claim(ctx, p.id, p.cfg.Lease)
+}
+
+// rest hands the term over, and claims none for the time of a lease: another one may have the database, or the room on its disk,
+// that this one lacks.
+func (p *Publisher) rest(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
+	defer cancel()
+	if err := p.state.Release(ctx, p.term); err != nil {
+		return fmt.Errorf("trillianlog: state: %w", err)
+	}
+	p.term, p.guard, p.failed, p.rests = 0, nil, 0, time.Now().Add(p.cfg.Lease)
+	return fmt.Errorf("trillianlog: %d turns failed: another one may sign, for %v", maxFailed, p.cfg.Lease)
+}
+
+// turn is the turn of a step, in the term if it is elected.
+func (p *Publisher) turn(ctx context.Context, term uint64, elected bool) error {
 	if !elected || term != p.term {
 		p.guard = nil // what is signed now is read again
 	}
@@ -278,8 +320,8 @@ func (p *Publisher) step(ctx context.Context) error {
 	if root, err = atLeast(ctx, p.cfg, root, kept.Size()); err != nil {
 		return err
 	}
-	if root.Size < kept.Size() {
-		return p.verdict(translog.CodeRolledBack, kept, root, "the database has %d entries, and had %d", root.Size, kept.Size())
+	if root.Size < kept.Size() { // a replica that lags, or a restored database: either way nobody can sign from it
+		return fmt.Errorf("trillianlog: the database has %d entries, and had %d: it is a replica that lags, or was restored, and nothing is signed before it has them", root.Size, kept.Size())
 	}
 	if had := p.writer.Size(); root.Size < had {
 		p.cfg.Notice(fmt.Errorf("trillianlog: the database has %d entries, and had %d: what it lost was not signed, and is to be appended again", root.Size, had))

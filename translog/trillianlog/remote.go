@@ -84,7 +84,7 @@ const (
 )
 
 // atLeast asks again, on connections of their own, for a tree of so many entries if the one that the server told of is
-// smaller: one answer may be that of a replica that lags. It returns the last one, which is then a matter of a verdict.
+// smaller: one answer may be that of a replica that lags. It returns the last one.
 func atLeast(ctx context.Context, c *Config, root translog.Tree, size uint64) (translog.Tree, error) {
 	for n := 0; root.Size < size && n < askedAgain; n++ {
 		select {
