@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -489,6 +490,26 @@ func TestFileHalt(t *testing.T) {
 	}
 	if err := s.Release(t.Context(), 1); err != nil {
 		t.Error(err)
+	}
+}
+
+// Of several who leave a mark beside a file at once, one does.
+func TestFileHaltAtOnce(t *testing.T) {
+	for range 20 {
+		path := filepath.Join(t.TempDir(), "state")
+		var done atomic.Int32
+		var all sync.WaitGroup
+		for i := range 8 {
+			all.Go(func() {
+				if trillianlog.FileState(path).Halt(context.Background(), nil, []byte{byte(i)}) == nil {
+					done.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if n := done.Load(); n != 1 {
+			t.Fatalf("%d marks", n)
+		}
 	}
 }
 

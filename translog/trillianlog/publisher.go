@@ -451,10 +451,12 @@ func (p *Publisher) show(cp *translog.Checkpoint) error {
 	now := time.Now()
 	p.count(func(s *PublisherStats) { s.Shown, s.ShownAt = cp.Size(), now })
 	from := p.collected // 0 at first, for what another run left
-	p.collected = min(cp.Size(), from+maxCollected)
-	if err := collect(p.writer, from, p.collected); err != nil {
-		p.cfg.Notice(err)
+	to := min(cp.Size(), from+maxCollected)
+	if err := collect(p.writer, from, to); err != nil {
+		p.cfg.Notice(err) // and tried again
+		return nil
 	}
+	p.collected = to
 	return nil
 }
 

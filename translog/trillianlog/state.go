@@ -63,6 +63,7 @@ type fileState struct {
 const (
 	fileTerm   = 1
 	haltSuffix = ".halt"
+	haltLock   = ".halt.lock" // of whoever leaves a mark or takes it away
 )
 
 func (f *fileState) Begin(_ context.Context, note []byte) ([]byte, error) {
@@ -152,9 +153,14 @@ func (f *fileState) mark() ([]byte, error) {
 	return append([]byte{}, mark...), nil // never nil
 }
 
-func (f *fileState) Halt(_ context.Context, older, mark []byte) error {
+func (f *fileState) Halt(ctx context.Context, older, mark []byte) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	lock, err := durable.AwaitLock(ctx, durable.OS{}, f.path+haltLock)
+	if err != nil {
+		return err
+	}
+	defer lock.Close() //nolint:errcheck // nothing was written to it
 	there, err := f.mark()
 	if err != nil {
 		return err
@@ -167,9 +173,14 @@ func (f *fileState) Halt(_ context.Context, older, mark []byte) error {
 
 func (f *fileState) Halted(context.Context) ([]byte, error) { return f.mark() }
 
-func (f *fileState) Resume(_ context.Context, mark, older, newer []byte) error {
+func (f *fileState) Resume(ctx context.Context, mark, older, newer []byte) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	lock, err := durable.AwaitLock(ctx, durable.OS{}, f.path+haltLock)
+	if err != nil {
+		return err
+	}
+	defer lock.Close() //nolint:errcheck // nothing was written to it
 	there, err := f.mark()
 	if err != nil {
 		return err
