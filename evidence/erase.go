@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/touchmark-dev/touchmark/did"
+	"github.com/touchmark-dev/touchmark/internal/strictjson"
 )
 
 // An Erasure says whose private parts are to be erased. What is not set selects nothing.
@@ -33,7 +33,7 @@ type Erased struct {
 	Records int      // whose private parts were erased now
 	Bytes   int64    // by which the journal is smaller
 	Missing []string // of IDs, those that no record has
-	Unread  int      // private parts that did not open, and may have a badge of Subject that was refused
+	Unread  int      // private parts that did not open, or hold what is no token, and may have a badge of Subject that was refused
 }
 
 // Erase erases private parts of records in a journal that no ledger has open. The outcome of a decision is erased with
@@ -138,20 +138,46 @@ func (e *eraser) shows(seq uint64, f *frame) bool {
 		}
 		return false
 	}
-	subject := string(e.subject)
-	return claimsOf(private.Badge).Subject == subject || claimsOf(private.Proof).Issuer == subject
+	badge, badgeRead := e.names(private.Badge, "sub")
+	proof, proofRead := e.names(private.Proof, "iss")
+	if badge || proof {
+		return true
+	}
+	if !badgeRead || !proofRead {
+		e.unread++
+	}
+	return false
 }
 
-// claimsOf returns what a token says of who has it, whatever its signature is worth.
-func claimsOf(token string) (claims struct {
-	Subject string `json:"sub"`
-	Issuer  string `json:"iss"`
-}) {
-	if parts := strings.Split(token, "."); len(parts) == 3 {
-		text, _ := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
-		_ = json.Unmarshal(text, &claims) // what says nothing is nobody's
+// names reports whether a token says that it is the subject's, whatever its signature is worth, and whether it could be
+// read. What cannot be read is the subject's when the DID is anywhere in it.
+func (e *eraser) names(token, member string) (named, read bool) {
+	if token == "" {
+		return false, true
 	}
-	return claims
+	parts := strings.Split(token, ".")
+	if len(parts) == 3 && !strings.ContainsAny(token, "\r\n") {
+		if text, err := base64.RawURLEncoding.DecodeString(parts[1]); err == nil {
+			claims := map[string]any{}
+			if strictjson.Unmarshal(text, &claims) == nil {
+				claim, isText := claims[member].(string)
+				if _, there := claims[member]; isText || !there {
+					return claim == string(e.subject), true
+				}
+			}
+		}
+	}
+	if strings.Contains(token, string(e.subject)) {
+		return true, false
+	}
+	for _, part := range parts {
+		part = strings.NewReplacer("+", "-", "/", "_").Replace(strings.TrimRight(part, "="))
+		text, _ := base64.RawURLEncoding.DecodeString(part) // as far as it goes
+		if bytes.Contains(text, e.subject) {
+			return true, false
+		}
+	}
+	return false, false
 }
 
 func (e *eraser) edit(seq uint64, payload []byte) ([]byte, error) {

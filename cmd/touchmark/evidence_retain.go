@@ -289,7 +289,7 @@ func evidenceErase(ctx *cli.Context) (err error) {
 		return undeterminedf("no record has the id %q", out.Missing)
 	}
 	if out.Unread > 0 {
-		return hint(undeterminedf("%d records of badges or proofs that were refused are sealed, and did not open: whether they are of %s is not known",
+		return hint(undeterminedf("%d records of badges or proofs that were refused did not open, or hold what is no token: whether they are of %s is not known",
 			out.Unread, what.Subject), "name the vault with --vault, and its master key with --vault-key")
 	}
 	return nil
