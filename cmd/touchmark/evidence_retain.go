@@ -268,10 +268,10 @@ func evidenceErase(ctx *cli.Context) (err error) {
 	if head, err := evidence.Segments(ctx.Path("evidence")); err != nil || len(head) == 0 {
 		return err
 	}
-	keys := 0
+	keys, stuck := 0, error(nil)
 	if !what.Before.IsZero() {
-		if keys, err = forget(ctx, what); err != nil {
-			return err
+		if keys, stuck = forget(ctx, what); what.Sealed == nil && stuck != nil {
+			return stuck
 		}
 	}
 	out, err := evidence.Erase(ctx.Context, ctx.Path("evidence"), what)
@@ -280,9 +280,9 @@ func evidenceErase(ctx *cli.Context) (err error) {
 			"stop the gateway, and do this again")
 	}
 	if err != nil {
-		return notAnID(err)
+		return errors.Join(notAnID(err), stuck)
 	}
-	if err := eraseResult(consoleOf(ctx), out, keys); err != nil {
+	if err := errors.Join(eraseResult(consoleOf(ctx), out, keys), stuck); err != nil {
 		return err
 	}
 	if len(out.Missing) > 0 {
@@ -303,7 +303,14 @@ func vaultIfAny(ctx *cli.Context) (evidence.Vault, error) {
 			return nil, nil //nolint:nilnil // as documented
 		}
 	}
-	return readVault(dir, key)
+	v, err := readVault(dir, key)
+	switch {
+	case err == nil:
+		return v, nil
+	case ctx.IsSet("vault") || ctx.IsSet("vault-key"):
+		return nil, err
+	}
+	return nil, nil //nolint:nilnil // what stays sealed is counted
 }
 
 // notAnID makes wrong usage of an id that is none.
@@ -327,11 +334,12 @@ func forget(ctx *cli.Context, what *evidence.Erasure) (keys int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	erased, err := v.EraseBefore(what.Before)
-	if err != nil {
-		return len(erased), err
+	erased, err := v.EraseBefore(what.Before) // a key that cannot be destroyed holds up nothing else
+	sealed, serr := v.Erased()
+	what.Sealed = sealed
+	if err = errors.Join(err, serr); err != nil {
+		err = undeterminedf("%d keys were destroyed, and not all of them: %w", len(erased), err)
 	}
-	what.Sealed, err = v.Erased()
 	return len(erased), err
 }
 
