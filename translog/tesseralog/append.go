@@ -243,25 +243,28 @@ func (a *appender) append(entries []*tessera.Entry) (durable int, err error) {
 		if a.broken != nil {
 			return durable, a.broken
 		}
-		portion := entries[:min(len(entries), batchEntries)]
-		n, err := a.portion(portion)
-		durable += n
+		added, landed, err := a.portion(entries[:min(len(entries), batchEntries)])
+		durable += landed
 		if err != nil {
 			a.resync(err)
 			return durable, err
 		}
-		entries = entries[len(portion):]
+		entries = entries[added:]
 	}
 	return durable, nil
 }
 
-// portion resolves every future, whatever the others say, and counts the
-// entries that landed in order.
-func (a *appender) portion(entries []*tessera.Entry) (landed int, err error) {
+// portion adds entries, as many as there is time for. It resolves every future,
+// whatever the others say, and counts the entries that landed in order.
+func (a *appender) portion(entries []*tessera.Entry) (added, landed int, err error) {
 	ctx := context.Background() // see start; Add only puts it into traces
-	futures := make([]tessera.IndexFuture, len(entries))
-	for i, e := range entries {
-		futures[i] = a.engine.Add(ctx, e)
+	futures := make([]tessera.IndexFuture, 0, len(entries))
+	began := time.Now()
+	for _, e := range entries {
+		if len(futures) > 0 && time.Since(began) >= addingTime {
+			break
+		}
+		futures = append(futures, a.engine.Add(ctx, e))
 	}
 	// The last one first: by then all are resolved, and asking the others does
 	// not take turns with the goroutine that resolves them.
@@ -283,7 +286,7 @@ func (a *appender) portion(entries []*tessera.Entry) (landed int, err error) {
 			err = errors.Join(err, a.broken)
 		}
 	}
-	return landed, err
+	return len(futures), landed, err
 }
 
 // resync compares our count with the engine's after an error. The log goes on

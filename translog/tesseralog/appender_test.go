@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/transparency-dev/tessera"
 
@@ -63,29 +65,33 @@ func TestPitfallEngineErrors(t *testing.T) {
 		{name: "deduplicated", results: []result{at(7), {index: 8, dup: true}, at(8)}, size: 9, durable: 1, broken: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			e := &scriptedEngine{results: test.results, size: test.size, sizeErr: test.sizeErr}
-			a := newAppender(&tessera.Appender{Add: e.add}, func(context.Context) (uint64, error) { return e.size, e.sizeErr }, 7)
-			durable, err := a.append(entriesOf(3))
-			if durable != test.durable || (err == nil) != (test.durable == 3) {
-				t.Errorf("append = %d, %v, want %d", durable, err, test.durable)
-			}
-			if (a.broken != nil) != test.broken {
-				t.Errorf("broken = %v, want %t", a.broken, test.broken)
-			}
-			if e.added != 3 {
-				t.Errorf("%d entries were added, want 3", e.added)
-			}
-			if test.broken {
-				if n, err := a.append(entriesOf(1)); n != 0 || err == nil {
-					t.Errorf("a broken log appended %d, %v", n, err)
+			synctest.Test(t, func(t *testing.T) { // adding takes no time
+				e := &scriptedEngine{results: test.results, size: test.size, sizeErr: test.sizeErr}
+				a := newAppender(&tessera.Appender{Add: e.add}, func(context.Context) (uint64, error) { return e.size, e.sizeErr }, 7)
+				durable, err := a.append(entriesOf(3))
+				if durable != test.durable || (err == nil) != (test.durable == 3) {
+					t.Errorf("append = %d, %v, want %d", durable, err, test.durable)
 				}
-			}
+				if (a.broken != nil) != test.broken {
+					t.Errorf("broken = %v, want %t", a.broken, test.broken)
+				}
+				if e.added != 3 {
+					t.Errorf("%d entries were added, want 3", e.added)
+				}
+				if test.broken {
+					if n, err := a.append(entriesOf(1)); n != 0 || err == nil {
+						t.Errorf("a broken log appended %d, %v", n, err)
+					}
+				}
+			})
 		})
 	}
 }
 
 // TestBatchSharesItsFate: each request of a batch learns what became of its own entries.
-func TestBatchSharesItsFate(t *testing.T) {
+func TestBatchSharesItsFate(t *testing.T) { synctest.Test(t, testBatchSharesItsFate) }
+
+func testBatchSharesItsFate(t *testing.T) {
 	full := errors.New("no space left on device")
 	e := &scriptedEngine{results: []result{{index: 0}, {index: 1}, {index: 2}, {err: full}}, size: 3}
 	a := newAppender(&tessera.Appender{Add: e.add}, func(context.Context) (uint64, error) { return e.size, nil }, 0)
@@ -103,7 +109,9 @@ func TestBatchSharesItsFate(t *testing.T) {
 }
 
 // TestPortions: more entries than a Tessera batch go in one portion after another.
-func TestPortions(t *testing.T) {
+func TestPortions(t *testing.T) { synctest.Test(t, testPortions) }
+
+func testPortions(t *testing.T) {
 	const n = 2*batchEntries + 5
 	e := &scriptedEngine{}
 	for i := range uint64(n) {
@@ -121,6 +129,49 @@ func TestPortions(t *testing.T) {
 	if e.added != 2*batchEntries {
 		t.Errorf("%d entries were added: the portion after a failed one must not be", e.added)
 	}
+}
+
+// A queue is Tessera's: it flushes by age, and what two flushes hand over comes in any order.
+type queue struct {
+	t       *testing.T
+	first   time.Time // when the first entry was added that is not flushed
+	waiting int
+	next    uint64
+	flushes int
+}
+
+func (q *queue) add(context.Context, *tessera.Entry) tessera.IndexFuture {
+	if q.waiting == 0 {
+		q.first = time.Now()
+	}
+	if time.Since(q.first) >= batchAge {
+		q.t.Error("an entry was added after the age of its batch")
+	}
+	q.waiting++
+	time.Sleep(7 * time.Microsecond) // somebody else has the processor
+	index := q.next
+	q.next++
+	return func() (tessera.Index, error) {
+		if q.waiting > 0 {
+			q.waiting = 0
+			q.flushes++
+		}
+		return tessera.Index{Index: index}, nil
+	}
+}
+
+// TestAddingInTime: a portion that is added slowly does not become two batches of Tessera's.
+func TestAddingInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{t: t}
+		a := newAppender(&tessera.Appender{Add: q.add}, nil, 0)
+		if n, err := a.append(entriesOf(batchEntries)); n != batchEntries || err != nil {
+			t.Fatal(n, err)
+		}
+		if q.flushes != 5 {
+			t.Errorf("%d flushes", q.flushes)
+		}
+	})
 }
 
 func TestWithdraw(t *testing.T) {

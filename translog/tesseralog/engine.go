@@ -22,9 +22,14 @@ import (
 // or batchAge after the first. Adding takes up to a microsecond an entry: larger
 // batches would be cut in two by their age whenever the machine is busy, and a
 // longer age would be added to every append that fills no batch.
+//
+// It must not become two of Tessera's: a flush by age hands its entries over after
+// it has let go of the queue's lock, so that the next one can overtake it, and the
+// order is lost. So nothing is added later than addingTime after the first.
 const (
 	batchEntries = 512
 	batchAge     = time.Millisecond
+	addingTime   = batchAge * 3 / 4
 )
 
 // start starts the engine and judges what it finds in the directory.
