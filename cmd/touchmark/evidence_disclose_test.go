@@ -37,7 +37,7 @@ func sealedCall(t *testing.T, dir string) (id string, keys evidence.Keys) {
 			Caller: evidence.Caller{Auth: evidence.AuthAnonymous}, Method: "tools/call", Capability: "tool", Target: "pay",
 			Kind: evidence.Deny, DenyReason: "TOOL_POLICY_DENIED", PolicyVersion: "none",
 		},
-		Arguments: json.RawMessage(`{"amount":12,"pin":"4711"}`),
+		Arguments: json.RawMessage(`{"amount":12,"pin":"none of yours"}`),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -107,7 +107,7 @@ func TestDiscloseFromVault(t *testing.T) {
 		t.Fatalf("exit code %d", got)
 	}
 	text, err := os.ReadFile(at("shown"))
-	if err != nil || strings.Contains(string(text), "4711") {
+	if err != nil || strings.Contains(string(text), "none of yours") {
 		t.Errorf("%s, %v", text, err)
 	}
 	x, err := evidence.ParseExhibit(text)
