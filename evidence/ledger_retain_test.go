@@ -175,6 +175,19 @@ func (l *wrongLog) Prove(ctx context.Context, cp *translog.Checkpoint, index uin
 	return l.other.Prove(ctx, cp, index)
 }
 
+// entriesOf returns the first n entries of a log.
+func entriesOf(t *testing.T, log *translogtest.Log, n uint64) (entries [][]byte) {
+	t.Helper()
+	for i := range n {
+		e, err := log.Entry(context.Background(), i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries = append(entries, e)
+	}
+	return entries
+}
+
 // TestLedgerRetentionIsProven: nothing is removed that the log does not prove to have, every entry of it.
 func TestLedgerRetentionIsProven(t *testing.T) {
 	cfg, log := ledgerConfig(t)
@@ -183,14 +196,7 @@ func TestLedgerRetentionIsProven(t *testing.T) {
 	if err := l.Flush(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	var entries [][]byte
-	for i := range uint64(451) {
-		e, err := log.Entry(context.Background(), i)
-		if err != nil {
-			t.Fatal(err)
-		}
-		entries = append(entries, e)
-	}
+	entries := entriesOf(t, log, 451)
 	other := func(edit func(entries [][]byte) [][]byte) *wrongLog {
 		o := translogtest.NewLog("log.example/other")
 		if _, err := o.Append(context.Background(), edit(append([][]byte(nil), entries...))); err != nil {
@@ -242,14 +248,7 @@ func TestHouseFindsAnotherLog(t *testing.T) {
 	if err := l.Flush(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	var entries [][]byte
-	for i := range uint64(451) {
-		e, err := log.Entry(context.Background(), i)
-		if err != nil {
-			t.Fatal(err)
-		}
-		entries = append(entries, e)
-	}
+	entries := entriesOf(t, log, 451)
 	entries[1] = []byte("another")
 	other := translogtest.NewLog("log.example/other")
 	if _, err := other.Append(context.Background(), entries); err != nil {
