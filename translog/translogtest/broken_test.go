@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -169,18 +169,30 @@ var brokenEngines = map[string]struct {
 		}
 	}), []string{"LargestEntry"}},
 	"mixes calls": {with(func(b *broken) {
-		b.append = func(ctx context.Context, e engine, entries [][]byte) (first uint64, err error) {
+		var calls atomic.Int32
+		first, second := make(chan struct{}), make(chan struct{}) // closed when these calls have one entry in
+		b.append = func(ctx context.Context, e engine, entries [][]byte) (at uint64, err error) {
+			call := calls.Add(1)
+			if call > 1 {
+				<-first
+			}
 			for i, entry := range entries {
-				index, err := e.Append(ctx, [][]byte{entry})
+				index, err := e.Append(context.WithoutCancel(ctx), [][]byte{entry})
 				if err != nil {
 					return 0, err
 				}
-				if i == 0 {
-					first = index
+				if i > 0 {
+					continue
 				}
-				time.Sleep(100 * time.Microsecond)
+				switch at = index; call {
+				case 1:
+					close(first)
+					<-second
+				case 2:
+					close(second)
+				}
 			}
-			return first, nil
+			return at, nil
 		}
 	}), []string{"ConcurrentAppendsStayTogether"}},
 	"appends after it said no": {with(func(b *broken) {
@@ -213,18 +225,24 @@ var brokenEngines = map[string]struct {
 	}), []string{"ConsistencyVerifies", "CheckpointsGrow"}},
 	"has a wrong tile": {onFile("has a wrong tile"), []string{"ProofsAtEverySize"}},
 	"does not wait": {with(func(b *broken) {
-		b.await = func(ctx context.Context, e engine) (*translog.Checkpoint, error) { return e.Checkpoint(ctx) }
+		b.await = func(ctx context.Context, e engine) (*translog.Checkpoint, error) {
+			return e.Checkpoint(context.WithoutCancel(ctx)) // the test may have no time left
+		}
 	}), []string{"AwaitEndsWithContext"}},
 	"is never closed": {with(func(b *broken) { b.close = func() error { return nil } }), []string{"AppendAfterClose"}},
 	"goes back": {with(func(b *broken) {
-		var mu sync.Mutex
-		var seen []*translog.Checkpoint
+		var first *translog.Checkpoint
+		grown := false // beyond the first
 		b.checkpoint = func(ctx context.Context, e engine) (*translog.Checkpoint, error) {
-			mu.Lock()
-			defer mu.Unlock()
 			cp, err := e.Checkpoint(ctx)
-			if seen = append(seen, cp); len(seen)%3 == 0 {
-				return seen[max(0, len(seen)-4)], err
+			switch {
+			case err != nil:
+			case grown:
+				return first, nil
+			case first == nil && cp.Size() > 0:
+				first = cp
+			case first != nil:
+				grown = cp.Size() > first.Size()
 			}
 			return cp, err
 		}

@@ -1,9 +1,11 @@
 package translogtest
 
 import (
+	"errors"
 	"fmt"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // SmallDisk makes a directory a file system of its own, in memory, until the test ends, and returns the func that fills it: see
@@ -20,18 +22,24 @@ func SmallDisk(t testing.TB, dir string) (fill func(testing.TB) (release func())
 			t.Errorf("unmount %s: %v", dir, err)
 		}
 	})
-	resize := func(t testing.TB, size string) {
-		if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, size); err != nil {
-			t.Errorf("resize %s: %v", dir, err)
-		}
-	}
+	resize := func(size string) error { return syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, size) }
 	return func(t testing.TB) (release func()) {
 		t.Helper()
-		var used syscall.Statfs_t
-		if err := syscall.Statfs(dir, &used); err != nil {
-			t.Fatal(err)
+		var err error = syscall.EINVAL
+		for began := time.Now(); errors.Is(err, syscall.EINVAL) && time.Since(began) < time.Minute; { // more was written meanwhile
+			var used syscall.Statfs_t
+			if err := syscall.Statfs(dir, &used); err != nil {
+				t.Fatal(err)
+			}
+			err = resize(fmt.Sprintf("size=%d", (used.Blocks-used.Bfree)*uint64(used.Bsize))) //nolint:gosec // a size
 		}
-		resize(t, fmt.Sprintf("size=%d", (used.Blocks-used.Bfree)*uint64(used.Bsize))) //nolint:gosec // a size
-		return func() { resize(t, roomy) }
+		if err != nil {
+			t.Fatalf("resize %s: %v", dir, err)
+		}
+		return func() {
+			if err := resize(roomy); err != nil {
+				t.Errorf("resize %s: %v", dir, err)
+			}
+		}
 	}
 }
