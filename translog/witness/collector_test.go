@@ -54,7 +54,7 @@ func newCircle(t *testing.T) *circle {
 
 func (c *circle) collector(t *testing.T, change ...func(*CollectorConfig)) *Collector {
 	t.Helper()
-	cfg := &CollectorConfig{Policy: c.policy, Proof: c.log.consistency, Grace: 20 * time.Second, OnError: func(name string, err error) {
+	cfg := &CollectorConfig{Policy: c.policy, Proof: c.log.consistency, Grace: time.Minute, Timeout: 2 * time.Minute, OnError: func(name string, err error) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.errs[name] = err
@@ -215,7 +215,7 @@ func TestCollectDoesNotWait(t *testing.T) {
 		}
 	}
 	c.mend(1)
-	for end := time.Now().Add(30 * time.Second); ; {
+	for end := time.Now().Add(3 * time.Minute); ; {
 		cp, err := c.collector(t).Collect(t.Context(), c.log.checkpoint(t, 9))
 		if err == nil && len(names(cp)) == 3 {
 			return
