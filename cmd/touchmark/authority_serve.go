@@ -27,6 +27,10 @@ const (
 	logPrefix      = "/log"
 	maxShownPath   = 300
 	maxShipsAtStop = 1000 // batches
+
+	// authorityGrace is how long the requests under way may take when the authority is told to end, with shipping what they
+	// leave, and then the log. A disk may be slow.
+	authorityGrace = 30 * time.Second
 )
 
 func authorityServeCommand() *cli.Command {
@@ -117,7 +121,7 @@ func (h *authorityHome) openLog(logger *slog.Logger) (logs.Log, error) {
 }
 
 func closeLog(l logs.Log) error {
-	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), authorityGrace)
 	defer cancel()
 	return l.Close(ctx)
 }
@@ -173,7 +177,7 @@ func (n *node) serve(config *tls.Config) error {
 		n.logger.Info("stopping")
 	}
 	con.notify(notifyStopping)
-	stop, done := context.WithTimeout(context.Background(), shutdownTimeout)
+	stop, done := context.WithTimeout(context.Background(), authorityGrace)
 	defer done()
 	err = errors.Join(err, server.Shutdown(stop))
 	cancel()

@@ -25,8 +25,8 @@ func recorded(ts *testscript.TestScript, neg bool, args []string) {
 	dir := ts.MkAbs(args[0])
 	days, err := strconv.Atoi(args[2])
 	ts.Check(err)
-	at := time.Now().AddDate(0, 0, -days)
-	ts.Setenv(args[3], at.AddDate(0, 0, 1).UTC().Format(time.RFC3339))
+	at := time.Now().UTC().AddDate(0, 0, -days) // in UTC all days are as long
+	ts.Setenv(args[3], at.AddDate(0, 0, 1).Format(time.RFC3339))
 	id, err := readIdentity(newConsole(nil, io.Discard, io.Discard), ts.MkAbs(args[1]))
 	ts.Check(err)
 	cfg := &evidence.LedgerConfig{

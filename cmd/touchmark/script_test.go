@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -27,6 +28,7 @@ func TestMain(m *testing.M) {
 		"touchmark": func() { os.Exit(int(run(os.Args))) },
 		"upstream":  upstream,
 		"client":    plainClient,
+		"asker":     asker,
 	})
 }
 
@@ -42,12 +44,14 @@ func scripts(p testscript.Params) testscript.Params {
 	p.RequireUniqueNames = true
 	p.Setup = func(env *testscript.Env) error {
 		env.Setenv("GORACE", "atexit_sleep_ms=0") // or each of hundreds of processes ends a second late
+		env.Setenv("TOUCHMARK_TTL", "1h")         // for machines that are slow
 		if setup != nil {
 			return setup(env)
 		}
 		return nil
 	}
 	p.Cmds = map[string]func(ts *testscript.TestScript, neg bool, args []string){
+		"asks":   asks,
 		"exits":  exits,
 		"mode":   mode,
 		"json":   jsonCommand,
@@ -59,6 +63,7 @@ func scripts(p testscript.Params) testscript.Params {
 		"front":  front,
 		"keep":   keep,
 		"fetch":  fetch,
+		"tire":   tire,
 		"until":  until,
 		"hides":  hides,
 		"says":   says,
@@ -81,16 +86,21 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits CODE ARG...")
 	}
+	ends(ts, args[0], "touchmark", args[1:]...)
+}
+
+// ends runs a program and wants an exit code.
+func ends(ts *testscript.TestScript, code, program string, args ...string) {
 	got := 0
-	if err := ts.Exec("touchmark", args[1:]...); err != nil {
+	if err := ts.Exec(program, args...); err != nil {
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) {
 			ts.Fatalf("%v", err)
 		}
 		got = exit.ExitCode()
 	}
-	if strconv.Itoa(got) != args[0] {
-		ts.Fatalf("exit code %d, want %s", got, args[0])
+	if strconv.Itoa(got) != code {
+		ts.Fatalf("exit code %d, want %s", got, code)
 	}
 }
 
@@ -162,6 +172,28 @@ func fetch(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	if (res.StatusCode != http.StatusOK) != neg {
 		ts.Fatalf("status %d", res.StatusCode)
+	}
+}
+
+// tire fetches what is at a URL until that is refused, with status 429, and sets a variable to how many answers there were
+// before: tire URL VAR.
+func tire(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: tire URL VAR")
+	}
+	for n, began := 0, time.Now(); ; n++ {
+		res, err := http.Get(args[0])
+		ts.Check(err)
+		_ = res.Body.Close()
+		switch {
+		case res.StatusCode == http.StatusTooManyRequests:
+			ts.Setenv(args[1], strconv.Itoa(n))
+			return
+		case res.StatusCode != http.StatusOK:
+			ts.Fatalf("status %d", res.StatusCode)
+		case time.Since(began) > 2*time.Minute:
+			ts.Fatalf("%d answers, and no refusal", n+1)
+		}
 	}
 }
 

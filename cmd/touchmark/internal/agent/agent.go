@@ -162,8 +162,9 @@ func is[E error](err error) bool {
 	return errors.As(err, &target)
 }
 
-// terminateTime is how long a launched server may take to end.
-const terminateTime = 3 * time.Second
+// terminateTime is how long a launched server may take to end when its input is closed, and again when it is told to. Then
+// it is killed: a gateway, which ships its records at the end, may take more than ten seconds.
+const terminateTime = 8 * time.Second
 
 func launch(t *Target) mcp.Transport {
 	cmd := exec.Command(t.Command[0], t.Command[1:]...)
