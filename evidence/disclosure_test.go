@@ -128,7 +128,7 @@ func reread(t testing.TB, d *Disclosure) *Disclosure {
 
 // TestDisclosureTellsNothingElse: neither names nor values, nor how many there are below the next power of two.
 func TestDisclosureTellsNothingElse(t *testing.T) {
-	p := &Params{Arguments: json.RawMessage(`{"path":"/etc/passwd","pin":1234,"deep":{"secret":[7,8,9],"open":{"x":1}}}`), InputResponses: json.RawMessage(`{"path":"hidden"}`)}
+	p := &Params{Arguments: json.RawMessage(`{"path":"/etc/passwd","pin":1234.5,"deep":{"secret":[7,8,9],"open":{"x":1}}}`), InputResponses: json.RawMessage(`{"path":"hidden"}`)}
 	entry, private := recorded(t, p)
 	for pointer, shown := range map[string]string{
 		"/arguments/path": `"/etc/passwd"`, "/arguments/deep/secret/1": "8", "/arguments/deep/open": `{"x":1}`, "/input_responses": `{"path":"hidden"}`,
@@ -141,7 +141,7 @@ func TestDisclosureTellsNothingElse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, secret := range []string{"passwd", "1234", `"pin"`, `"secret"`, `"open"`, "hidden", `"x"`} {
+		for _, secret := range []string{"passwd", "1234.5", `"pin"`, `"secret"`, `"open"`, "hidden", `"x"`} {
 			name := strings.Trim(secret, `"`)
 			if !strings.Contains(shown+pointer, name) && strings.Contains(string(text), secret) {
 				t.Errorf("the disclosure of %s reveals %s", pointer, secret)

@@ -10,7 +10,7 @@ import (
 // exhibit shows two of the parameters of a recorded call, and all of them if told to.
 func exhibit(t testing.TB, all bool) (*Exhibit, *Private) {
 	t.Helper()
-	p := &Params{Arguments: json.RawMessage(`{"path":"/etc/passwd","list":[1,{"pin":1234}]}`), InputResponses: json.RawMessage(`{"sure":"yes"}`)}
+	p := &Params{Arguments: json.RawMessage(`{"path":"/etc/passwd","list":[1,{"pin":1234.5}]}`), InputResponses: json.RawMessage(`{"sure":"yes"}`)}
 	entry, private := recorded(t, p)
 	x := &Exhibit{Entry: entry.Bytes(), Receipt: "receipt\n"}
 	for _, pointer := range []string{"/arguments/list/0", "/input_responses/sure"} {
@@ -48,7 +48,7 @@ func TestExhibit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, secret := range []string{string(salt), "passwd", "1234"} {
+		for _, secret := range []string{string(salt), "passwd", "1234.5"} {
 			if strings.Contains(text, secret) != all {
 				t.Errorf("all %v: %s in %s", all, secret, text)
 			}

@@ -75,7 +75,7 @@ func TestKilledProcess(t *testing.T) {
 	}
 	k := &killTest{T: t, dir: t.TempDir(), acked: map[string]uint64{}}
 	t.Cleanup(func() { // what Tessera has under way in the background may outlast its log for a moment
-		for range 100 {
+		for range 1200 {
 			if os.RemoveAll(k.dir) == nil {
 				break
 			}
@@ -155,7 +155,7 @@ func (k *killTest) runAndKill(after time.Duration) {
 // check opens what the process left, and compares.
 func (k *killTest) check(round int) {
 	k.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	l, log, err := openKilled(ctx, k.dir)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// closeGrace is how long Close waits for a log that does not return from an append when its context ends.
+// closeGrace is how long Close waits at least for a log that does not return from an append when it is told to end.
 const closeGrace = 2 * time.Second
 
 // startFeeder compares the log with the journal and begins to ship what it lacks. ctx is for the comparison.
@@ -43,8 +43,8 @@ func (l *Ledger) startFeeder(ctx, running context.Context) error {
 	return nil
 }
 
-// stopFeeder waits until the feeder has returned. Call stop before.
-func (l *Ledger) stopFeeder() error {
+// stopFeeder waits until the feeder has returned, for closeGrace and then until ctx ends. Call stop before.
+func (l *Ledger) stopFeeder(ctx context.Context) error {
 	if l.feeder == nil {
 		return nil
 	}
@@ -52,13 +52,17 @@ func (l *Ledger) stopFeeder() error {
 	defer timer.Stop()
 	select {
 	case <-l.feeder.done:
-		if s := l.feeder.shared; s != nil {
-			return errors.Join(s.close(), s.in.close())
-		}
-		return l.feeder.in.close()
 	case <-timer.C:
-		return errors.New("evidence: the log does not return from an append")
+		select {
+		case <-l.feeder.done:
+		case <-ctx.Done():
+			return errors.New("evidence: the log does not return from an append")
+		}
 	}
+	if s := l.feeder.shared; s != nil {
+		return errors.Join(s.close(), s.in.close())
+	}
+	return l.feeder.in.close()
 }
 
 // Flush waits until everything recorded and enqueued before it was called is in the log.
@@ -166,7 +170,7 @@ func (l *Ledger) Close(ctx context.Context) error {
 	}
 	l.dropQueue()
 	l.stop()
-	err = errors.Join(failed, err, l.stopFeeder())
+	err = errors.Join(failed, err, l.stopFeeder(ctx))
 	err = errors.Join(err, journalError(l.closeJournal()))
 	l.background.Wait() // whoever waited for the journal knows now
 	return err

@@ -158,7 +158,11 @@ func (f *feeder) sync(ctx context.Context) error {
 	return nil
 }
 
+// advance goes on behind what arrived. Of nothing nobody is told: who waits hurries the feeder when something has changed.
 func (f *feeder) advance(n int) {
+	if n == 0 {
+		return
+	}
 	size := sum(f.sizes[:n])
 	f.batch = append(f.batch[:0], f.batch[n:]...)
 	f.sizes = append(f.sizes[:0], f.sizes[n:]...)

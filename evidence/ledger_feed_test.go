@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/touchmark-dev/touchmark/did"
@@ -189,6 +190,10 @@ func TestBacklogIsBounded(t *testing.T) {
 
 // TestBacklogSurvivesRestart: what could not be shipped is counted and shipped by the next ledger.
 func TestBacklogSurvivesRestart(t *testing.T) {
+	synctest.Test(t, testBacklogSurvivesRestart) // its time passes when there is nothing left to do
+}
+
+func testBacklogSurvivesRestart(t *testing.T) {
 	cfg, log := ledgerConfig(t)
 	down := errors.New("the log is down")
 	log.BeforeAppend(func(uint64, [][]byte) error { return down })
@@ -216,6 +221,31 @@ func TestBacklogSurvivesRestart(t *testing.T) {
 		t.Errorf("the log has %d entries", size)
 	}
 	checkStream(t, cfg, log)
+}
+
+// TestWaitingBacksOff: a log that is down is asked less and less often, also while somebody waits for it.
+func TestWaitingBacksOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg, log := ledgerConfig(t)
+		var asked atomic.Int64
+		log.BeforeAppend(func(uint64, [][]byte) error {
+			if asked.Add(1) > 1000 { // no time would pass
+				return nil
+			}
+			return errors.New("the log is down")
+		})
+		l := mustOpenLedger(t, cfg)
+		recordMany(t, l, 3)
+		began := asked.Load()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := l.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("closed: %v", err)
+		}
+		if n := asked.Load() - began; n < 3 || n > 10 {
+			t.Errorf("it was asked %d times in ten seconds", n)
+		}
+	})
 }
 
 // TestRefusesForeignLog: a log that is not the beginning of the journal is refused, and stays as it is.
@@ -305,6 +335,7 @@ func (f forgetful) Size(context.Context) (uint64, error) { return 0, nil }
 func TestKeepsCheckpoint(t *testing.T) {
 	cfg, log := ledgerConfig(t)
 	for want := uint64(0); want < 30; want += 10 {
+		log.BeforeAppend(func(uint64, [][]byte) error { return errors.New("not before the file is read") })
 		l := mustOpenLedger(t, cfg)
 		note, err := os.ReadFile(filepath.Join(cfg.Dir, checkpointName))
 		if err != nil {
@@ -314,6 +345,7 @@ func TestKeepsCheckpoint(t *testing.T) {
 		if err != nil || cp.Size() != want {
 			t.Errorf("the checkpoint is of size %d, %v, want %d", cp.Size(), err, want)
 		}
+		log.BeforeAppend(nil)
 		recordMany(t, l, 9)
 		mustClose(t, l)
 	}
@@ -409,6 +441,40 @@ func TestCloseLeavesStuckLog(t *testing.T) {
 		t.Errorf("the log has %d entries", size)
 	}
 	checkStream(t, cfg, log)
+}
+
+// slowLog takes long to say its checkpoint, and does not hear that it is to stop.
+type slowLog struct {
+	*translogtest.Log
+	wait atomic.Int64
+}
+
+func (l *slowLog) Checkpoint(ctx context.Context) (*translog.Checkpoint, error) {
+	time.Sleep(time.Duration(l.wait.Load()))
+	return l.Log.Checkpoint(ctx)
+}
+
+// TestCloseWaitsForSlowLog as long as it may: who is told that the ledger is closed has a directory that nobody writes to.
+func TestCloseWaitsForSlowLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg, log := ledgerConfig(t)
+		slow := &slowLog{Log: log}
+		cfg.Log = slow
+		l := mustOpenLedger(t, cfg)
+		defer func() { <-l.feeder.done }()
+		if err := l.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * keepInterval) // the next checkpoint is due
+		slow.wait.Store(int64(2 * closeGrace))
+		recordMany(t, l, 1)
+		mustClose(t, l)
+		select {
+		case <-l.feeder.done:
+		default:
+			t.Error("closed, and the feeder is at work")
+		}
+	})
 }
 
 func TestConfigIsChecked(t *testing.T) {

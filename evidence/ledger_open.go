@@ -35,7 +35,7 @@ func Open(ctx context.Context, cfg *LedgerConfig) (_ *Ledger, err error) {
 		return nil, fmt.Errorf("evidence: %w", err)
 	}
 	if err := l.start(ctx); err != nil {
-		return nil, errors.Join(err, l.abort())
+		return nil, errors.Join(err, l.abort(ctx))
 	}
 	return l, nil
 }
@@ -79,12 +79,12 @@ func (l *Ledger) startFeeding(ctx, running context.Context) error {
 }
 
 // abort undoes an Open that failed.
-func (l *Ledger) abort() error {
+func (l *Ledger) abort(ctx context.Context) error {
 	if l.stop != nil {
 		l.stop()
 	}
 	l.inflight.Wait()
-	return errors.Join(l.stopFeeder(), l.closeJournal())
+	return errors.Join(l.stopFeeder(ctx), l.closeJournal())
 }
 
 // begins writes the first record of this run: the genesis record, or a heartbeat with the new epoch.

@@ -62,7 +62,7 @@ func checkShared(t *testing.T, cfg *LedgerConfig, first uint64) (records uint64)
 		t.Fatalf("the head is %+v, %v; want record %d", head, err, first)
 	}
 	in, err := head.Verify(keys, cfg.Shared.Policy())
-	if err != nil || head.Alone(in) {
+	if err != nil || head.Alone(in) && !cfg.Shared.(*crowdedLog).reverse { // in another order it may be so by chance
 		t.Fatalf("the head: %+v, %v", in, err)
 	}
 	chain, err := NewChain(&ChainConfig{Keys: keys, AllowPartial: true})

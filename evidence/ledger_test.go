@@ -37,7 +37,7 @@ func mustOpenLedger(t testing.TB, cfg *LedgerConfig) *Ledger {
 
 func mustClose(t testing.TB, l *Ledger) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	if err := l.Close(ctx); err != nil {
 		t.Fatal(err)
@@ -215,7 +215,7 @@ func crash(t testing.TB, l *Ledger) {
 	l.fail(errors.New("crashed by the test"))
 	l.stop()
 	l.journal.poison(errors.New("crashed by the test"))
-	_ = l.stopFeeder()
+	_ = l.stopFeeder(context.Background())
 	_ = l.journal.close()
 }
 

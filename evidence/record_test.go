@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -179,10 +180,12 @@ func TestEveryMemberIsWritten(t *testing.T) {
 	}
 }
 
+var hashTexts = regexp.MustCompile(`sha256:[A-Za-z0-9_-]{43}`)
+
 func TestRecordsHoldNoParameter(t *testing.T) {
 	d := fullDraft()
 	r := mustPrepare(t, d, newTestSigner("server").header(1))
-	text := string(appendRecord(nil, r))
+	text := hashTexts.ReplaceAllString(string(appendRecord(nil, r)), "") // any short text may be in one by chance
 	for _, secret := range []string{"passwd", "path", "pin", "1234", "accept", `"approval"`, d.Badge, d.Proof} {
 		if strings.Contains(text, secret) {
 			t.Errorf("the record holds %q:\n%s", secret, text)
