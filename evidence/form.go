@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/touchmark-dev/touchmark/translog"
 )
@@ -71,11 +70,10 @@ func DigestLeafHash(digest Hash) Hash {
 
 // ParseDigest returns the SHA-256 of an entry that a leaf of a log of digests holds. ok is false for any other leaf.
 func ParseDigest(leaf []byte) (digest Hash, ok bool) {
-	rest, ok := strings.CutPrefix(string(leaf), digestLine)
-	if !ok || len(rest) != len(digest) {
+	if len(leaf) != len(digestLine)+len(digest) || string(leaf[:len(digestLine)]) != digestLine {
 		return digest, false
 	}
-	return Hash([]byte(rest)), true
+	return Hash(leaf[len(digestLine):]), true
 }
 
 // CheckLeaf refuses a leaf that no entry has in a log of this form, with the code EVIDENCE_LOG_FORM_MISMATCH. That a leaf

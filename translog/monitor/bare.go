@@ -3,6 +3,7 @@ package monitor
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/touchmark-dev/touchmark/evidence"
 )
@@ -36,7 +37,9 @@ func (m *Monitor) resolve(from, size uint64, leaves [][]byte, hashes [][32]byte)
 			continue
 		}
 		digest, _ := evidence.ParseDigest(r.leaf)
-		if r.entry = m.library.find(digest); r.entry == nil && m.late(r.index, size) {
+		if r.volume = m.library.find(digest); r.volume != nil {
+			r.entry = r.volume.entry
+		} else if m.late(r.index, size) {
 			return records[:i], nil
 		}
 	}
@@ -171,14 +174,22 @@ func (m *Monitor) repeated(from uint64, leaves [][32]byte) (map[int]uint64, erro
 	if err != nil {
 		return nil, err
 	}
-	repeated, here := make(map[int]uint64), make(map[[32]byte]uint64, len(leaves))
+	repeated, here := make(map[int]uint64), make(map[uint64]int, len(leaves))
 	for i, leaf := range leaves {
 		if index, ok := first[leaf]; ok {
 			repeated[i] = index
-		} else if index, ok := here[leaf]; ok {
-			repeated[i] = index
-		} else {
-			here[leaf] = from + uint64(i) //nolint:gosec // counts
+			continue
+		}
+		before, ok := here[short(leaf)]
+		if !ok {
+			here[short(leaf)] = i
+			continue
+		}
+		if leaves[before] != leaf { // which only begins as this one does
+			before = slices.Index(leaves[:i], leaf)
+		}
+		if before >= 0 {
+			repeated[i] = from + uint64(before)
 		}
 	}
 	return repeated, nil

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"iter"
 	"maps"
 	"os"
 	"path/filepath"
@@ -436,5 +437,47 @@ func TestDigestProofsHold(t *testing.T) {
 				t.Errorf("%s, with %q in the place of %q: %+v", fault.Code, change.with, change.old, got)
 			}
 		}
+	}
+}
+
+// What a source showed for the leaves of the log is not read from it again, if it is what the log has at its place.
+func TestRecordsAreReadOnce(t *testing.T) {
+	f := newDigestFixture(t)
+	own, from := f.cfg.Records[0], []uint64(nil)
+	f.cfg.Records[0].Read = func(n uint64) iter.Seq2[*evidence.StoredRecord, error] {
+		from = append(from, n)
+		return own.Read(n)
+	}
+	f.reopen()
+	read := func(want []uint64, codes ...Code) {
+		t.Helper()
+		from = nil
+		f.want(codes...)
+		if !slices.Equal(from, want) {
+			t.Errorf("read from %d, want %d", from, want)
+		}
+	}
+	entries := f.server.records(9)
+	f.append(entries[:5]...)
+	read([]uint64{0, 4})
+	read([]uint64{4})
+	f.keep(entries[5]) // and dropped
+	f.append(entries[6:]...)
+	read([]uint64{5, 4, 4}, Code(evidence.CodeGap), CodeOmitted) // once for the proof
+	read([]uint64{8})
+	other := f.server.sign(heartbeat(), nil)
+	f.leaves(evidence.FormDigest.Leaf(other))
+	f.other.entries = append(f.other.entries, other)
+	f.append(f.server.sign(heartbeat(), nil))                            // the same number
+	read([]uint64{9, 8, 9, 0}, Code(evidence.CodeConflict), CodeJournal) // 9 and 0 for the proof
+}
+
+// Leaves that begin alike, as somebody can make them, are not the same.
+func TestLeavesThatBeginAlike(t *testing.T) {
+	f := newDigestFixture(t)
+	a, b, c := [32]byte{31: 1}, [32]byte{31: 2}, [32]byte{31: 3}
+	got, err := f.m.repeated(7, [][32]byte{a, b, b, a, c, b})
+	if want := map[int]uint64{2: 8, 3: 7, 5: 8}; err != nil || !maps.Equal(got, want) {
+		t.Errorf("%v, %v, want %v", got, err, want)
 	}
 }

@@ -101,6 +101,23 @@ func (w *journalWalk) removed(ctx context.Context, entry []byte) error {
 	return err
 }
 
+// shown moves on after a record that a source has just shown and that the log has at its place, as [journalWalk.known] would.
+func (m *Monitor) shown(r *found) {
+	if r.volume == nil || !r.placed || r.volume.seq != r.record.Sequence {
+		return
+	}
+	at := m.journal(r.volume.shelf.source.Name)
+	if at.Next != r.record.Sequence {
+		return
+	}
+	if at.Stream.IsZero() {
+		at.Stream = r.record.Stream
+	}
+	if at.Stream == r.record.Stream {
+		at.Next++
+	}
+}
+
 // known passes over a record that the log has at its place, and that was looked at there: it need not be read again.
 func (w *journalWalk) known(stored *evidence.StoredRecord) (bool, error) {
 	s := w.monitor.streams[w.at.Stream]

@@ -92,6 +92,9 @@ func (m *Monitor) readChunk(ctx context.Context, cp *translog.Checkpoint, entrie
 		return false, err
 	}
 	m.settled()
+	for i := range records {
+		m.shown(&records[i])
+	}
 	for _, leaf := range leaves {
 		m.leaves.put(leaf[:])
 		m.remember(leaf)
@@ -200,15 +203,17 @@ func (m *Monitor) changed(ctx context.Context, cp *translog.Checkpoint, index ui
 
 // readRecords looks at records that are in cp's tree.
 func (m *Monitor) readRecords(ctx context.Context, cp *translog.Checkpoint, records []found) error {
-	m.parse(records)
-	for i := range records {
-		faults, err := m.place(&records[i])
-		if err != nil {
-			return err
-		}
-		for _, fault := range faults {
-			if err := m.tell(ctx, cp, fault); err != nil {
+	for part := range slices.Chunk(records, 8*stride*runtime.GOMAXPROCS(0)) { // what was parsed is near when it is placed
+		m.parse(part)
+		for i := range part {
+			faults, err := m.place(&part[i])
+			if err != nil {
 				return err
+			}
+			for _, fault := range faults {
+				if err := m.tell(ctx, cp, fault); err != nil {
+					return err
+				}
 			}
 		}
 	}

@@ -131,25 +131,41 @@ func newLibrary(sources []RecordSource, broken map[string]error, logged func(evi
 	return l
 }
 
-// find returns the entry that has a digest, nil where no source has it within reach.
-func (l *library) find(digest evidence.Hash) []byte {
-	for more := true; ; {
-		if v := l.waiting[digest]; v != nil {
-			l.take(v)
-			return v.entry
+// find returns the record that has a digest, nil where no source has it within reach.
+func (l *library) find(digest evidence.Hash) *volume {
+	if v := l.waiting[digest]; v != nil {
+		l.drop(v)
+		l.take(v)
+		return v
+	}
+	for {
+		var found *volume
+		more := false
+		for _, s := range l.shelves { // each a record further: copies of one stream keep abreast
+			v := l.readOne(s)
+			switch {
+			case v == nil:
+				continue
+			case v.digest != digest:
+				if l.waiting[v.digest] == nil { // or another copy of the stream has it
+					l.hold(v)
+				}
+			case found == nil:
+				found = v
+			}
+			more = true
+		}
+		if found != nil {
+			l.take(found)
+			return found
 		}
 		if !more {
 			return nil
-		}
-		more = false
-		for _, s := range l.shelves {
-			more = l.readOne(s) || more
 		}
 	}
 }
 
 func (l *library) take(v *volume) {
-	l.drop(v)
 	v.shelf.matched = v.seq + 1
 	l.taken = append(l.taken, v)
 }
@@ -170,14 +186,14 @@ func (l *library) drop(v *volume) {
 // full reports whether no more is read ahead of a shelf.
 func (s *shelf) full() bool { return s.waiting >= MaxAhead || s.bytes >= MaxAheadBytes }
 
-// readOne reads the next record of a shelf, and reports whether there was one and room for it. A source that cannot be read
-// has no more in this look: it must not hold up what is looked at of others.
-func (l *library) readOne(s *shelf) bool {
+// readOne returns the next record of a shelf, nil where there is none or no room for it. A source that cannot be read has no
+// more in this look: it must not hold up what is looked at of others.
+func (l *library) readOne(s *shelf) *volume {
 	if s.full() {
 		l.pass(s)
 	}
 	if s.ended || s.full() {
-		return false
+		return nil
 	}
 	if s.pull == nil {
 		s.pull, s.stop = iter.Pull2(s.source.Read(s.next))
@@ -186,14 +202,10 @@ func (l *library) readOne(s *shelf) bool {
 	if !ok || err != nil {
 		s.ended = true
 		l.breaks(s, err)
-		return false
+		return nil
 	}
 	s.next = record.Sequence + 1
-	v := &volume{shelf: s, seq: record.Sequence, digest: sha256.Sum256(record.Entry), entry: record.Entry}
-	if l.waiting[v.digest] == nil { // or another copy of the stream has it
-		l.hold(v)
-	}
-	return true
+	return &volume{shelf: s, seq: record.Sequence, digest: sha256.Sum256(record.Entry), entry: record.Entry}
 }
 
 // breaks notes an error of a source.
@@ -217,7 +229,8 @@ func (l *library) pass(s *shelf) {
 
 // settled ends what find began; back undoes it.
 func (l *library) settled() {
-	l.taken = nil
+	clear(l.taken) // which hold the entries
+	l.taken = l.taken[:0]
 	for _, s := range l.shelves {
 		s.passed = false
 	}
@@ -227,7 +240,8 @@ func (l *library) back() {
 	for _, v := range l.taken {
 		l.hold(v)
 	}
-	l.taken = nil
+	clear(l.taken)
+	l.taken = l.taken[:0]
 }
 
 // rest lets go of the sources until the next look.

@@ -24,7 +24,8 @@ type found struct {
 	index    uint64
 	leaf     []byte
 	leafHash [32]byte
-	entry    []byte // that the leaf belongs to; nil where there is none, or none at hand
+	entry    []byte  // that the leaf belongs to; nil where there is none, or none at hand
+	volume   *volume // that has the entry; nil where it is in the log
 
 	// Of a leaf without an entry.
 	form     error   // it is of the other form
@@ -33,6 +34,7 @@ type found struct {
 	record *evidence.Record
 	hash   evidence.Hash
 	err    error // why it is none
+	placed bool  // as the record of its number in its stream
 }
 
 // A misplaced record is a fault in a chain: what is wrong, and the index of the record that shows it together with
@@ -54,8 +56,9 @@ func (w *misplaced) of(seq uint64) *misplaced {
 	return w
 }
 
-func frame(hash evidence.Hash, index uint64) []byte {
-	return binary.BigEndian.AppendUint64(hash[:], index+1)
+func frame(hash evidence.Hash, index uint64) (f [frameBytes]byte) {
+	binary.BigEndian.PutUint64(f[copy(f[:], hash[:]):], index+1)
+	return f
 }
 
 // at returns what the log has at a place of the stream; ok is false where a record is missing.
@@ -86,7 +89,9 @@ func (s *stream) add(m *Monitor, r *found) (*misplaced, error) {
 	}
 	s.file.skip(seq - s.Next)
 	s.Missing += seq - s.Next
-	s.file.put(frame(r.hash, r.index))
+	here := frame(r.hash, r.index)
+	s.file.put(here[:])
+	r.placed = true
 	s.Next, s.Head, s.Index = seq+1, r.hash, r.index
 	s.Epoch = max(s.Epoch, r.record.Epoch)
 	if r.record.Time.After(s.Latest) {
@@ -111,7 +116,8 @@ func (s *stream) again(r *found) (*misplaced, error) {
 	case err != nil:
 		return nil, err
 	case !ok:
-		s.file.set(seq, frame(r.hash, r.index))
+		here := frame(r.hash, r.index)
+		s.file.set(seq, here[:])
 		return misplace(evidence.CodeReordered, s.before(), "record %d comes after record %d", seq, s.Next-1).of(s.Next - 1), nil
 	case hash == r.hash && index == r.index:
 		return nil, nil // read before a crash
