@@ -90,7 +90,7 @@ func (a *writerArgs) write(n int, policy *translog.Policy) error {
 		return err
 	}
 	if a.Drain {
-		ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 		defer cancel()
 		return errors.Join(l.Flush(ctx), l.Close(ctx))
 	}
@@ -190,7 +190,7 @@ func (c *crowd) await(n int) {
 	}
 	before := count()
 	for began := time.Now(); count() < before+n; time.Sleep(10 * time.Millisecond) {
-		if time.Since(began) > 2*time.Minute {
+		if time.Since(began) > patience {
 			c.t.Fatal("nothing is acknowledged any more")
 		}
 	}
@@ -202,6 +202,7 @@ func (c *crowd) drain(servers int) {
 	a := c.args
 	a.First, a.Servers, a.Drain = 0, servers, true
 	p := startProcess(c.t, "writer", a)
+	<-p.read
 	if err := p.cmd.Wait(); err != nil {
 		c.t.Fatalf("not everything came into the log: %v", err)
 	}

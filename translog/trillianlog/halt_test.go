@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/touchmark-dev/touchmark/internal/durable"
 	"github.com/touchmark-dev/touchmark/translog"
 	"github.com/touchmark-dev/touchmark/translog/trillianlog"
 	"github.com/touchmark-dev/touchmark/translog/trillianlog/pgstate"
@@ -130,7 +132,7 @@ var states = map[string]func(t *testing.T, cfg *trillianlog.Config) (open func()
 	},
 	"file": func(t *testing.T, cfg *trillianlog.Config) (func() trillianlog.State, func([]byte)) {
 		return func() trillianlog.State { return nil }, func(note []byte) {
-			if err := os.WriteFile(cfg.StatePath, note, 0o600); err != nil {
+			if err := durable.WriteFile(durable.OS{}, cfg.StatePath, note); err != nil { // nobody reads half of it
 				t.Fatal(err)
 			}
 		}
@@ -434,7 +436,7 @@ func await(t *testing.T, ended chan error) error {
 	select {
 	case err := <-ended:
 		return err
-	case <-time.After(time.Minute):
+	case <-time.After(patience):
 		t.Fatal("it does not end")
 		return nil
 	}
@@ -610,7 +612,7 @@ func TestHaltIsTriedAgain(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run(ctx) }()
-	for began := time.Now(); state.count("halt") == 0 && time.Since(began) < time.Minute; time.Sleep(time.Millisecond) {
+	for began := time.Now(); state.count("halt") == 0 && time.Since(began) < patience; time.Sleep(time.Millisecond) {
 	}
 	cancel()
 	if err := await(t, ended); translog.CodeOf(err) != translog.CodeConsistencyInvalid || !strings.Contains(err.Error(), "as the test says") {
@@ -681,8 +683,8 @@ func TestUnsignedEndLost(t *testing.T) {
 				cfg := newMemory(t, s)
 				held := &stoppedState{State: state}
 				cfg.State = held
-				told := make(chan error, 1000)
-				cfg.Notice = func(err error) { told <- err }
+				var told notices
+				cfg.Notice = told.add
 				if err := trillianlog.CreateShared(t.Context(), cfg); err != nil {
 					t.Fatal(err)
 				}
@@ -704,7 +706,7 @@ func TestUnsignedEndLost(t *testing.T) {
 					_, stop = publish(t, cfg)
 				} else {
 					// It looks once at least, and signs nothing yet.
-					for n, began := held.count(), time.Now(); held.count() < n+2 && time.Since(began) < time.Minute; time.Sleep(time.Millisecond) {
+					for n, began := held.count(), time.Now(); held.count() < n+2 && time.Since(began) < patience; time.Sleep(time.Millisecond) {
 					}
 					lose(held, false)
 				}
@@ -722,17 +724,30 @@ func TestUnsignedEndLost(t *testing.T) {
 					t.Error(err)
 				}
 				sameFiles(t, fresh.Dir, cfg.Dir)
-				close(told)
-				lost := false
-				for err := range told {
-					lost = lost || strings.Contains(err.Error(), "what it lost was not signed")
-				}
-				if want := size < 560 && !restart; lost != want {
+				if lost, want := told.have("what it lost was not signed"), size < 560 && !restart; lost != want {
 					t.Errorf("it was told that entries are lost: %t", lost)
 				}
 			})
 		}
 	}
+}
+
+// notices are what a publisher told.
+type notices struct {
+	mu   sync.Mutex
+	said []string
+}
+
+func (n *notices) add(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.said = append(n.said, err.Error())
+}
+
+func (n *notices) have(text string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.ContainsFunc(n.said, func(s string) bool { return strings.Contains(s, text) })
 }
 
 // A publisher with tiles of entries that the database lost follows another one that signed what came in their place, and
@@ -797,7 +812,7 @@ func (s *stoppedState) count() int {
 
 func awaitTile(t *testing.T, cfg *trillianlog.Config, name string) {
 	t.Helper()
-	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(time.Millisecond) {
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(time.Millisecond) {
 		if _, err := os.Stat(filepath.Join(cfg.Dir, name)); err == nil {
 			return
 		}

@@ -247,7 +247,7 @@ func TestLaggingReplica(t *testing.T) {
 				return
 			}
 			_, stop := publish(t, cfg)
-			for began := time.Now(); lagging.count() < 12 && time.Since(began) < time.Minute; time.Sleep(time.Millisecond) {
+			for began := time.Now(); lagging.count() < 12 && time.Since(began) < patience; time.Sleep(time.Millisecond) {
 			}
 			s.mu.Lock()
 			s.lags = nil

@@ -60,7 +60,7 @@ func othersRead(t *testing.T, cfg *trillianlog.Config, size uint64) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(time.Minute):
+	case <-time.After(patience):
 		t.Error("fsck does not end")
 	}
 }

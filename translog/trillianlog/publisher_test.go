@@ -41,7 +41,8 @@ func TestMain(m *testing.M) {
 
 // A process is a part of the test in a process of its own.
 type process struct {
-	cmd *exec.Cmd
+	cmd  *exec.Cmd
+	read chan struct{} // closed when all of its output is
 
 	mu   sync.Mutex
 	last string // line of its output
@@ -59,7 +60,7 @@ func startTelling(t testing.TB, role string, args any, tell func(line string)) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{cmd: exec.Command(os.Args[0])} //nolint:gosec // this test
+	p := &process{cmd: exec.Command(os.Args[0]), read: make(chan struct{})} //nolint:gosec // this test
 	p.cmd.Env = append(os.Environ(), roleVariable+"="+role+" "+string(text))
 	p.cmd.Stderr = os.Stderr
 	if _, err := p.cmd.StdinPipe(); err != nil { // it ends when the test does
@@ -73,6 +74,7 @@ func startTelling(t testing.TB, role string, args any, tell func(line string)) *
 		t.Fatal(err)
 	}
 	go func() {
+		defer close(p.read)
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			tell(lines.Text())
 			p.mu.Lock()
@@ -92,7 +94,8 @@ func (p *process) line() string {
 
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill() // it may have ended
-	_ = p.cmd.Wait()         // killed
+	<-p.read
+	_ = p.cmd.Wait() // killed
 }
 
 // endWithInput ends this process when the one that started it does.
@@ -233,7 +236,7 @@ func (c *cluster) watch(stop chan struct{}) {
 // leader waits until one candidate signs, other than the one given, and returns it.
 func (c *cluster) leader(other int) int {
 	c.t.Helper()
-	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(10 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(10 * time.Millisecond) {
 		for i, p := range c.run {
 			if line := p.line(); i != other && line != "" && line != "0" {
 				return i
@@ -340,7 +343,7 @@ func refused(t *testing.T, cfg *trillianlog.Config) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	return p.Run(ctx)
 }
@@ -567,7 +570,7 @@ func TestAheadOfWhatWasSigned(t *testing.T) {
 	awaitSize(t, r, cfg.Tree, 15)
 	state.stopped = true // it goes on, with what it knew
 	state.mu.Unlock()
-	for began := time.Now(); first.Stats().Lost == 0 && time.Since(began) < time.Minute; time.Sleep(time.Millisecond) {
+	for began := time.Now(); first.Stats().Lost == 0 && time.Since(began) < patience; time.Sleep(time.Millisecond) {
 	}
 	if cp := awaitShown(t, cfg, 5); cp.Size() != 5 {
 		t.Errorf("it shows %d entries", cp.Size())

@@ -21,6 +21,9 @@ import (
 	"github.com/touchmark-dev/touchmark/translog/trillianlog/trilliantest"
 )
 
+// patience is how long something may last that is certain to come.
+const patience = 3 * time.Minute
+
 // newShared describes a log in a new tree that several append to, and begins it.
 func newShared(t testing.TB, r *trilliantest.Trillian, state trillianlog.State) *trillianlog.Config {
 	t.Helper()
@@ -78,7 +81,7 @@ func publish(t testing.TB, cfg *trillianlog.Config) (p *trillianlog.Publisher, s
 func awaitShown(t testing.TB, cfg *trillianlog.Config, n int) *translog.Checkpoint {
 	t.Helper()
 	c := tlogclient.New(tlogclient.Dir(cfg.Dir), policyOf(t, cfg))
-	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(20 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(20 * time.Millisecond) {
 		if cp, err := c.Checkpoint(t.Context()); err == nil && cp.Size() >= uint64(n) {
 			return cp
 		}
@@ -146,6 +149,9 @@ func TestSharedWriters(t *testing.T) {
 			all.Wait()
 			once(t, cfg, want)
 			inOrder(t, cfg, writers)
+			// Readers see a checkpoint before it is counted.
+			for began := time.Now(); p.Stats().Shown != writers*each+1 && time.Since(began) < patience; time.Sleep(time.Millisecond) {
+			}
 			if st := p.Stats(); st.Term == 0 || st.Shown != writers*each+1 || st.Elections != 1 {
 				t.Errorf("statistics: %+v", st)
 			}
@@ -166,7 +172,7 @@ func follow(t *testing.T, s *trillianlog.Shared, n uint64) {
 	t.Helper()
 	var older *translog.Checkpoint
 	var next uint64
-	for began := time.Now(); next < n && time.Since(began) < time.Minute; time.Sleep(20 * time.Millisecond) {
+	for began := time.Now(); next < n && time.Since(began) < patience; time.Sleep(20 * time.Millisecond) {
 		cp, err := s.Checkpoint(t.Context())
 		if err == nil {
 			err = s.Continue(t.Context(), older, cp, func(index uint64, _ [32]byte) {
@@ -342,7 +348,15 @@ func TestInFlight(t *testing.T) {
 			}
 		})
 	}
-	for began := time.Now(); s.Stats().InFlight < 3 && time.Since(began) < time.Minute; time.Sleep(time.Millisecond) {
+	arrived := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return running
+	}
+	for began := time.Now(); arrived() < 3 && time.Since(began) < patience; time.Sleep(time.Millisecond) {
+	}
+	if n := s.Stats().InFlight; n != 3 {
+		t.Errorf("%d are under way", n)
 	}
 	ended, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()

@@ -179,7 +179,7 @@ func missing(t testing.TB, what, command string) {
 func freeAddress(t testing.TB) string {
 	t.Helper()
 	for range 100 {
-		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(15_000+rand.IntN(15_000))) //nolint:gosec // any will do
+		address := net.JoinHostPort(loopback(), strconv.Itoa(15_000+rand.IntN(15_000))) //nolint:gosec // any will do
 		ln, err := net.Listen("tcp", address)
 		if err == nil {
 			_ = ln.Close() // it was only to be free
