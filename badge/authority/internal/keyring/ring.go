@@ -21,6 +21,9 @@ import (
 const (
 	plainSuffix     = ".jwk"
 	encryptedSuffix = ".jwk.age"
+
+	// createTries is how often a new key is given other digits: there are 65536 a day.
+	createTries = 8
 )
 
 // A Passphrase tells the passphrase of a key. It is asked for each key until it
@@ -39,6 +42,7 @@ type Ring struct {
 	failed map[string]failure // what became of the last try at a key
 
 	workFactor int
+	newID      func(now time.Time) string
 }
 
 var _ Source = (*Ring)(nil)
@@ -62,7 +66,7 @@ func Open(dir string, passphrase Passphrase) (*Ring, error) {
 	if hasModes && info.Mode().Perm()&0o022 != 0 {
 		return nil, fmt.Errorf("keyring: directory %q can be written by others (mode %#o): run chmod go-w", dir, info.Mode().Perm())
 	}
-	return &Ring{dir: dir, passphrase: passphrase, keys: make(map[string]*fileKey), failed: make(map[string]failure), workFactor: defaultWorkFactor}, nil
+	return &Ring{dir: dir, passphrase: passphrase, keys: make(map[string]*fileKey), failed: make(map[string]failure), workFactor: defaultWorkFactor, newID: newID}, nil
 }
 
 // A File is a key file in a [Ring].
@@ -168,14 +172,27 @@ type Options struct {
 }
 
 // Create makes a key, keeps it, and returns its id: "ca-", the date in UTC, and four random hexadecimal digits. When it
-// returns, the key survives a power failure. Nobody signs with it before its state says so: see [Set].
+// returns, the key survives a power failure. Digits that a key in the directory has are not given to another one. Nobody signs with it before its state says so: see [Set].
 func (r *Ring) Create(opts Options) (string, error) {
 	now := time.Now
 	if opts.Time != nil {
 		now = opts.Time
 	}
-	keyID := newID(now())
-	name, text, k, err := r.seal(keyID, opts.Passphrase)
+	for try := 1; ; try++ {
+		keyID, err := r.create(r.newID(now()), opts.Passphrase)
+		if !errors.Is(err, fs.ErrExist) || try == createTries { // else it has the digits of another key of this day
+			return keyID, err
+		}
+	}
+}
+
+func (r *Ring) create(keyID, passphrase string) (string, error) {
+	for _, suffix := range []string{plainSuffix, encryptedSuffix} {
+		if _, err := os.Lstat(filepath.Join(r.dir, keyID+suffix)); err == nil {
+			return "", fmt.Errorf("keyring: %q: %w", keyID+suffix, fs.ErrExist)
+		}
+	}
+	name, text, k, err := r.seal(keyID, passphrase)
 	if err != nil {
 		return "", fmt.Errorf("keyring: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -100,7 +101,7 @@ func TestRing(t *testing.T) {
 			t.Errorf("%v, %v", info, err)
 		}
 		text, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil || bytes.Contains(text, []byte(`"d"`)) == f.Encrypted {
+		if err != nil || bytes.Contains(text, []byte(`"d":"`)) == f.Encrypted {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -352,9 +353,6 @@ func TestCreateMany(t *testing.T) {
 		wg.Go(func() {
 			for range 25 {
 				id, err := r.Create(Options{})
-				if errors.Is(err, fs.ErrExist) {
-					continue // the same four digits
-				}
 				if err != nil {
 					t.Error(err)
 					return
@@ -383,6 +381,32 @@ func TestCreateMany(t *testing.T) {
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != len(found) {
 		t.Errorf("%d entries: %v", len(entries), err)
+	}
+}
+
+// TestCreateAgain: the digits of a new key are none that a key has already, in a file of either kind.
+func TestCreateAgain(t *testing.T) {
+	r := open(t, t.TempDir(), nil)
+	var ids []string
+	r.newID = func(time.Time) (id string) { id, ids = ids[0], ids[1:]; return id }
+	for _, test := range []struct {
+		passphrase, want string
+		ids              []string
+	}{
+		{"", "ca-0", []string{"ca-0"}},
+		{"right", "ca-1", []string{"ca-0", "ca-1"}},
+		{"", "ca-2", []string{"ca-0", "ca-1", "ca-1", "ca-2"}},
+	} {
+		if ids = test.ids; create(t, r, test.passphrase) != test.want || len(ids) != 0 {
+			t.Errorf("%q: %q are left", test.want, ids)
+		}
+	}
+	ids = slices.Repeat([]string{"ca-1"}, createTries)
+	if id, err := r.Create(Options{}); !errors.Is(err, fs.ErrExist) || len(ids) != 0 {
+		t.Errorf("%q, %v", id, err)
+	}
+	if files, err := r.Files(); err != nil || len(files) != 3 {
+		t.Errorf("%v, %v", files, err)
 	}
 }
 
