@@ -134,7 +134,7 @@ func TestCacheIsUsed(t *testing.T) {
 func TestCacheHoldsNothingRefused(t *testing.T) {
 	w := newCacheWorld(t, 0)
 	token := w.issue(plain)
-	w.want(token[:len(token)-4]+"AAAA", CodeSignatureInvalid)
+	w.want(token[:len(token)-12]+"AAAAAAAAAAAA", CodeSignatureInvalid)
 	w.want(token[1:], CodeMalformed)
 	w.keys[testIssuer] = []Key{{ID: "ca", Public: seededKey(3).Public()}}
 	w.want(token, CodeSignatureInvalid)

@@ -90,7 +90,8 @@ func (x *town) publish(o *client.DomainOrder) {
 func (x *town) domains(change func(*client.DomainsConfig)) *client.Domains {
 	x.t.Helper()
 	cfg := &client.DomainsConfig{
-		Issuer: x.Issuer, AccountKey: x.AccountKey(), Keys: x.Client(), UnsafeAllowLoopback: true, RootCAs: x.Roots, Time: x.Now,
+		Issuer: x.Issuer, AccountKey: x.AccountKey(), Keys: x.Client(), UnsafeAllowLoopback: true, RootCAs: x.Roots,
+		Timeout: time.Minute, Time: x.Now,
 	}
 	if change != nil {
 		change(cfg)
@@ -124,7 +125,8 @@ func (x *town) grant(d *client.Domains) *client.Grant {
 
 func (x *town) minter(g *client.Grant, change func(*client.RequesterConfig)) (*client.Requester, error) {
 	cfg := &client.RequesterConfig{
-		Issuer: x.Issuer, Subject: x.ada, Grant: g, Key: x.key, Keys: x.Client(), UnsafeAllowLoopback: true, RootCAs: x.Roots, Time: x.Now,
+		Issuer: x.Issuer, Subject: x.ada, Grant: g, Key: x.key, Keys: x.Client(), UnsafeAllowLoopback: true, RootCAs: x.Roots,
+		Timeout: time.Minute, Time: x.Now,
 	}
 	if change != nil {
 		change(cfg)

@@ -336,7 +336,7 @@ func TestKnownFault13OutageIsNoRefusal(t *testing.T) {
 		t.Error(err)
 	}
 	// Loopback takes the option that says so.
-	cfg.UnsafeAllowLoopback = false
+	cfg.UnsafeAllowLoopback, cfg.Timeout = false, time.Minute
 	var addr *safehttp.AddrError
 	if _, err := requester(t, cfg).Request(t.Context()); !errors.As(err, &addr) {
 		t.Errorf("loopback: %v", err)

@@ -133,7 +133,7 @@ func TestSeed000Policy(t *testing.T) {
 	issuer := b.file(strings.Replace(string(key), `{`, `{"kid":"issuer-1",`, 1))
 	b.must("badge", "issue", "--issuer-key", issuer, "--issuer", b.subject("reader").Issuer,
 		"--subject", "did:web:robots.example", "--subject-key", filepath.Join(b.home, "robot.jwk"), "--level", "2",
-		"--domain", "robots.example", "--actor", "service_account", "--out", filepath.Join(b.home, "robot.badge"))
+		"--domain", "robots.example", "--actor", "service_account", "--ttl", "1h", "--out", filepath.Join(b.home, "robot.badge"))
 	actors := "actors:\n  - {caller: {badge_actor: service_account, issuer: \"" + b.subject("reader").Issuer + "\"}, actor: service_account}\n"
 	rules := b.imported("roles.yaml", actors, "--member", "operator="+b.subject("reader").Subject.String(),
 		"--member", "developer="+b.subject("editor").Subject.String(), "--member", "robot=did:web:robots.example")

@@ -77,9 +77,9 @@ func load(ts *testscript.TestScript, neg bool, args []string) {
 	ts.SetCmd("unload", func(*testscript.TestScript, bool, []string) { r.end() })
 }
 
-// request gets a new badge from time to time: a hundred an hour are allowed.
+// request gets a new badge from time to time: a hundred an hour are allowed, and the script wants some as well.
 func (r *loadRun) request(ctx context.Context) {
-	for ctx.Err() == nil {
+	for pause := time.Second; ctx.Err() == nil; pause += time.Second / 5 {
 		b, err := r.requests.Request(ctx)
 		var refused *client.RefusedError
 		switch {
@@ -93,7 +93,7 @@ func (r *loadRun) request(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(time.Second):
+		case <-time.After(pause):
 		}
 	}
 }

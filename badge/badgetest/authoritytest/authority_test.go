@@ -152,7 +152,7 @@ func TestFaults(t *testing.T) {
 	}
 	w.Break(authoritytest.Fault{Delay: time.Hour, Path: authoritytest.PathBadge})
 	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error)
+	done, asked := make(chan error), w.Asked(authoritytest.PathBadge)
 	go func() {
 		r, err := client.NewRequester(w.RequesterConfig(w.agent))
 		if err == nil {
@@ -160,7 +160,7 @@ func TestFaults(t *testing.T) {
 		}
 		done <- err
 	}()
-	for asked := w.Asked(authoritytest.PathBadge); w.Asked(authoritytest.PathBadge) == asked; {
+	for w.Asked(authoritytest.PathBadge) == asked {
 		time.Sleep(time.Millisecond)
 	}
 	cancel()
