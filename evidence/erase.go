@@ -17,10 +17,10 @@ import (
 type Erasure struct {
 	// IDs are those of decisions, or of outcomes.
 	IDs []string
-	// Subject is a caller: all decisions about badges of this DID. A badge that was refused, and a proof without a badge,
-	// are taken at their word for it: the record says nothing of them, and nobody verifies them again.
+	// Subject is a caller: all decisions about badges of this DID. A badge that was refused, and a call proof that was, are
+	// taken at their word for it: the record says nothing of them, and nobody verifies them again.
 	Subject did.DID
-	// Vault opens the private parts in which badges of Subject may be that were refused. Nil opens what is in clear.
+	// Vault opens the private parts in which tokens of Subject may be that were refused. Nil opens what is in clear.
 	Vault Vault
 	// Before selects all records that were made before a time.
 	Before time.Time
@@ -33,7 +33,8 @@ type Erased struct {
 	Records int      // whose private parts were erased now
 	Bytes   int64    // by which the journal is smaller
 	Missing []string // of IDs, those that no record has
-	Unread  int      // private parts that did not open, or hold what is no token, and may have a badge of Subject that was refused
+	Unread  int      // private parts that did not open, and may have a token of Subject that was refused
+	NoToken int      // of those that opened, left as they are: what was refused is no token, and Subject is not in its text
 }
 
 // Erase erases private parts of records in a journal that no ledger has open. The outcome of a decision is erased with
@@ -64,7 +65,7 @@ func Erase(ctx context.Context, dir string, what *Erasure) (_ *Erased, err error
 	if err != nil {
 		return nil, fmt.Errorf("evidence: %w", err)
 	}
-	out := &Erased{Records: done.payloads, Bytes: done.bytes, Unread: e.unread}
+	out := &Erased{Records: done.payloads, Bytes: done.bytes, Unread: e.unread, NoToken: e.noToken}
 	for _, id := range what.IDs {
 		if !e.found[id] {
 			out.Missing = append(out.Missing, id)
@@ -81,6 +82,7 @@ type eraser struct {
 	found     map[string]bool // by id
 	decisions map[uint64]bool // by sequence number: they and their outcomes
 	unread    int
+	noToken   int
 }
 
 // find notes the sequence numbers of records that are meant.
@@ -97,17 +99,8 @@ func (e *eraser) find(seq uint64, f *frame) error {
 		e.found[r.ID] = true
 		e.decisions[seq] = true
 	}
-	d := r.Decision
-	switch {
-	case d == nil || e.subject == nil:
-	case !d.Caller.DID.IsZero():
-		if d.Caller.DID == e.what.Subject {
-			e.decisions[seq] = true
-		}
-	case !d.BadgeHash.IsZero() || !d.ProofHash.IsZero():
-		if e.shows(seq, f) {
-			e.decisions[seq] = true
-		}
+	if d := r.Decision; d != nil && e.subject != nil && (d.Caller.DID == e.what.Subject || e.shows(seq, f, d)) {
+		e.decisions[seq] = true
 	}
 	return nil
 }
@@ -125,10 +118,12 @@ func (e *eraser) mentions(entry []byte) bool {
 	return false
 }
 
-// shows reports whether the tokens of a caller who was not believed are about the subject, by what they say.
-func (e *eraser) shows(seq uint64, f *frame) bool {
-	if len(f.private) <= 1 {
-		return false // erased
+// shows reports whether the tokens of a decision that were refused are about the subject, by what they say.
+func (e *eraser) shows(seq uint64, f *frame, d *Decision) bool {
+	badgeRefused := !d.BadgeHash.IsZero() && d.Caller.DID.IsZero()
+	proofRefused := !d.ProofHash.IsZero() && d.HopID == ""
+	if !badgeRefused && !proofRefused || len(f.private) <= 1 {
+		return false // believed, or erased
 	}
 	stored := &StoredRecord{Sequence: seq, private: f.private, journal: e.journal}
 	private, err := stored.OpenPrivate(e.what.Vault)
@@ -138,13 +133,16 @@ func (e *eraser) shows(seq uint64, f *frame) bool {
 		}
 		return false
 	}
+	if !badgeRefused {
+		private.Badge = ""
+	}
 	badge, badgeRead := e.names(private.Badge, "sub")
 	proof, proofRead := e.names(private.Proof, "iss")
 	if badge || proof {
 		return true
 	}
 	if !badgeRead || !proofRead {
-		e.unread++
+		e.noToken++
 	}
 	return false
 }

@@ -29,7 +29,17 @@ func TestEraseSubjectOfRefused(t *testing.T) {
 			d.Badge, d.Proof = badge, proof
 			return mustRecord(t, l, d).Sequence
 		}
-		meant := map[uint64]bool{}
+		beside := func(hop, proof string) uint64 { // the accepted badge of another
+			d := decisionDraft(Deny, "read")
+			d.Decision.Caller = Caller{Auth: AuthBadge, DID: another, BadgeID: "550e8400-e29b-41d4-a716-446655440000",
+				Issuer: "https://registry.example", Level: "2", Assurance: "1"}
+			d.Badge, d.Proof, d.Decision.HopID = token(`{"sub":%q}`, another), proof, hop
+			return mustRecord(t, l, d).Sequence
+		}
+		meant := map[uint64]bool{beside("", token(`{"iss":%q}`, subject)): true}
+		beside("", token(`{"iss":%q}`, another))
+		beside("", "")
+		beside("a hop", token(`{"iss":%q}`, subject)) // nobody would have believed it
 		for _, d := range [][2]string{
 			{token(`{"sub":%q,"iss":"did:web:ca"}`, subject)},
 			{token(`{"sub":%q}`, subject) + "=", token(`{"iss":%q}`, another)},
@@ -47,7 +57,7 @@ func TestEraseSubjectOfRefused(t *testing.T) {
 			record(d[0], d[1])
 		}
 		mustClose(t, l)
-		tokens, unread := 15, 1 // records that have one, and that have what is none
+		tokens, noToken := 17, 1 // records with one that was refused, and with what is none
 		if sealed {
 			out, err := Erase(context.Background(), cfg.Dir, &Erasure{Subject: subject})
 			if err != nil || out.Records != 0 || out.Unread != tokens {
@@ -55,7 +65,7 @@ func TestEraseSubjectOfRefused(t *testing.T) {
 			}
 		}
 		out, err := Erase(context.Background(), cfg.Dir, &Erasure{Subject: subject, Vault: opener})
-		if err != nil || out.Records != len(meant) || out.Unread != unread {
+		if err != nil || out.Records != len(meant) || out.Unread != 0 || out.NoToken != noToken {
 			t.Fatalf("%+v, %v; %d records are meant", out, err, len(meant))
 		}
 		for r, err := range ReadJournal(cfg.Dir, 0) {
@@ -67,7 +77,7 @@ func TestEraseSubjectOfRefused(t *testing.T) {
 				t.Errorf("record %d: %v", r.Sequence, err)
 			}
 		}
-		if out, err := Erase(context.Background(), cfg.Dir, &Erasure{Subject: subject, Vault: opener}); err != nil || out.Records != 0 || out.Unread != unread {
+		if out, err := Erase(context.Background(), cfg.Dir, &Erasure{Subject: subject, Vault: opener}); err != nil || out.Records != 0 || out.Unread != 0 || out.NoToken != noToken {
 			t.Errorf("again: %+v, %v", out, err)
 		}
 		checkStream(t, cfg, log)

@@ -64,8 +64,11 @@ func evidenceErase(ctx *cli.Context) (err error) {
 	if len(out.Missing) > 0 {
 		return undeterminedf("no record has the id %q", out.Missing)
 	}
+	if out.NoToken > 0 { // anybody can send it
+		consoleOf(ctx).note("%d records of what was refused and is no token are left as they are: %s is not in it", out.NoToken, what.Subject)
+	}
 	if out.Unread > 0 {
-		return hint(undeterminedf("%d records of badges or proofs that were refused did not open, or hold what is no token: whether they are of %s is not known",
+		return hint(undeterminedf("%d records of badges or proofs that were refused did not open: whether they are of %s is not known",
 			out.Unread, what.Subject), "name the vault with --vault, and its master key with --vault-key")
 	}
 	return nil
