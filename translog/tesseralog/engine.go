@@ -89,33 +89,42 @@ func (l *Log) admit(ctx context.Context) (size uint64, err error) {
 			return 0, err
 		}
 	}
-	if err := l.guard.Admit(tree); err != nil {
+	if err := l.guard.Judge(tree); err != nil {
 		return 0, err
 	}
+	if err := l.judgePublished(ctx, tree); err != nil {
+		return 0, err
+	}
+	return size, l.guard.Admit(tree) // last: from here on Tessera replaces what is published
+}
+
+// judgePublished judges what readers see, beside the tree in the tiles.
+func (l *Log) judgePublished(ctx context.Context, tree translog.Tree) error {
+	trusted := l.guard.Trusted()
 	published, err := l.client.Checkpoint(ctx)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return size, nil // Create was interrupted; Tessera publishes soon
+		return nil // Create was interrupted; Tessera publishes soon
 	case err != nil:
-		return 0, err
+		return err
 	case published.Size() > trusted.Size():
-		return 0, &translog.RejectedError{
+		return &translog.RejectedError{
 			Code:       translog.CodeRolledBack,
 			Reason:     fmt.Sprintf("the directory has published %d entries, the state knows of %d", published.Size(), trusted.Size()),
 			Older:      published.Note(),
 			Checkpoint: trusted.Note(),
 		}
 	case published.Size() == trusted.Size() && published.Root() != trusted.Root():
-		return 0, &translog.RejectedError{
+		return &translog.RejectedError{
 			Code:       translog.CodeForked,
 			Reason:     fmt.Sprintf("the directory has published another tree of %d entries", published.Size()),
 			Older:      trusted.Note(),
 			Checkpoint: published.Note(),
 		}
 	case 0 < published.Size() && published.Size() < trusted.Size():
-		return size, l.continues(ctx, published, tree)
+		return l.continues(ctx, published, tree)
 	}
-	return size, nil
+	return nil
 }
 
 // continues checks that the tree in the tiles begins with the published one too,

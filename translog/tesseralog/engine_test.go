@@ -17,6 +17,10 @@ import (
 	"github.com/touchmark-dev/touchmark/translog/translogtest"
 )
 
+// baseVar is for a child whose directories the test that started it removes: to remove one under Tessera is told on the
+// standard error.
+const baseVar = "TESSERALOG_TEST_BASE"
+
 // newConfig describes a log that does not exist yet.
 func newConfig(t testing.TB) *tesseralog.Config {
 	t.Helper()
@@ -28,13 +32,19 @@ func newConfig(t testing.TB) *tesseralog.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	base := t.TempDir()
+	base, err := os.MkdirTemp(os.Getenv(baseVar), "tesseralog-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if os.Getenv(baseVar) == "" {
+		t.Cleanup(func() { remove(t, base) })
+	}
 	return &tesseralog.Config{
 		Dir:                filepath.Join(base, "log"),
 		StatePath:          filepath.Join(base, "state", "trusted"),
 		Signer:             signer,
 		CheckpointInterval: 100 * time.Millisecond,
-		CollectInterval:    time.Second,
+		CollectInterval:    5 * time.Second, // later than most tests end
 	}
 }
 
@@ -64,6 +74,7 @@ func closeLog(t testing.TB, l *tesseralog.Log) {
 func TestEngine(t *testing.T) {
 	translogtest.TestInstallation(t, func(t *testing.T) *translogtest.Installation {
 		cfg, keyFile := newConfigWithKeyFile(t)
+		cfg.CollectInterval = time.Second
 		if err := os.Mkdir(cfg.Dir, 0o700); err != nil {
 			t.Fatal(err)
 		}

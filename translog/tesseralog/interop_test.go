@@ -106,7 +106,7 @@ func TestFsckFindsNothing(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Error("fsck does not end")
 	}
 }

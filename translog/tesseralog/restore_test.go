@@ -47,19 +47,32 @@ func grow(t testing.TB, cfg *tesseralog.Config, n int) *translog.Checkpoint {
 func backUp(t testing.TB, dir string) (copied string) {
 	t.Helper()
 	copied = filepath.Join(t.TempDir(), "backup")
-	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
-		t.Fatal(err)
-	}
+	restore(t, dir, copied)
 	return copied
 }
 
 func restore(t testing.TB, backup, dir string) {
 	t.Helper()
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
+	settled(t, func() error { return errors.Join(os.RemoveAll(dir), os.CopyFS(dir, os.DirFS(backup))) })
+}
+
+func remove(t testing.TB, dir string) {
+	t.Helper()
+	settled(t, func() error { return os.RemoveAll(dir) })
+}
+
+// settled does something to a directory that Tessera may still write to, or remove partial tiles from: it does not say when
+// it has ended.
+func settled(t testing.TB, do func() error) {
+	t.Helper()
+	began := time.Now()
+	err := do()
+	for err != nil && time.Since(began) < time.Minute {
+		time.Sleep(10 * time.Millisecond)
+		err = do()
 	}
-	if err := os.CopyFS(dir, os.DirFS(backup)); err != nil {
-		t.Fatal(err)
+	if err != nil {
+		t.Error(err)
 	}
 }
 
@@ -241,9 +254,7 @@ func TestLostDirectory(t *testing.T) {
 			cfg := newConfig(t)
 			create(t, cfg)
 			latest := grow(t, cfg, 5)
-			if err := lose(cfg.Dir); err != nil {
-				t.Fatal(err)
-			}
+			settled(t, func() error { return lose(cfg.Dir) })
 			rejected := refused(t, cfg, translog.CodeRolledBack)
 			if string(rejected.Older) != string(latest.Note()) {
 				t.Error("the evidence does not hold the last checkpoint signed")

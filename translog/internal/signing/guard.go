@@ -209,12 +209,28 @@ func parseTree(text []byte, origin string) (translog.Tree, error) {
 func (g *Guard) Admit(tree translog.Tree) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if err := g.check(tree); err != nil {
-		text := log.Checkpoint{Origin: g.signer.Name(), Size: tree.Size, Hash: tree.Root[:]}.Marshal()
-		return g.verdict(err, text)
+	if err := g.judge(tree); err != nil {
+		return err
 	}
 	g.open = true
 	return nil
+}
+
+// Judge says what Admit would, and does not let the Guard sign: an engine with more to judge has published nothing meanwhile.
+func (g *Guard) Judge(tree translog.Tree) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.judge(tree)
+}
+
+// judge is called with mu.
+func (g *Guard) judge(tree translog.Tree) error {
+	err := g.check(tree)
+	if err != nil {
+		text := log.Checkpoint{Origin: g.signer.Name(), Size: tree.Size, Hash: tree.Root[:]}.Marshal()
+		err = g.verdict(err, text)
+	}
+	return err
 }
 
 // Dismiss ends all signing and returns what was signed last.
