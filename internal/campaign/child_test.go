@@ -94,7 +94,7 @@ func TestProcess(t *testing.T) {
 		}
 	}
 	c.stop()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := errors.Join(ledger.Close(ctx), engine.Close(ctx)); err != nil {
 		t.Fatal(err)

@@ -197,17 +197,17 @@ func (c *campaign) wait(word string) string {
 			if text != "" && text != "shipping" && text != "held" {
 				c.t.Logf("the process says: %s", text)
 			}
-		case <-time.After(2 * time.Minute):
+		case <-time.After(patience):
 			_ = c.cmd.Process.Kill() // it hangs
-			c.t.Fatalf("waiting for %q for two minutes", word)
+			c.t.Fatalf("waiting for %q for %v", word, patience)
 		}
 	}
 }
 
 func (c *campaign) await(what string, done func() bool) {
 	for began := time.Now(); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Since(began) > 2*time.Minute {
-			c.t.Fatalf("waiting for %s for two minutes", what)
+		if time.Since(began) > patience {
+			c.t.Fatalf("waiting for %s for %v", what, patience)
 		}
 	}
 }

@@ -106,7 +106,7 @@ func (w *world) step(name string, do func()) {
 // grow calls a guard so often, one call after the other, and ships the records.
 func (w *world) grow(calls int) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
 	log, err := w.open(ctx)
 	if err != nil {
@@ -146,7 +146,7 @@ func (w *world) append(entries [][]byte) {
 
 func (w *world) close(end func(context.Context) error) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := end(ctx); err != nil {
 		w.t.Fatal(err)

@@ -26,7 +26,8 @@ import (
 
 const (
 	interval = 100 * time.Millisecond
-	reread   = 4096 // entries that the monitor reads once more in each round
+	patience = 5 * time.Minute // how long something may last that is certain to come
+	reread   = 4096            // entries that the monitor reads once more in each round
 )
 
 var server = did.MustParse("did:web:mcp.example.com")
@@ -58,7 +59,12 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &world{t: t, Dir: t.TempDir(), LogKey: skey}
+	dir, err := os.MkdirTemp("", "campaign-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { settled(t, func() error { return os.RemoveAll(dir) }) })
+	return &world{t: t, Dir: dir, LogKey: skey}
 }
 
 func embedded(t *testing.T) *world {
@@ -180,9 +186,20 @@ func (w *world) offline(do func()) {
 
 func copyTree(t *testing.T, from, to string) {
 	t.Helper()
-	err := errors.Join(os.RemoveAll(to), os.MkdirAll(filepath.Dir(to), 0o700))
-	if err == nil {
-		err = os.CopyFS(to, os.DirFS(from))
+	settled(t, func() error {
+		return errors.Join(os.RemoveAll(to), os.MkdirAll(filepath.Dir(to), 0o700), os.CopyFS(to, os.DirFS(from)))
+	})
+}
+
+// settled does something to a directory that Tessera may still write to, or remove partial tiles from: it does not say when
+// it has ended.
+func settled(t *testing.T, do func() error) {
+	t.Helper()
+	began := time.Now()
+	err := do()
+	for err != nil && time.Since(began) < patience {
+		time.Sleep(10 * time.Millisecond)
+		err = do()
 	}
 	if err != nil {
 		t.Fatal(err)
