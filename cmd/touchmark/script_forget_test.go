@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"sync"
 	"testing"
@@ -48,6 +51,25 @@ func recorded(ts *testscript.TestScript, neg bool, args []string) {
 	})
 	ts.Check(err)
 	ts.Check(ledger.Close(ctx))
+}
+
+// awaits runs touchmark again and again until it ends with a code, and says something on standard error: awaits CODE REGEXP
+// ARG... . Before that, it may say something else with that code.
+func awaits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: awaits CODE REGEXP ARG...")
+	}
+	want := regexp.MustCompile(args[1])
+	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		err := ts.Exec("touchmark", args[2:]...)
+		var exit *exec.ExitError
+		if errors.As(err, &exit) && strconv.Itoa(exit.ExitCode()) == args[0] && want.MatchString(ts.ReadFile("stderr")) {
+			return
+		}
+		if time.Since(began) > 2*time.Minute {
+			ts.Fatalf("for two minutes not exit code %s and %q: %v", args[0], args[1], err)
+		}
+	}
 }
 
 // TestOneVault: gateways that begin at once make one vault. What one of them seals, the others open.

@@ -52,6 +52,7 @@ func scripts(p testscript.Params) testscript.Params {
 	}
 	p.Cmds = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 		"asks":   asks,
+		"awaits": awaits,
 		"exits":  exits,
 		"mode":   mode,
 		"json":   jsonCommand,
