@@ -125,12 +125,7 @@ func decisions(t *testing.T, dir string) (n int) {
 // startServer runs a server until the test ends, and returns its URL. A guarded one keeps its evidence in dir.
 func startServer(t *testing.T, binary, dir string, flags []string, env ...string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
+	addr := "127.0.0.1:" + peers.Port(t)
 	cmd := exec.Command(binary, append([]string{"-http", addr}, flags...)...)
 	cmd.Env = append(append(os.Environ(), "CONFORMANCE_EVIDENCE="+dir), env...)
 	if err := cmd.Start(); err != nil {
@@ -140,7 +135,7 @@ func startServer(t *testing.T, binary, dir string, flags []string, env ...string
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	for range 200 {
+	for range 1200 {
 		if conn, err := net.Dial("tcp", addr); err == nil {
 			conn.Close()
 			return "http://" + addr
@@ -157,7 +152,7 @@ var scenarioLine = regexp.MustCompile(`(?m)^(?:\S+ [a-z0-9-]+: \d+ passed, \d+ f
 // What it checked goes to dir. Fails says whether it finds the server wanting.
 func summary(t *testing.T, node, suite, url, version, dir string, fails bool) []string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, node, suite, "server", "--url", url, "--requirements", version, "--output-dir", dir).CombinedOutput()
 	if (err != nil) != fails {

@@ -19,6 +19,7 @@ import (
 	"github.com/touchmark-dev/touchmark/guard/guardtest"
 	"github.com/touchmark-dev/touchmark/guard/policy"
 	"github.com/touchmark-dev/touchmark/guard/policy/authzen"
+	"github.com/touchmark-dev/touchmark/internal/peers"
 )
 
 // The nine conditions of the draft under which a server has to deny, or safely block, what is asked of it.
@@ -100,8 +101,7 @@ func service(t *testing.T, url string) guard.Policy {
 
 // TestDraftFailsClosed03ExternalServiceUnavailable: a service that is gone, that fails, or that does not answer.
 func TestDraftFailsClosed03ExternalServiceUnavailable(t *testing.T) {
-	gone := httptest.NewServer(http.NotFoundHandler())
-	gone.Close()
+	gone := "http://127.0.0.1:" + peers.Port(t)
 	failing := httptest.NewServer(http.NotFoundHandler())
 	defer failing.Close()
 	end := make(chan struct{})
@@ -113,7 +113,7 @@ func TestDraftFailsClosed03ExternalServiceUnavailable(t *testing.T) {
 	}))
 	defer hung.Close()
 	defer close(end)
-	for name, url := range map[string]string{"gone": gone.URL, "failing": failing.URL, "hung": hung.URL} {
+	for name, url := range map[string]string{"gone": gone, "failing": failing.URL, "hung": hung.URL} {
 		t.Run(name, func(t *testing.T) {
 			onDraft(t, service(t, url), anonymous, func(d *draftRun) { d.refusedAll(nil, guard.CodePolicyIndeterminate) })
 		})

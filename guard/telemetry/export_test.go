@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/touchmark-dev/touchmark/guard"
 	"github.com/touchmark-dev/touchmark/guard/guardtest"
 	"github.com/touchmark-dev/touchmark/guard/telemetry"
+	"github.com/touchmark-dev/touchmark/internal/peers"
 )
 
 // calls makes n calls of which none may be refused, and returns how long they took.
@@ -41,12 +41,7 @@ func TestUnavailableCollector(t *testing.T) {
 	t.Cleanup(func() { close(release) })
 	failing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) }))
 	t.Cleanup(failing.Close)
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := "http://" + closed.Addr().String()
-	closed.Close()
+	nobody := "http://127.0.0.1:" + peers.Port(t)
 
 	const n = 5000 // more than twice what waits at most
 	w := guardtest.New(t)

@@ -3,6 +3,7 @@ package peers
 import (
 	"bufio"
 	"encoding/json"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -110,5 +111,26 @@ func TestCommand(t *testing.T) {
 				t.Errorf("command = %q, %v, want %q", got, err, test.want)
 			}
 		})
+	}
+}
+
+// A port is nobody's until it is asked for, and can be asked for again.
+func TestPort(t *testing.T) {
+	addr := "127.0.0.1:" + Port(t)
+	for range 3 {
+		if conn, err := net.Dial("tcp", addr); err == nil {
+			conn.Close()
+			t.Error("somebody listens already")
+		}
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+		l.Close()
 	}
 }

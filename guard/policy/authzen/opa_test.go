@@ -104,13 +104,8 @@ func newOPA(t testing.TB, tcp bool) (*opa, string) {
 	endpoint := "unix:" + filepath.Join(t.TempDir(), "s")
 	o.addr = "unix://" + strings.TrimPrefix(endpoint, "unix:")
 	if tcp {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		endpoint = "http://" + l.Addr().String()
+		endpoint = "http://127.0.0.1:" + peers.Port(t)
 		o.addr = endpoint
-		l.Close() //nolint:errcheck // its port is wanted
 	}
 	text, err := os.ReadFile("testdata/touchmark.rego")
 	if err != nil {
