@@ -192,7 +192,7 @@ func TestOpenToAll(t *testing.T) {
 		t.Error(err)
 	}
 	r := w.Agent(badge.LevelDomain).Call("x", "{}")
-	r.Badge = r.Badge[:len(r.Badge)-4] + "AAAA"
+	r.Badge = r.Badge[:len(r.Badge)-8] + "AAAAAAAA"
 	_, err := g.Check(t.Context(), r)
 	if got := refusal(t, err); got.Code != guard.CodeBadgeInvalid || got.Cause != string(badge.CodeSignatureInvalid) || got.Hidden {
 		t.Errorf("got %+v", got)

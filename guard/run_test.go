@@ -154,7 +154,9 @@ func TestRunAbandoned(t *testing.T) {
 }
 
 // TestRunEnds: what fn does to its goroutine is an outcome, with a maximum runtime or without one.
-func TestRunEnds(t *testing.T) {
+func TestRunEnds(t *testing.T) { synctest.Test(t, testRunEnds) }
+
+func testRunEnds(t *testing.T) {
 	for _, c := range []*guard.Constraints{timed, oneAtATime} {
 		r := newRunning(t, c)
 		grant := r.grant(t)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/touchmark-dev/touchmark/badge"
 	"github.com/touchmark-dev/touchmark/evidence"
@@ -161,7 +162,7 @@ func TestShadowConstraints(t *testing.T) {
 	for _, final := range []bool{false, true} {
 		l := &limiter{}
 		g := w.Guard(inShadow, withLimiter(l), withPolicy(always(guard.Decision{
-			Kind: guard.Allow, Anonymous: true, Final: final, Constraints: &guard.Constraints{MaxRuntime: 1, MaxResultBytes: 1, MaxConcurrent: 1},
+			Kind: guard.Allow, Anonymous: true, Final: final, Constraints: &guard.Constraints{MaxRuntime: time.Minute, MaxResultBytes: 1, MaxConcurrent: 1},
 		})))
 		grant, err := g.Check(t.Context(), guardtest.Call("x", "{}"))
 		if err != nil || l.held.Load() != 1 || (grant.Constraints() != nil) != final {

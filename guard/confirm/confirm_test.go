@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -74,7 +75,16 @@ func newSetting(t *testing.T) *setting {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.ledger.Close(context.Background()); _ = log.Close(context.Background()) })
+	t.Cleanup(func() {
+		_ = s.ledger.Close(context.Background())
+		_ = log.Close(context.Background())
+		for range 100 { // what Tessera has under way in the background may outlast its log for a moment
+			if os.RemoveAll(dir) == nil {
+				break
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	})
 	text := "log " + cfg.Signer.VerifierKey() + "\n"
 	for i := range 3 {
 		vkey := s.witness(t, filepath.Join(dir, fmt.Sprint(i)), i, parse(t, text[:strings.Index(text, "\n")+1]+"quorum none\n"))
@@ -201,6 +211,13 @@ func TestQuorum(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.witnesses[1].Close()
+	client := tlogclient.New(tlogclient.Dir(s.logDir), s.policy)
+	own := tlogclient.New(tlogclient.Dir(s.logDir), s.policy.LogsOnly())
+	// The records of the end of those calls may have been cosigned since, too.
+	gone, err := own.Checkpoint(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	ran, err := call(t, s.guard(t, 1), "pay")
 	refusal := guard.RefusalOf(err)
 	if ran || refusal.Code != guard.CodeEvidenceUnconfirmed || refusal.Cause != guard.CauseNotCosigned || refusal.EvidenceID == "" {
@@ -215,11 +232,11 @@ func TestQuorum(t *testing.T) {
 	if got := strings.Join(s.outcomes(t), ", "); got != "ok, ok, error not_cosigned, ok" {
 		t.Errorf("the records say %s", got)
 	}
-	client := tlogclient.New(tlogclient.Dir(s.logDir), s.policy)
 	still, err := client.Checkpoint(t.Context())
-	own, errOwn := tlogclient.New(tlogclient.Dir(s.logDir), s.policy.LogsOnly()).Checkpoint(t.Context())
-	if err != nil || errOwn != nil || still.Size() != cosigned.Size() || own.Size() <= still.Size() {
-		t.Errorf("%v, %v: %d entries are cosigned, %d were when the quorum went, the log has %d", err, errOwn, still.Size(), cosigned.Size(), own.Size())
+	all, errAll := own.Checkpoint(t.Context())
+	if err != nil || errAll != nil || still.Size() < cosigned.Size() || still.Size() > gone.Size() || all.Size() <= gone.Size() {
+		t.Errorf("%v, %v: %d entries are cosigned, at least %d of %d were when the quorum went, the log has %d",
+			err, errAll, still.Size(), cosigned.Size(), gone.Size(), all.Size())
 	}
 }
 

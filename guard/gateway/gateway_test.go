@@ -173,7 +173,7 @@ func (r *rig) end() {
 		if err != nil {
 			r.t.Error(err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		r.t.Fatal("the gateway does not end")
 	}
 	if n := r.w.Recorder.Open(); n != 0 {
@@ -423,7 +423,7 @@ func TestUpstreamCannotAskTheClient(t *testing.T) {
 		if len(m.Error) == 0 {
 			t.Errorf("the upstream was answered %s", m.Result)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("the upstream was not answered")
 	}
 	r.end()
@@ -508,7 +508,7 @@ func TestCancelledCallIsRecorded(t *testing.T) {
 	}
 	select {
 	case <-cancelled:
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("the upstream was not told")
 	}
 	r.end()

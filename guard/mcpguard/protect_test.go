@@ -133,17 +133,27 @@ func TestCancelledCall(t *testing.T) {
 			s := newServer(nil)
 			a := mcpguard.Protect(s, w.Guard())
 			session := r.connect(t, s, a, newClient(as(w.Agent(badge.LevelSelfSigned))), r.version)
-			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-			defer cancel()
-			if _, err := session.CallTool(ctx, &mcp.CallToolParams{Name: "x_wait", Arguments: map[string]any{}}); err == nil {
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() {
+				_, err := session.CallTool(ctx, &mcp.CallToolParams{Name: "x_wait", Arguments: map[string]any{}})
+				ended <- err
+			}()
+			running := func(want int) {
+				for range 6000 {
+					if w.Recorder.Open() == want {
+						return
+					}
+					time.Sleep(10 * time.Millisecond)
+				}
+				t.Errorf("%d calls are running, want %d", w.Recorder.Open(), want)
+			}
+			running(1)
+			cancel()
+			if err := <-ended; err == nil {
 				t.Fatal("no error")
 			}
-			for range 200 {
-				if w.Recorder.Open() == 0 {
-					break
-				}
-				time.Sleep(10 * time.Millisecond)
-			}
+			running(0)
 			if o := last(t, w.Recorder.Outcomes()); o.ErrorClass != guard.ClassCancelled {
 				t.Errorf("recorded %+v", o)
 			}

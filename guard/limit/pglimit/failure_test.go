@@ -24,7 +24,7 @@ const childURL = "TOUCHMARK_TEST_LIMIT_NODE"
 var one = &guard.Constraints{MaxConcurrent: 1}
 
 func shortLease() *pglimit.Config {
-	return &pglimit.Config{Timeout: time.Minute, Lease: 2 * time.Second}
+	return &pglimit.Config{Timeout: time.Minute, Lease: 8 * time.Second}
 }
 
 func TestMain(m *testing.M) {

@@ -19,7 +19,10 @@ func TestServiceKilledMidRun(t *testing.T) {
 	w := guardtest.New(t)
 	s := newService(t, answers(yes))
 	c := client(t, s.URL)
-	g := w.Guard(func(cfg *guard.Config) { cfg.Policy = authzen.All(local(t, readers), c) })
+	g := w.Guard(func(cfg *guard.Config) {
+		cfg.Policy = authzen.All(local(t, readers), c)
+		cfg.Refusals = guard.Refusals{PerSecond: 1e9, Burst: 1e9} // each is counted below
+	})
 	agent := w.Agent(badge.LevelDomain)
 	var killed atomic.Bool
 	var allow, deny, late atomic.Int32
