@@ -151,17 +151,17 @@ func (w *world) again() int { return w.challenges() - int(w.opened.Load()) }
 // this many connections.
 func steady(t *testing.T, connections int32, f func(w *world) error) {
 	t.Helper()
+	var err error
 	for range 20 {
 		w := newWorld(t, option{})
-		err := f(w)
-		if err == nil {
+		if err = f(w); err == nil {
 			return
 		}
 		if w.opened.Load() == connections {
 			t.Fatal(err)
 		}
 	}
-	t.Fatal("net/http keeps no connection")
+	t.Fatalf("net/http keeps no connection, or: %v", err)
 }
 
 func (w *world) serve(rw http.ResponseWriter, r *http.Request) {

@@ -29,7 +29,7 @@ func (w *world) badgeFor(key did.DocumentKey) BadgeSource {
 // with the new one, and takes the old one out. The old badge with the old key
 // holds until then, and not after.
 func TestKeyRotation(t *testing.T) {
-	w := newWorld(t, option{})
+	w := newWorld(t, option{h2: true}) // whose connection is kept, see again
 	next := badgetest.NewAgent(t)
 	oldKey, newKey := did.DocumentKey{Key: w.agent.Public(), Fragment: "old"}, did.DocumentKey{Key: next.Public(), Fragment: "new"}
 	oldID, newID := w.agent.DID.String()+"#old", w.agent.DID.String()+"#new"
@@ -126,7 +126,7 @@ func TestRotateRefuses(t *testing.T) {
 // An admission is asked in each verification, after everything else, with what
 // was found.
 func TestAdmission(t *testing.T) {
-	w := newWorld(t, option{})
+	w := newWorld(t, option{h2: true}) // whose connection is kept, see again
 	var gate gate
 	v := w.verifier(func(c *Config) { c.Admit = []Admission{&gate}; c.MaxAge = time.Minute })
 	srv := w.verified(v)
