@@ -201,7 +201,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 		if e := undetermined(t, err); e.DID != d || e.Unwrap() == nil {
 			t.Errorf("%s: %+v", name, e)
 		}
-		if took := time.Since(began); took > 5*time.Second {
+		if took := time.Since(began); took > 30*time.Second {
 			t.Errorf("%s: took %v", name, took)
 		}
 	}

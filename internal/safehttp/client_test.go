@@ -27,7 +27,7 @@ func serve(t *testing.T, h http.HandlerFunc) (*safehttptest.Server, *safehttp.Co
 	return s, &safehttp.Config{
 		Policy:  safehttp.Policy{UnsafeAllowLoopback: true},
 		RootCAs: s.Roots,
-		Timeout: 5 * time.Second,
+		Timeout: time.Minute,
 	}
 }
 
@@ -314,7 +314,7 @@ func TestTimeouts(t *testing.T) {
 		if body, err := get(t, cfg, s.URL("/")); err == nil {
 			t.Errorf("%s: no error, body %q", name, body)
 		}
-		if d := time.Since(began); d > 3*time.Second {
+		if d := time.Since(began); d > 30*time.Second {
 			t.Errorf("%s: took %v", name, d)
 		}
 	}
