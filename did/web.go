@@ -69,16 +69,17 @@ func checkHost(host string) error {
 	if len(host) > maxHost {
 		return fmt.Errorf("host of %d bytes, the limit is %d", len(host), maxHost)
 	}
-	labels := strings.Split(host, ".")
-	for _, label := range labels {
-		if err := checkLabel(label); err != nil {
+	labels, last := 0, ""
+	for last = range strings.SplitSeq(host, ".") {
+		if err := checkLabel(last); err != nil {
 			return fmt.Errorf("host %q %w", host, err)
 		}
+		labels++
 	}
-	if isNumber(labels[len(labels)-1]) {
+	if isNumber(last) {
 		return fmt.Errorf("host %q is an IP address or can be read as one, use a DNS name", host)
 	}
-	if len(labels) == 1 && host != "localhost" {
+	if labels == 1 && host != "localhost" {
 		return fmt.Errorf("host %q is not a fully qualified DNS name", host)
 	}
 	return nil

@@ -129,22 +129,22 @@ func (s *stream) again(r *found) (*misplaced, error) {
 
 // judge tells what is wrong with a record that has a number of its own. Of several faults it names the first.
 func (s *stream) judge(m *Monitor, r *found) *misplaced {
-	rec, other := r.record, s.before()
+	rec := r.record
 	full := s.Full
 	open := s.settle(m, r)
 	missing := rec.Sequence - s.Next
-	told := missing > 0 && m.claim(other, r.index, missing)
+	told := missing > 0 && m.claim(s.before(), r.index, missing)
 	switch {
 	case s.Next == 0 && rec.Genesis == nil && !told:
 		return misplace(evidence.CodeGenesisMissing, nil, "the stream begins with record %d", rec.Sequence)
 	case missing > 0 && !told:
-		return misplace(evidence.CodeGap, other, "the records from %d to %d are missing before it", s.Next, rec.Sequence-1)
+		return misplace(evidence.CodeGap, s.before(), "the records from %d to %d are missing before it", s.Next, rec.Sequence-1)
 	case s.Next > 0 && missing == 0 && rec.Previous != s.Head:
-		return misplace(evidence.CodePreviousMismatch, other, "follows a record with the hash %s, the one before it has %s", rec.Previous, s.Head)
+		return misplace(evidence.CodePreviousMismatch, s.before(), "follows a record with the hash %s, the one before it has %s", rec.Previous, s.Head)
 	case rec.Epoch < s.Epoch:
-		return misplace(evidence.CodeEpochReversed, other, "of epoch %d, after epoch %d", rec.Epoch, s.Epoch)
+		return misplace(evidence.CodeEpochReversed, s.before(), "of epoch %d, after epoch %d", rec.Epoch, s.Epoch)
 	case rec.Time.Before(s.Latest.Add(-m.cfg.Tolerance)):
-		return misplace(evidence.CodeTimeReversed, other, "%v earlier than a record before it", s.Latest.Sub(rec.Time))
+		return misplace(evidence.CodeTimeReversed, s.before(), "%v earlier than a record before it", s.Latest.Sub(rec.Time))
 	case !open:
 		return misplace(evidence.CodeOutcomeUnmatched, nil, "no decision %d with the id %s waits for an outcome",
 			rec.Outcome.DecisionSequence, rec.Outcome.DecisionID)
