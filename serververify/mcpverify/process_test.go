@@ -228,7 +228,14 @@ func TestProcessThatRelays(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { real.Process.Kill(); real.Wait() })
-		poll(t, "the server listens", func() bool { _, err := os.Stat(path); return err == nil })
+		poll(t, "the server listens", func() bool {
+			conn, err := net.Dial("unix", path)
+			if err != nil {
+				return false
+			}
+			conn.Close()
+			return true
+		})
 		return path
 	}
 	running, launched := start("running"), start("launched", serververify.NewLaunch().Environ())

@@ -22,6 +22,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/touchmark-dev/touchmark/internal/mcpwire"
+	"github.com/touchmark-dev/touchmark/internal/peers"
 	"github.com/touchmark-dev/touchmark/serververify"
 )
 
@@ -48,11 +49,8 @@ type stage struct {
 // change may make the identity another one.
 func newStage(t *testing.T, s *mcp.Server, version string, h2 bool, change ...func(*serververify.IdentityConfig)) *stage {
 	t.Helper()
-	l := listenAt(t, "127.0.0.1:0")
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	port := peers.Port(t)
+	l := listenAt(t, "127.0.0.1:"+port)
 	st := &stage{world: newWorld(t, "did:web:localhost%3A"+port), h2: h2, port: port, roots: x509.NewCertPool()}
 	for range 5 { // all before the first client looks at roots
 		st.certs = append(st.certs, st.certificate())

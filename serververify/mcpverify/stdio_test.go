@@ -481,7 +481,7 @@ func TestRefreshBeforeAnswer(t *testing.T) {
 	defer session.Close()
 	ask := func() error {
 		for ss := range s.Sessions() {
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			_, err := ss.CreateMessage(ctx, &mcp.CreateMessageParams{})
 			return err
