@@ -17,6 +17,7 @@ import (
 
 	"github.com/touchmark-dev/touchmark/badge/authority"
 	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/logs"
+	"github.com/touchmark-dev/touchmark/cmd/touchmark/internal/readers"
 	"github.com/touchmark-dev/touchmark/evidence"
 	"github.com/touchmark-dev/touchmark/internal/durable"
 	servers "github.com/touchmark-dev/touchmark/serververify/registry"
@@ -28,7 +29,7 @@ const (
 	maxShownPath   = 300
 	maxShipsAtStop = 1000 // batches
 
-	// authorityGrace is how long the requests under way may take when the authority is told to end, with shipping what they
+	// authorityGrace is how long the requests under way may take when the authority is told to end, then shipping what they
 	// leave, and then the log. A disk may be slow.
 	authorityGrace = 30 * time.Second
 )
@@ -38,10 +39,12 @@ func authorityServeCommand() *cli.Command {
 		Name: "serve", Usage: "serve an authority, and its issuance log below /log/",
 		Description: "It writes structured logs to standard error (JSON with --json), ends what is under way on SIGTERM, and\n" +
 			"tells systemd when it is ready. Several nodes may share a PostgreSQL database: one of them ships to the\n" +
-			"log, the others have --log-elsewhere.\n\nEXAMPLES\n" +
+			"log, the others have --log-elsewhere. Connections are bounded, and what one address asks of the log, as by\n" +
+			"log serve (spec/serving.md); behind a proxy an address is the last one that the proxy names in X-Forwarded-For.\n\n" +
+			"EXAMPLES\n" +
 			"  touchmark authority serve --home registry --tls-cert cert.pem --tls-key key.pem\n" +
 			"  touchmark authority serve --home registry --behind-proxy --listen 127.0.0.1:8080",
-		Flags: authorityFlags(
+		Flags: append(authorityFlags(
 			&cli.StringFlag{Name: "listen", Usage: "the `ADDR` to listen at", Value: "127.0.0.1:8443"},
 			&cli.PathFlag{Name: "tls-cert", Usage: "the certificate chain, PEM in `FILE`; a newer one is taken up while it runs"},
 			&cli.PathFlag{Name: "tls-key", Usage: "its key, PEM in `FILE`"},
@@ -53,7 +56,7 @@ func authorityServeCommand() *cli.Command {
 			&cli.BoolFlag{Name: "allow-anonymous-orders", Usage: "let domains be validated without an account"},
 			&cli.StringFlag{Name: "ca-file", Usage: "verify servers of DID documents with the PEM certificates in `FILE` instead of the system's"},
 			&cli.BoolFlag{Name: "insecure-loopback", Usage: "fetch DID documents from loopback addresses too, for development"},
-		),
+		), readerFlags()...),
 		Action: authorityServe,
 	}
 }
@@ -67,6 +70,10 @@ func authorityServe(ctx *cli.Context) (err error) {
 		return err
 	}
 	config, err := serverTLS(ctx)
+	if err != nil {
+		return err
+	}
+	limits, err := readLimits(ctx)
 	if err != nil {
 		return err
 	}
@@ -90,7 +97,7 @@ func authorityServe(ctx *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	n := &node{ctx: ctx, home: h, authority: a, logger: logger, ships: engine != nil}
+	n := &node{ctx: ctx, home: h, authority: a, logger: logger, limits: limits, ships: engine != nil}
 	return errors.Join(n.serve(config), a.Close())
 }
 
@@ -138,6 +145,7 @@ type node struct {
 	home      *authorityHome
 	authority *authority.Authority
 	logger    *slog.Logger
+	limits    *readers.Limits
 	ships     bool
 }
 
@@ -151,6 +159,7 @@ func (n *node) serve(config *tls.Config) error {
 		Handler: n.handler(), TLSConfig: config, MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(n.logger.Handler(), slog.LevelDebug),
 		ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 	}
+	n.limits.Watch(server)
 	con := consoleOf(n.ctx)
 	if con.json {
 		if err := con.line(map[string]string{"issuer": n.home.issuer, "addr": ln.Addr().String()}); err != nil {
@@ -160,7 +169,7 @@ func (n *node) serve(config *tls.Config) error {
 	running, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	ended, ran := make(chan error, 1), make(chan error, 1)
-	go func() { ended <- serveOn(server, ln) }()
+	go func() { ended <- serveOn(server, n.limits.Listener(ln)) }()
 	go func() { ran <- n.authority.Run(running) }()
 	n.logger.Info("listening", "issuer", n.home.issuer, "tls", config != nil, "addr", ln.Addr().String())
 	con.notify(notifyReady)
@@ -177,12 +186,10 @@ func (n *node) serve(config *tls.Config) error {
 		n.logger.Info("stopping")
 	}
 	con.notify(notifyStopping)
-	stop, done := context.WithTimeout(context.Background(), authorityGrace)
-	defer done()
-	err = errors.Join(err, server.Shutdown(stop))
+	err = errors.Join(err, endServer(server, authorityGrace))
 	cancel()
 	if !over {
-		err = errors.Join(err, <-ran, n.shipRest(stop))
+		err = errors.Join(err, <-ran, n.shipRest())
 	}
 	return err
 }
@@ -202,10 +209,12 @@ func serveOn(server *http.Server, ln net.Listener) error {
 
 // shipRest ships what the last requests left. What it cannot, the next start
 // does.
-func (n *node) shipRest(ctx context.Context) error {
+func (n *node) shipRest() error {
 	if !n.ships {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), authorityGrace)
+	defer cancel()
 	for range maxShipsAtStop {
 		count, err := n.authority.Ship(ctx)
 		if err != nil || count == 0 {
@@ -220,7 +229,7 @@ func (n *node) handler() http.Handler {
 	authority := n.authority.Handler()
 	tiles := http.Handler(http.NotFoundHandler())
 	if n.ships {
-		tiles = http.StripPrefix(logPrefix, tlogclient.Handler(n.home.file(authorityLog)))
+		tiles = http.StripPrefix(logPrefix, n.limits.Handler(tlogclient.Handler(n.home.file(authorityLog))))
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began, told := time.Now(), &statusWriter{ResponseWriter: w, status: http.StatusOK}

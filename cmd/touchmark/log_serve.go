@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -36,16 +37,22 @@ func logServeCommand() *cli.Command {
 			"and the directory can be copied to any server of files (spec/serving.md). With --cosign, the witnesses of that\n" +
 			"policy are asked to cosign the log's checkpoints; what a quorum has cosigned is served beside the log's own.\n\n" +
 			"EXAMPLE\n  touchmark log serve --listen 0.0.0.0:8480 --trusted-proxy 10.0.0.0/8 --metrics 127.0.0.1:9480 log",
-		Flags: append([]cli.Flag{
+		Flags: slices.Concat([]cli.Flag{
 			&cli.StringFlag{Name: "listen", Usage: "the `ADDR` to listen at", Value: "127.0.0.1:8480"},
-			&cli.IntFlag{Name: "rate", Usage: "answer `N` requests a second of one address, of a network of 64 bits in IPv6; the others get 429. Networks may have some times as much (spec/serving.md)", Value: readers.DefaultRate},
-			&cli.IntFlag{Name: "burst", Usage: "and `N` of them at once", Value: readers.DefaultBurst},
-			&cli.IntFlag{Name: "max-connections", Usage: "have `N` connections at a time; for others, idle ones are closed, and those of who has most", Value: readers.DefaultConnections},
-			&cli.IntFlag{Name: "max-connections-per-address", Usage: "and `N` of one address, or for one address behind a trusted proxy", Value: readers.DefaultPerAddress},
-			&cli.StringSliceFlag{Name: "trusted-proxy", Usage: "believe proxies in the network `CIDR` about the addresses of readers, by X-Forwarded-For; nobody by default"},
 			&cli.StringFlag{Name: "metrics", Usage: "serve metrics at http://`ADDR`/metrics, or on the socket unix:/path, in the text format of Prometheus"},
-		}, cosignFlags()...),
+		}, readerFlags(), cosignFlags()),
 		Action: logServe,
+	}
+}
+
+// readerFlags say what one reader of a log may take.
+func readerFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.IntFlag{Name: "rate", Usage: "answer `N` requests a second of one address, of a network of 64 bits in IPv6; the others get 429. Networks may have some times as much (spec/serving.md)", Value: readers.DefaultRate},
+		&cli.IntFlag{Name: "burst", Usage: "and `N` of them at once", Value: readers.DefaultBurst},
+		&cli.IntFlag{Name: "max-connections", Usage: "have `N` connections at a time; for others, idle ones are closed, and those of who has most", Value: readers.DefaultConnections},
+		&cli.IntFlag{Name: "max-connections-per-address", Usage: "and `N` of one address, or for one address behind a trusted proxy", Value: readers.DefaultPerAddress},
+		&cli.StringSliceFlag{Name: "trusted-proxy", Usage: "believe proxies in the network `CIDR` about the addresses of readers, by X-Forwarded-For; nobody by default"},
 	}
 }
 
@@ -100,6 +107,7 @@ func readLimits(ctx *cli.Context) (*readers.Limits, error) {
 	cfg := &readers.Config{
 		Rate: float64(ctx.Int("rate")), Burst: ctx.Int("burst"),
 		Connections: ctx.Int("max-connections"), PerAddress: ctx.Int("max-connections-per-address"),
+		BehindProxy: ctx.Bool("behind-proxy"), // which not every command has
 	}
 	for _, name := range []string{"rate", "burst", "max-connections", "max-connections-per-address"} {
 		if n := ctx.Int(name); n < 1 || n > 1<<20 {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -157,7 +158,12 @@ func serveUntilDone(ctx context.Context, ln net.Listener, server *http.Server) e
 		return err
 	case <-ctx.Done():
 	}
-	stop, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	return endServer(server, shutdownTimeout)
+}
+
+// endServer gives who is being answered some time.
+func endServer(server *http.Server, grace time.Duration) error {
+	stop, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	if err := server.Shutdown(stop); !errors.Is(err, context.DeadlineExceeded) {
 		return err

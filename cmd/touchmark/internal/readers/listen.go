@@ -2,6 +2,7 @@ package readers
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -48,14 +49,29 @@ func (s *slots) init() {
 // bounded as by [Limits.Handler].
 func (l *Limits) Protect(server *http.Server) {
 	server.Handler = l.Handler(server.Handler)
+	l.Watch(server)
+}
+
+// Watch has the server that serves on l's Listener, by TLS as well, say which connections are at work. Its Handler is
+// bounded by [Limits.Handler] where it answers readers.
+func (l *Limits) Watch(server *http.Server) {
 	server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
-		return context.WithValue(ctx, connectionKey{}, conn)
+		return context.WithValue(ctx, connectionKey{}, beneath(conn))
 	}
 	server.ConnState = func(conn net.Conn, state http.ConnState) {
-		if c, ok := conn.(*connection); ok {
+		if c := beneath(conn); c != nil {
 			l.slots.mark(c, state == http.StateIdle)
 		}
 	}
+}
+
+// beneath is what the Listener accepted, nil for what it did not.
+func beneath(conn net.Conn) *connection {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	c, _ := conn.(*connection)
+	return c
 }
 
 type connectionKey struct{}
@@ -104,7 +120,7 @@ func (ln *listener) Close() error {
 func (ln *listener) enter(conn net.Conn) (c, victim *connection) {
 	l, s := ln.limits, &ln.limits.slots
 	addr := addressOf(conn.RemoteAddr().String())
-	c = &connection{Conn: conn, slots: s, proxy: l.proxy(addr)}
+	c = &connection{Conn: conn, slots: s, proxy: l.connects(addr)}
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetWriteBuffer(writeBuffer) // else it is as the system has it
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"strings"
@@ -157,6 +158,26 @@ func (w *world) idle(n, times int) (all []net.Conn) {
 		all = append(all, c)
 	}
 	return all
+}
+
+// TestTLS: what is beneath TLS is known to wait for a request.
+func TestTLS(t *testing.T) {
+	w := &world{t: t, limits: limits(t, &Config{})}
+	s := httptest.NewUnstartedServer(ok)
+	s.Listener = w.limits.Listener(s.Listener)
+	w.limits.Protect(s.Config)
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	defer s.Close()
+	res, err := s.Client().Get(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if body, err := io.ReadAll(res.Body); err != nil || string(body) != "fine" || res.ProtoMajor != 2 {
+		t.Errorf("%q, %v by %s", body, err, res.Proto)
+	}
+	w.until("it is not idle", func() bool { open, idle := w.counted(); return open == 1 && idle == 1 })
 }
 
 // TestConnectionsOfOneAddress: one address has not all of them.

@@ -37,6 +37,9 @@ type Config struct {
 	// Proxies are whose X-Forwarded-For is believed: nobody's by default.
 	Proxies []netip.Prefix
 
+	// BehindProxy says that every connection is a proxy's, whatever its address: nobody else reaches the server.
+	BehindProxy bool
+
 	Time func() time.Time // nil means time.Now
 }
 
@@ -103,7 +106,7 @@ func tooMany(w http.ResponseWriter, wait time.Duration) {
 // that is not.
 func (l *Limits) address(r *http.Request) netip.Prefix {
 	addr := addressOf(r.RemoteAddr)
-	if !l.proxy(addr) {
+	if !l.connects(addr) {
 		return site(addr)
 	}
 	list := strings.Split(strings.Join(r.Header.Values(headerForwarded), ","), ",")
@@ -118,6 +121,9 @@ func (l *Limits) address(r *http.Request) netip.Prefix {
 	}
 	return site(addr)
 }
+
+// connects reports whether a connection from an address is a proxy's.
+func (l *Limits) connects(addr netip.Addr) bool { return l.cfg.BehindProxy || l.proxy(addr) }
 
 // proxy reports whether an address is believed about others.
 func (l *Limits) proxy(addr netip.Addr) bool {

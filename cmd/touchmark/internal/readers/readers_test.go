@@ -108,6 +108,21 @@ func TestAddress(t *testing.T) {
 	}
 }
 
+// TestBehindProxy: where each connection is a proxy's, who asks is the last one that it names, or it itself.
+func TestBehindProxy(t *testing.T) {
+	l := limits(t, &Config{BehindProxy: true, Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
+	for forwarded, want := range map[string]string{
+		"": "192.0.2.1/32", "nonsense": "192.0.2.1/32", "198.51.100.1, 203.0.113.9": "203.0.113.9/32", "198.51.100.1, 10.0.0.7": "198.51.100.1/32",
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/checkpoint", nil)
+		r.RemoteAddr = "192.0.2.1:1"
+		r.Header.Set(headerForwarded, forwarded)
+		if got := l.address(r).String(); got != want {
+			t.Errorf("%q: %s, want %s", forwarded, got, want)
+		}
+	}
+}
+
 // TestNetworks: who has many networks of IPv6 may ask more often than who has one, but not as often as each of them together,
 // and does not have others forgotten.
 func TestNetworks(t *testing.T) {
