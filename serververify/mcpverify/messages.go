@@ -15,6 +15,7 @@ const (
 	methodToolsList    = "tools/list"
 	methodToolsCall    = "tools/call"
 	methodToolsChanged = "notifications/tools/list_changed"
+	methodSubscribed   = "notifications/subscriptions/acknowledged" // changes are announced from here on
 )
 
 // ownID returns the id of a request of this package's own. It is one that no

@@ -141,16 +141,19 @@ func TestToolsAreJudged(t *testing.T) {
 		if checker.count() != 0 {
 			t.Error("judged before anybody asked")
 		}
-		greet(t, session)
-		greet(t, session)
-		if checker.count() != 1 || checker.server == nil || strings.Count(string(checker.approved), `"name":`) != 5 {
-			t.Errorf("judged %d times: %s", checker.count(), checker.approved)
+		for range 5 {
+			greet(t, session)
+		}
+		// Once more when the server takes note of the subscription after the first time.
+		judged := checker.count()
+		if judged < 1 || judged > 2 || checker.server == nil || strings.Count(string(checker.approved), `"name":`) != 5 {
+			t.Errorf("judged %d times: %s", judged, checker.approved)
 		}
 		list, err := session.ListTools(t.Context(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(list.Tools) != 5 || list.NextCursor != "" || checker.count() != 2 {
+		if len(list.Tools) != 5 || list.NextCursor != "" || checker.count() <= judged {
 			t.Errorf("got %d tools, then %q, judged %d times", len(list.Tools), list.NextCursor, checker.count())
 		}
 		if _, err := session.ListTools(t.Context(), &mcp.ListToolsParams{Cursor: "x"}); err == nil {
@@ -159,6 +162,59 @@ func TestToolsAreJudged(t *testing.T) {
 		_, err = session.CallTool(t.Context(), &mcp.CallToolParams{Name: "hidden"})
 		wantChanged(t, err, `"hidden" is not on the list`)
 	})
+}
+
+// What changed before the server had taken note of the subscription was
+// announced to nobody, so the list is read again then, and at no other time.
+func TestToolsAreReadAgainOnceSubscribed(t *testing.T) {
+	client, server := mcp.NewInMemoryTransports()
+	far, err := server.Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	near, err := client.Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for {
+			msg, err := far.Read(t.Context())
+			if err != nil {
+				return
+			}
+			result := json.RawMessage(`{"content":[]}`)
+			if req := msg.(*jsonrpc.Request); req.Method == methodToolsList {
+				result = json.RawMessage(`{"tools":[{"name":"greet"}]}`)
+			}
+			_ = far.Write(t.Context(), &jsonrpc.Response{ID: msg.(*jsonrpc.Request).ID, Result: result})
+		}
+	}()
+	checker := &approval{}
+	conn := newToolsConn(t.Context(), near, checker, func() *serververify.Server { return &serververify.Server{} })
+	defer conn.Close()
+	call := func(want int) {
+		t.Helper()
+		req := &jsonrpc.Request{ID: ownID("test"), Method: methodToolsCall, Params: json.RawMessage(`{"name":"greet"}`)}
+		if err := conn.Write(t.Context(), req); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Read(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := checker.count(); got != want {
+			t.Errorf("judged %d times, want %d", got, want)
+		}
+	}
+	call(1)
+	call(1)
+	if err := far.Write(t.Context(), &jsonrpc.Request{Method: methodSubscribed, Params: json.RawMessage(`{}`)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Read(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	call(2)
+	call(2)
 }
 
 // A description that changes after it was approved refuses calls and the list,

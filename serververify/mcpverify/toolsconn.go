@@ -45,8 +45,8 @@ type toolsConn struct {
 	reading chan struct{} // holds a token while the list is read
 
 	mu      sync.Mutex // guards what follows
-	list    *toolList  // that was accepted; nil before, and when it has changed
-	changes int        // that the server announced
+	list    *toolList  // that was accepted; nil before, and when it may have changed
+	changes int        // that the server announced, or may have had before it announced any
 
 	own ownRequests
 }
@@ -92,7 +92,7 @@ func (c *toolsConn) deliver(a arrival) {
 func (c *toolsConn) keep(msg jsonrpc.Message) bool {
 	switch msg := msg.(type) {
 	case *jsonrpc.Request:
-		if msg.Method == methodToolsChanged {
+		if msg.Method == methodToolsChanged || msg.Method == methodSubscribed {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			c.list = nil
