@@ -3,21 +3,15 @@ package evidence
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/touchmark-dev/touchmark/did"
-	"github.com/touchmark-dev/touchmark/internal/durable"
-	"github.com/touchmark-dev/touchmark/internal/durable/durabletest"
 	"github.com/touchmark-dev/touchmark/translog"
 	"github.com/touchmark-dev/touchmark/translog/translogtest"
 )
@@ -313,130 +307,6 @@ func ctxFor(t testing.TB, d time.Duration) context.Context {
 	return ctx
 }
 
-// A readFaults is a disk of which one read fails, as the first to come or later, like one for which no file could be opened.
-type readFaults struct {
-	*durabletest.Disk
-	left atomic.Int64
-}
-
-func (d *readFaults) fail(name string) error {
-	if d.left.Add(-1) == 0 {
-		return &fs.PathError{Op: "read", Path: name, Err: syscall.EMFILE}
-	}
-	return nil
-}
-
-func (d *readFaults) Open(name string, flag int) (durable.File, error) {
-	if err := d.fail(name); err != nil {
-		return nil, err
-	}
-	f, err := d.Disk.Open(name, flag)
-	return &faultyFile{File: f, disk: d, name: name}, err
-}
-
-func (d *readFaults) ReadDir(name string) ([]string, error) {
-	if err := d.fail(name); err != nil {
-		return nil, err
-	}
-	return d.Disk.ReadDir(name)
-}
-
-type faultyFile struct {
-	durable.File
-	disk *readFaults
-	name string
-}
-
-func (f *faultyFile) ReadAt(b []byte, off int64) (int, error) {
-	if err := f.disk.fail(f.name); err != nil {
-		return 0, err
-	}
-	return f.File.ReadAt(b, off)
-}
-
-// copyDisk returns a disk with the files of a directory of another.
-func copyDisk(t testing.TB, from *durabletest.Disk, dir string) *durabletest.Disk {
-	t.Helper()
-	to := durabletest.NewDisk(dir)
-	for _, name := range from.Names(dir) {
-		name = filepath.Join(dir, name)
-		b, err := durable.ReadFile(from, name, 1<<30)
-		if err == nil {
-			err = durable.WriteFile(to, name, b)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return to
-}
-
-// TestLedgerRetentionReadFaults fails each read in turn. Nothing is removed then or at the next attempt that would not have
-// been removed without the fault, and what is due goes at the next attempt.
-func TestLedgerRetentionReadFaults(t *testing.T) {
-	t.Parallel()
-	clock := new(settableClock)
-	cfg, log := ledgerConfig(t)
-	disk := onDisk(cfg)
-	cfg.Time, cfg.BacklogAge = clock.now, 1000*time.Hour
-	l := mustOpenLedger(t, cfg)
-	began := clock.now()
-	recordLarge(t, l, 60)
-	clock.ahead.Store(int64(2 * time.Hour))
-	recordMany(t, l, 300)
-	mustClose(t, l)
-	// attempt lets the nth read of a pass fail, if there is one, and makes a second pass.
-	attempt := func(n int, before time.Time) (hit bool, first uint64) {
-		t.Helper()
-		faults := &readFaults{Disk: copyDisk(t, disk, crashDir)}
-		j, err := openJournal(journalConfig{fs: faults, dir: crashDir, segmentBytes: cfg.SegmentBytes})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer j.close()
-		limit, err := removable(j)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := &retention{journal: j, log: log, local: new(sync.Mutex)}
-		faults.left.Store(int64(n))
-		out, err := r.run(t.Context(), before, limit)
-		hit = faults.left.Swap(0) <= 0
-		if hit != errors.Is(err, syscall.EMFILE) || hit && out != nil && out.Records != 0 {
-			t.Errorf("read %d: removed %+v, %v", n, out, err)
-		}
-		if out, err = r.run(t.Context(), before, limit); err != nil {
-			t.Fatalf("read %d: again: %v", n, err)
-		}
-		for s, err := range readJournal(faults, crashDir, 0) {
-			if err != nil || s.Sequence < out.First {
-				t.Fatalf("read %d: record %d, %v; it begins with %d", n, s.Sequence, err, out.First)
-			}
-		}
-		return hit, out.First
-	}
-	for _, before := range []time.Time{began.Add(-time.Hour), began.Add(time.Hour)} {
-		_, want := attempt(1<<30, before)
-		if due := before.After(began); due != (want > 0) || want > 61 {
-			t.Fatalf("the journal begins with %d without a fault", want)
-		}
-		n, step := 1, 1
-		if want > 0 && !soak() {
-			step = 5 // these take longer
-		}
-		for ; !t.Failed(); n += step {
-			hit, first := attempt(n, before)
-			if first != want {
-				t.Errorf("read %d: the journal begins with %d, want %d", n, first, want)
-			}
-			if !hit {
-				break
-			}
-		}
-		t.Logf("%d reads", n-1)
-	}
-}
-
 // TestLedgerRefusesLogBehindHead: a log that lost what was removed from the journal is not continued.
 func TestLedgerRefusesLogBehindHead(t *testing.T) {
 	cfg, log := ledgerConfig(t)
@@ -549,127 +419,6 @@ func TestLedgerHouseIsChecked(t *testing.T) {
 	if got := cfg.segmentBytes(); got > 13<<20 || got%blockBytes != 0 {
 		t.Errorf("segments of %d bytes", got)
 	}
-}
-
-// TestErase: private parts of single records and of a caller go, from every file; the rest is as it was.
-func TestErase(t *testing.T) {
-	caller := newTestSigner("agent").did
-	for _, sealed := range []bool{false, true} {
-		cfg, log := ledgerConfig(t)
-		vault := new(dummyVault)
-		var opener Vault
-		if sealed {
-			cfg.Vault, opener = vault, vault
-		}
-		l := mustOpenLedger(t, cfg)
-		record := func(kind DecisionKind, of did.DID) (*Ack, string) {
-			d := decisionDraft(kind, "read")
-			if !of.IsZero() {
-				d.Decision.Caller = Caller{Auth: AuthBadge, DID: of, BadgeID: "550e8400-e29b-41d4-a716-446655440000",
-					Issuer: "https://registry.example", Level: "2", Assurance: "1"}
-			}
-			d.Badge = "badge " + rand.Text()
-			return mustRecord(t, l, d), d.Badge
-		}
-		var gone, kept []string
-		meant := map[uint64]bool{}
-		byID, badge := record(Allow, did.DID{})
-		gone = append(gone, badge)
-		meant[byID.Sequence] = true
-		meant[mustRecord(t, l, outcomeDraft(byID)).Sequence] = true
-		for i := range 60 {
-			of := newTestSigner("another").did
-			if i%3 == 0 {
-				of = caller
-			}
-			ack, badge := record(Allow, of)
-			out := mustRecord(t, l, outcomeDraft(ack))
-			if of == caller {
-				gone = append(gone, badge)
-				meant[ack.Sequence], meant[out.Sequence] = true, true
-			} else {
-				kept = append(kept, badge)
-			}
-		}
-		mustClose(t, l)
-		before := checkStream(t, cfg, log)
-		const nobody = "00000000-0000-4000-8000-000000000000"
-		out, err := Erase(context.Background(), cfg.Dir, &Erasure{IDs: []string{byID.ID, nobody}, Subject: caller})
-		if err != nil || out.Records != len(meant) || out.Bytes < 0 || len(out.Missing) != 1 || out.Missing[0] != nobody {
-			t.Fatalf("%+v, %v; %d records are meant", out, err, len(meant))
-		}
-		if again, err := Erase(context.Background(), cfg.Dir, &Erasure{IDs: []string{byID.ID}, Subject: caller}); err != nil || again.Records != 0 {
-			t.Errorf("again: %+v, %v", again, err)
-		}
-		if after := checkStream(t, cfg, log); len(after) != len(before) {
-			t.Errorf("%d records, %d before", len(after), len(before))
-		}
-		for r, err := range ReadJournal(cfg.Dir, 0) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err := r.OpenPrivate(opener)
-			if erased := errors.Is(err, ErrPrivateErased); erased != meant[r.Sequence] || !erased && err != nil {
-				t.Errorf("record %d: %v", r.Sequence, err)
-			}
-		}
-		if !sealed {
-			checkFiles(t, cfg.Dir, gone, kept)
-		}
-		l = mustOpenLedger(t, cfg)
-		mustRecord(t, l, decisionDraft(Deny, "write"))
-		mustClose(t, l)
-		checkStream(t, cfg, log)
-	}
-}
-
-// checkFiles looks into every file of a directory.
-func checkFiles(t testing.TB, dir string, gone, kept []string) {
-	t.Helper()
-	var all []byte
-	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		b, err := os.ReadFile(name)
-		all = append(all, b...)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range gone {
-		if bytes.Contains(all, []byte(s)) {
-			t.Error("what was erased is in a file")
-		}
-	}
-	for _, s := range kept {
-		if !bytes.Contains(all, []byte(s)) {
-			t.Error("what was not to be erased is in no file")
-		}
-	}
-}
-
-func TestEraseRefuses(t *testing.T) {
-	dir := t.TempDir()
-	if _, err := Erase(context.Background(), dir, &Erasure{IDs: []string{"x"}}); err == nil {
-		t.Error("an id that is none is accepted")
-	}
-	if _, err := Erase(context.Background(), dir, &Erasure{}); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("an empty directory: %v", err)
-	}
-	if names, _ := os.ReadDir(dir); len(names) != 0 {
-		t.Errorf("%v was made", names)
-	}
-	if _, err := Retain(context.Background(), &RetainConfig{Dir: dir}); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("an empty directory: %v", err)
-	}
-	cfg, _ := ledgerConfig(t)
-	l := mustOpenLedger(t, cfg)
-	if _, err := Erase(context.Background(), cfg.Dir, &Erasure{}); err == nil {
-		t.Error("a journal that is open is changed")
-	}
-	mustClose(t, l)
 }
 
 // TestForest compares what the left of a proof says with the tree, for every entry of every small tree.
