@@ -2,7 +2,6 @@ package trillianlog_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/touchmark-dev/touchmark/internal/durable"
-	"github.com/touchmark-dev/touchmark/translog"
 	"github.com/touchmark-dev/touchmark/translog/trillianlog"
 )
 
@@ -35,68 +32,6 @@ func (n *notices) have(text string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.ContainsFunc(n.said, func(s string) bool { return strings.Contains(s, text) })
-}
-
-// A tile that the disk has damaged is no verdict: the entries of the database have the root that was signed, and the tiles are
-// made again. Where they have another one as well, it is.
-func TestDamagedTiles(t *testing.T) {
-	for _, diverged := range []bool{false, true} {
-		t.Run(fmt.Sprintf("diverged=%t", diverged), func(t *testing.T) {
-			s := &swapper{}
-			cfg := newMemory(t, s)
-			held := &stoppedState{State: &memoryState{}}
-			var told notices
-			cfg.State, cfg.Notice = held, told.add
-			if err := trillianlog.CreateShared(t.Context(), cfg); err != nil {
-				t.Fatal(err)
-			}
-			s.put(0, numbered(0, 100)...)
-			p, err := trillianlog.OpenPublisher(t.Context(), cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			ctx, cancel := context.WithCancel(context.Background())
-			ended := make(chan error, 1)
-			go func() { ended <- p.Run(ctx) }()
-			defer cancel()
-			awaitShown(t, cfg, 100)
-			lose(held, true)
-			s.put(100, numbered(100, 460)...)
-			awaitTile(t, cfg, "tile/entries/002.p/48") // the last that is written of 560 entries
-			if diverged {                              // but the tree that it tells of is the same
-				s.mu.Lock()
-				s.answer = func([]byte) []byte { return []byte("another") }
-				s.mu.Unlock()
-			}
-			name := filepath.Join(cfg.Dir, "tile/0/000") // with the edge of what was signed
-			tile := read(t, name)
-			tile[32*60] ^= 1
-			if err := durable.WriteFile(durable.OS{}, name, tile); err != nil {
-				t.Fatal(err)
-			}
-			if diverged {
-				if err := await(t, ended); translog.CodeOf(err) != translog.CodeConsistencyInvalid {
-					t.Errorf("ended: %v", err)
-				}
-				if h, err := trillianlog.Halted(t.Context(), cfg); err != nil || h == nil {
-					t.Errorf("halted: %+v, %v", h, err)
-				}
-				return
-			}
-			for began := time.Now(); !told.have("the tiles are damaged") && time.Since(began) < patience; time.Sleep(time.Millisecond) {
-			}
-			lose(held, false)
-			awaitShown(t, cfg, 560)
-			whole(t, cfg, 560)
-			cancel()
-			if err := await(t, ended); err != nil {
-				t.Errorf("ended: %v", err)
-			}
-			if h, err := trillianlog.Halted(t.Context(), cfg); err != nil || h != nil {
-				t.Errorf("halted: %+v, %v", h, err)
-			}
-		})
-	}
 }
 
 // A publisher with tiles of entries that the database lost follows another one that signed what came in their place, and

@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/transparency-dev/merkle/compact"
-	"github.com/transparency-dev/merkle/rfc6962"
-
 	"github.com/touchmark-dev/touchmark/translog"
 	"github.com/touchmark-dev/touchmark/translog/internal/tiles"
 	"github.com/touchmark-dev/touchmark/translog/tlogclient"
@@ -49,31 +46,6 @@ func extend(ctx context.Context, w *tiles.Writer, tree translog.Tree,
 		return verdict(translog.CodeConsistencyInvalid, tree, "the entries of the database have the root %x", got.Root)
 	}
 	return w.Flush()
-}
-
-// rootOf computes the root of the first entries of the database.
-func rootOf(ctx context.Context, size uint64, read func(ctx context.Context, from, end uint64) ([][]byte, error)) ([32]byte, error) {
-	tree := (&compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}).NewEmptyRange(0)
-	for tree.End() < size {
-		entries, err := read(ctx, tree.End(), size)
-		if err != nil {
-			return [32]byte{}, err
-		}
-		for _, entry := range entries[:min(uint64(len(entries)), size-tree.End())] {
-			leaf := translog.LeafHash(entry)
-			if err := tree.Append(leaf[:], nil); err != nil {
-				return [32]byte{}, fmt.Errorf("trillianlog: %w", err)
-			}
-		}
-	}
-	if size == 0 {
-		return tiles.Empty().Root, nil
-	}
-	root, err := tree.GetRootHash(nil)
-	if err != nil {
-		return [32]byte{}, fmt.Errorf("trillianlog: %w", err)
-	}
-	return [32]byte(root), nil
 }
 
 // collect removes the partial tiles of the entries from one on to before another that there are full ones of. These are

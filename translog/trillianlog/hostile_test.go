@@ -32,7 +32,6 @@ type swapper struct {
 	entries [][]byte
 	swap    func(entry []byte) []byte // nil for none
 	hold    time.Duration             // before the answer, when all is in the tree already
-	answer  func(entry []byte) []byte // in the place of one that is read; nil for none
 	shared  bool                      // the tree is one that several append to
 	lags    func(conn string) bool    // on this connection the tree is one of half the entries; nil for none
 }
@@ -116,11 +115,7 @@ func (s *swapper) GetLeavesByRange(_ context.Context, r *trillian.GetLeavesByRan
 	defer s.mu.Unlock()
 	out := &trillian.GetLeavesByRangeResponse{}
 	for i := r.GetStartIndex(); i < min(r.GetStartIndex()+r.GetCount(), int64(len(s.entries))); i++ {
-		entry := s.entries[i]
-		if s.answer != nil {
-			entry = s.answer(entry)
-		}
-		out.Leaves = append(out.Leaves, &trillian.LogLeaf{LeafIndex: i, LeafValue: entry})
+		out.Leaves = append(out.Leaves, &trillian.LogLeaf{LeafIndex: i, LeafValue: s.entries[i]})
 	}
 	return out, nil
 }

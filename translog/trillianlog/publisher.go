@@ -401,25 +401,9 @@ func (p *Publisher) holds(ctx context.Context, cp *translog.Checkpoint) error {
 	}
 	root, err := p.client.RootWithin(ctx, cp.Size(), p.writer.Size())
 	if err == nil && root != cp.Root() {
-		return p.doubt(ctx, cp, p.verdict(translog.CodeConsistencyInvalid, cp, translog.Tree{Size: cp.Size(), Root: root}, "the first %d entries of the database have another root than was signed", cp.Size()))
+		return p.verdict(translog.CodeConsistencyInvalid, cp, translog.Tree{Size: cp.Size(), Root: root}, "the first %d entries of the database have another root than was signed", cp.Size())
 	}
 	return err
-}
-
-// doubt is a verdict that the tiles spoke about a checkpoint, if the entries of the database speak it too, read for this alone.
-// Where they have the root that was signed the disk has damaged the tiles, which are made again.
-func (p *Publisher) doubt(ctx context.Context, signed *translog.Checkpoint, verdict error) error {
-	if translog.CodeOf(verdict) != translog.CodeConsistencyInvalid {
-		return verdict
-	}
-	root, err := rootOf(ctx, signed.Size(), p.source.read)
-	switch {
-	case err != nil:
-		return errors.Join(fmt.Errorf("trillianlog: no verdict yet: %v", verdict), err) //nolint:errorlint // the entries were not read
-	case root != signed.Root():
-		return verdict
-	}
-	return errors.Join(fmt.Errorf("trillianlog: the tiles are damaged, and made again: %v", verdict), p.reopen(ctx, tiles.Empty())) //nolint:errorlint // no verdict on the log
 }
 
 // sign makes the tiles of what is new in the database, and signs and shows its tree.
@@ -435,7 +419,7 @@ func (p *Publisher) sign(ctx context.Context, root translog.Tree) error {
 	if err != nil {
 		p.guard = nil // the state is read again: it may hold either
 		p.count(func(s *PublisherStats) { s.Lost++ })
-		return p.doubt(ctx, trusted, err)
+		return err
 	}
 	return p.show(cp)
 }
