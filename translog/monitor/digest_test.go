@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -479,5 +480,46 @@ func TestLeavesThatBeginAlike(t *testing.T) {
 	got, err := f.m.repeated(7, [][32]byte{a, b, b, a, c, b})
 	if want := map[int]uint64{2: 8, 3: 7, 5: 8}; err != nil || !maps.Equal(got, want) {
 		t.Errorf("%v, %v, want %v", got, err, want)
+	}
+}
+
+// A file may have two records of one number, of which the log has one, and a record behind others of larger numbers. Each
+// is compared, though the others were found for the leaves of the log.
+func TestFileOfRecordsIsReadWhole(t *testing.T) {
+	for name, test := range map[string]struct {
+		forged bool
+		place  int // of the other record 5 among the lines
+		want   Code
+	}{
+		"before it": {false, 5, CodeJournal},
+		"behind it": {false, 6, CodeJournal},
+		"at last":   {false, 10, CodeJournal},
+		"forged":    {true, 6, Code(evidence.CodeSignatureInvalid)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newDigestFixture(t)
+			entries := f.server.records(5)
+			signer := f.server
+			if test.forged {
+				signer = newServer(t, "mcp.example.com")
+				signer.header, signer.kid, signer.form = f.server.header, f.server.kid, evidence.FormDigest
+				_, signer.key, _ = newKey(t)
+			}
+			other := signer.sign(heartbeat(), nil)
+			for range 5 {
+				entries = append(entries, f.server.next(heartbeat()))
+			}
+			file := filepath.Join(t.TempDir(), "entries")
+			lines := bytes.Join(slices.Insert(slices.Clone(entries), test.place, other), []byte("\n"))
+			if err := os.WriteFile(file, append(lines, '\n'), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			f.cfg.Records, f.cfg.Dir = []RecordSource{FileRecords(file)}, t.TempDir()
+			f.reopen()
+			for _, e := range entries {
+				f.leaves(evidence.FormDigest.Leaf(e))
+			}
+			f.want(test.want)
+		})
 	}
 }

@@ -129,7 +129,7 @@ type fixture struct {
 type shelved struct{ entries [][]byte }
 
 func (s *shelved) source(name string) RecordSource {
-	return RecordSource{Name: name, Read: func(from uint64) iter.Seq2[*evidence.StoredRecord, error] {
+	return RecordSource{Name: name, ordered: true, Read: func(from uint64) iter.Seq2[*evidence.StoredRecord, error] {
 		return func(yield func(*evidence.StoredRecord, error) bool) {
 			for i := from; i < uint64(len(s.entries)); i++ {
 				if !yield(&evidence.StoredRecord{Sequence: i, Entry: s.entries[i]}, nil) {

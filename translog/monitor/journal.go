@@ -102,8 +102,9 @@ func (w *journalWalk) removed(ctx context.Context, entry []byte) error {
 }
 
 // shown moves on after a record that a source has just shown and that the log has at its place, as [journalWalk.known] would.
+// Where a source may have another record of that number, or one of a smaller number yet to come, the walk is to see it.
 func (m *Monitor) shown(r *found) {
-	if r.volume == nil || !r.placed || r.volume.seq != r.record.Sequence {
+	if r.volume == nil || !r.volume.shelf.source.ordered || !r.placed || r.volume.seq != r.record.Sequence {
 		return
 	}
 	at := m.journal(r.volume.shelf.source.Name)

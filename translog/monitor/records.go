@@ -28,11 +28,14 @@ type RecordSource struct {
 	// Read iterates over the records in the order of their numbers, beginning with number from, as far as there are any
 	// now. Nothing that it yields is believed: a record is the one in the log if it has the digest.
 	Read func(from uint64) iter.Seq2[*evidence.StoredRecord, error]
+
+	ordered bool // Read yields no number twice and none behind a larger one, whoever wrote what it reads
 }
 
 // JournalRecords are the records in the directory of a ledger, or in a copy of it.
 func JournalRecords(dir string) RecordSource {
-	return RecordSource{Name: dir, Read: func(from uint64) iter.Seq2[*evidence.StoredRecord, error] { return evidence.ReadJournal(dir, from) }}
+	return RecordSource{Name: dir, ordered: true, // a record's number is its place there
+		Read: func(from uint64) iter.Seq2[*evidence.StoredRecord, error] { return evidence.ReadJournal(dir, from) }}
 }
 
 // FileRecords are the entries in a file, one a line, as their server gave them away.
