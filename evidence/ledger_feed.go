@@ -68,8 +68,9 @@ func (f *feeder) run(ctx context.Context) {
 		case isFatal(err):
 			f.ledger.fail(err)
 			return
+		case f.pause(ctx, retry):
+			retry = feedRetry // somebody waits since now, and may not for long
 		default:
-			f.pause(ctx, retry)
 			retry = min(2*retry, feedRetryMax)
 		}
 	}
@@ -203,17 +204,20 @@ func (f *feeder) idle(ctx context.Context) {
 	}
 }
 
-// pause waits, unless the log is far behind or somebody waits for it.
-func (f *feeder) pause(ctx context.Context, d time.Duration) {
+// pause waits, unless the log is far behind or somebody waits for it, and reports whether it is that.
+func (f *feeder) pause(ctx context.Context, d time.Duration) (hurried bool) {
 	if durable, _, _ := f.ledger.journal.position(); d == feedInterval && durable-f.shipped >= feedEntries {
-		return
+		return false
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return false
 	case <-f.urgent:
+		return true
 	case <-ctx.Done():
+		return false
 	}
 }
 

@@ -248,6 +248,30 @@ func TestWaitingBacksOff(t *testing.T) {
 	})
 }
 
+// TestLogComesBackWhileSomebodyWaits: a log that was down for long is asked again soon when the ledger is about to close.
+func TestLogComesBackWhileSomebodyWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg, log := ledgerConfig(t)
+		var down atomic.Bool
+		log.BeforeAppend(func(uint64, [][]byte) error {
+			if down.Load() {
+				return errors.New("the log is down")
+			}
+			return nil
+		})
+		l := mustOpenLedger(t, cfg)
+		down.Store(true)
+		recordMany(t, l, 3)
+		time.Sleep(5 * time.Minute)
+		time.AfterFunc(time.Second, func() { down.Store(false) })
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := l.Close(ctx); err != nil {
+			t.Errorf("closed: %v", err)
+		}
+	})
+}
+
 // TestRefusesForeignLog: a log that is not the beginning of the journal is refused, and stays as it is.
 func TestRefusesForeignLog(t *testing.T) {
 	ctx := context.Background()

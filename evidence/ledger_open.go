@@ -84,6 +84,8 @@ func (l *Ledger) abort(ctx context.Context) error {
 		l.stop()
 	}
 	l.inflight.Wait()
+	ctx, cancel := context.WithTimeout(ctx, closeGrace) // the error of Open does not wait for a log
+	defer cancel()
 	return errors.Join(l.stopFeeder(ctx), l.closeJournal())
 }
 
