@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -104,7 +105,7 @@ func TestAuthorityBoundsReaders(t *testing.T) {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(cert)
 	addr := servedAuthority(t, "--tls-cert", filepath.Join(dir, "cert.pem"), "--tls-key", filepath.Join(dir, "cert.key"))
-	dial := func(n int) (*tls.Conn, error) {
+	dial := func(n int, protocols ...string) (*tls.Conn, error) {
 		raw, err := from(n).Dial("tcp", addr)
 		if err != nil {
 			t.Skipf("this system has one loopback address: %v", err)
@@ -113,7 +114,7 @@ func TestAuthorityBoundsReaders(t *testing.T) {
 		if err := raw.SetDeadline(time.Now().Add(5 * time.Minute)); err != nil {
 			t.Fatal(err)
 		}
-		conn := tls.Client(raw, &tls.Config{RootCAs: roots, ServerName: "localhost", MinVersion: tls.VersionTLS13})
+		conn := tls.Client(raw, &tls.Config{RootCAs: roots, ServerName: "localhost", MinVersion: tls.VersionTLS13, NextProtos: protocols})
 		return conn, conn.Handshake()
 	}
 	var first *tls.Conn
@@ -133,11 +134,51 @@ func TestAuthorityBoundsReaders(t *testing.T) {
 	if _, err := first.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
 		t.Errorf("there are more connections than there may be: %v", err)
 	}
+	conn, err := dial(4, "h2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := concurrentStreams(t, conn); got != maxStreams {
+		t.Errorf("%d requests may be under way on a connection", got)
+	}
 }
 
-// Behind a proxy, who asks is the last one whom the proxy names, and has not the proxy's connections for himself.
+// concurrentStreams returns SETTINGS_MAX_CONCURRENT_STREAMS (RFC 9113 section 6.5.2) as a server says it first.
+func concurrentStreams(t *testing.T, conn net.Conn) uint32 {
+	t.Helper()
+	if _, err := io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"); err != nil {
+		t.Fatal(err)
+	}
+	header := make([]byte, 9)
+	if _, err := io.ReadFull(conn, header); err != nil || header[3] != 4 {
+		t.Fatalf("no SETTINGS: %x, %v", header, err)
+	}
+	settings := make([]byte, int(header[1])<<8|int(header[2]))
+	if _, err := io.ReadFull(conn, settings); err != nil {
+		t.Fatal(err)
+	}
+	for ; len(settings) >= 6; settings = settings[6:] {
+		if settings[0] == 0 && settings[1] == 3 {
+			return binary.BigEndian.Uint32(settings[2:])
+		}
+	}
+	return 0
+}
+
+// Behind a proxy, who asks is the last one whom the proxy names. Its connections are not bounded: whoever has the proxy wait
+// for what he does not send keeps nobody out.
 func TestAuthorityBoundsBehindProxy(t *testing.T) {
 	addr := servedAuthority(t, "--behind-proxy")
+	for range 3 { // of two that there may be of readers
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, "POST /v1/badges/mint HTTP/1.1\r\nHost: registry.example\r\nContent-Length: 100\r\n\r\n{"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for n := range 2 { // both from one address
 		conn, err := net.Dial("tcp", addr)
 		if err != nil {

@@ -40,7 +40,8 @@ func authorityServeCommand() *cli.Command {
 		Description: "It writes structured logs to standard error (JSON with --json), ends what is under way on SIGTERM, and\n" +
 			"tells systemd when it is ready. Several nodes may share a PostgreSQL database: one of them ships to the\n" +
 			"log, the others have --log-elsewhere. Connections are bounded, and what one address asks of the log, as by\n" +
-			"log serve (spec/serving.md); behind a proxy an address is the last one that the proxy names in X-Forwarded-For.\n\n" +
+			"log serve (spec/serving.md). Behind a proxy an address is the last one that the proxy names in X-Forwarded-For,\n" +
+			"and the proxy is what bounds connections.\n\n" +
 			"EXAMPLES\n" +
 			"  touchmark authority serve --home registry --tls-cert cert.pem --tls-key key.pem\n" +
 			"  touchmark authority serve --home registry --behind-proxy --listen 127.0.0.1:8080",
@@ -56,7 +57,7 @@ func authorityServeCommand() *cli.Command {
 			&cli.BoolFlag{Name: "allow-anonymous-orders", Usage: "let domains be validated without an account"},
 			&cli.StringFlag{Name: "ca-file", Usage: "verify servers of DID documents with the PEM certificates in `FILE` instead of the system's"},
 			&cli.BoolFlag{Name: "insecure-loopback", Usage: "fetch DID documents from loopback addresses too, for development"},
-		), readerFlags()...),
+		), readerFlags(readers.DefaultConnections)...), // a health check, or a balancer, may share its address with many
 		Action: authorityServe,
 	}
 }
@@ -158,8 +159,13 @@ func (n *node) serve(config *tls.Config) error {
 	server := &http.Server{
 		Handler: n.handler(), TLSConfig: config, MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(n.logger.Handler(), slog.LevelDebug),
 		ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 	}
-	n.limits.Watch(server)
+	bounded := ln
+	if config != nil { // a proxy's connections are nobody's: it bounds them itself
+		n.limits.Watch(server)
+		bounded = n.limits.Listener(ln)
+	}
 	con := consoleOf(n.ctx)
 	if con.json {
 		if err := con.line(map[string]string{"issuer": n.home.issuer, "addr": ln.Addr().String()}); err != nil {
@@ -169,7 +175,7 @@ func (n *node) serve(config *tls.Config) error {
 	running, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	ended, ran := make(chan error, 1), make(chan error, 1)
-	go func() { ended <- serveOn(server, n.limits.Listener(ln)) }()
+	go func() { ended <- serveOn(server, bounded) }()
 	go func() { ran <- n.authority.Run(running) }()
 	n.logger.Info("listening", "issuer", n.home.issuer, "tls", config != nil, "addr", ln.Addr().String())
 	con.notify(notifyReady)
@@ -226,7 +232,7 @@ func (n *node) shipRest() error {
 
 // handler serves the authority, and its log to readers.
 func (n *node) handler() http.Handler {
-	authority := n.authority.Handler()
+	authority := n.limits.Lend(n.authority.Handler())
 	tiles := http.Handler(http.NotFoundHandler())
 	if n.ships {
 		tiles = http.StripPrefix(logPrefix, n.limits.Handler(tlogclient.Handler(n.home.file(authorityLog))))

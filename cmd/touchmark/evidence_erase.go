@@ -65,7 +65,7 @@ func evidenceErase(ctx *cli.Context) (err error) {
 		return undeterminedf("no record has the id %q", out.Missing)
 	}
 	if out.NoToken > 0 { // anybody can send it
-		consoleOf(ctx).note("%d records of what was refused and is no token are left as they are: %s is not in it", out.NoToken, what.Subject)
+		consoleOf(ctx).note("%d records of what was refused and is no token are left as they are: %s was not found in it", out.NoToken, what.Subject)
 	}
 	if out.Unread > 0 {
 		return hint(undeterminedf("%d records of badges or proofs that were refused did not open: whether they are of %s is not known",

@@ -26,6 +26,7 @@ const (
 	writeTimeout      = time.Minute
 	idleTimeout       = 30 * time.Second
 	maxHeaderBytes    = 16 << 10
+	maxStreams        = 16 // requests under way on a connection of HTTP/2
 	shutdownTimeout   = 5 * time.Second
 )
 
@@ -40,18 +41,18 @@ func logServeCommand() *cli.Command {
 		Flags: slices.Concat([]cli.Flag{
 			&cli.StringFlag{Name: "listen", Usage: "the `ADDR` to listen at", Value: "127.0.0.1:8480"},
 			&cli.StringFlag{Name: "metrics", Usage: "serve metrics at http://`ADDR`/metrics, or on the socket unix:/path, in the text format of Prometheus"},
-		}, readerFlags(), cosignFlags()),
+		}, readerFlags(readers.DefaultPerAddress), cosignFlags()),
 		Action: logServe,
 	}
 }
 
-// readerFlags say what one reader of a log may take.
-func readerFlags() []cli.Flag {
+// readerFlags say what one reader of a log may take; perAddress is a default.
+func readerFlags(perAddress int) []cli.Flag {
 	return []cli.Flag{
 		&cli.IntFlag{Name: "rate", Usage: "answer `N` requests a second of one address, of a network of 64 bits in IPv6; the others get 429. Networks may have some times as much (spec/serving.md)", Value: readers.DefaultRate},
 		&cli.IntFlag{Name: "burst", Usage: "and `N` of them at once", Value: readers.DefaultBurst},
 		&cli.IntFlag{Name: "max-connections", Usage: "have `N` connections at a time; for others, idle ones are closed, and those of who has most", Value: readers.DefaultConnections},
-		&cli.IntFlag{Name: "max-connections-per-address", Usage: "and `N` of one address, or for one address behind a trusted proxy", Value: readers.DefaultPerAddress},
+		&cli.IntFlag{Name: "max-connections-per-address", Usage: "and `N` of one address, or for one address behind a trusted proxy", Value: perAddress},
 		&cli.StringSliceFlag{Name: "trusted-proxy", Usage: "believe proxies in the network `CIDR` about the addresses of readers, by X-Forwarded-For; nobody by default"},
 	}
 }

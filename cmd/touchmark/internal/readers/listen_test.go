@@ -34,6 +34,11 @@ type world struct {
 
 func newWorld(t *testing.T, cfg *Config) *world {
 	t.Helper()
+	return newWorldOf(t, cfg, (*Limits).Protect)
+}
+
+func newWorldOf(t *testing.T, cfg *Config, protect func(*Limits, *http.Server)) *world {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +49,7 @@ func newWorld(t *testing.T, cfg *Config) *world {
 	}
 	w.ln = w.limits.Listener(ln)
 	server := &http.Server{Handler: http.HandlerFunc(w.handle), ReadHeaderTimeout: time.Minute}
-	w.limits.Protect(server)
+	protect(w.limits, server)
 	go func() { defer close(w.done); _ = server.Serve(w.ln) }()
 	t.Cleanup(func() { w.let(); _ = server.Close(); <-w.done })
 	return w
@@ -310,7 +315,15 @@ func TestCloseWhileOneWaits(t *testing.T) {
 // TestReadersBehindAProxy: a proxy may have all connections, and who asks through it has them while he asks: not more than
 // one address may, and they are closed for others as if they were his own.
 func TestReadersBehindAProxy(t *testing.T) {
-	w := newWorld(t, &Config{Connections: 6, PerAddress: 3, Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
+	t.Run("counted", func(t *testing.T) { readersBehindAProxy(t, (*Limits).Protect) })
+	t.Run("lent", func(t *testing.T) {
+		readersBehindAProxy(t, func(l *Limits, s *http.Server) { s.Handler = l.Lend(s.Handler); l.Watch(s) })
+	})
+}
+
+func readersBehindAProxy(t *testing.T, protect func(*Limits, *http.Server)) {
+	t.Helper()
+	w := newWorldOf(t, &Config{Connections: 6, PerAddress: 3, Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}, protect)
 	greedy := "198.51.100.1"
 	for range 3 {
 		w.ask(w.dial(1), "/slow", greedy)

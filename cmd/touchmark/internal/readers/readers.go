@@ -96,6 +96,20 @@ func (l *Limits) Handler(next http.Handler) http.Handler {
 	})
 }
 
+// Lend has next answer however often somebody asks, and a proxy's connection be for so long that of the reader for whom it
+// asks, as [Limits.Handler] has it.
+func (l *Limits) Lend(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		back, ok := l.lend(r.Context(), l.address(r))
+		if !ok {
+			tooMany(w, time.Second)
+			return
+		}
+		defer back()
+		next.ServeHTTP(w, r)
+	})
+}
+
 func tooMany(w http.ResponseWriter, wait time.Duration) {
 	w.Header().Set(headerRetry, strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 	w.Header().Set("Cache-Control", "no-store")
