@@ -36,21 +36,10 @@ func others(first, n int) [][]byte {
 func TestHaltedForAll(t *testing.T) {
 	for name, newState := range states {
 		t.Run(name, func(t *testing.T) {
-			s := &swapper{}
-			a := newMemory(t, s)
-			open, restore := newState(t, a)
-			a.State = open()
-			if err := trillianlog.CreateShared(t.Context(), a); err != nil {
-				t.Fatal(err)
-			}
-			b := *a
-			b.State, b.Dir = open(), filepath.Join(t.TempDir(), "tiles")
-			if b.State != nil {
-				b.StatePath = filepath.Join(t.TempDir(), "trusted")
-			}
-			_, stopB := publish(t, &b)
+			s, a, b, restore := twoPublishers(t, newState)
+			_, stopB := publish(t, b)
 			s.put(0, numbered(0, 60)...)
-			older := awaitShown(t, &b, 60)
+			older := awaitShown(t, b, 60)
 			if err := stopB(); err != nil {
 				t.Fatal(err)
 			}
@@ -68,10 +57,10 @@ func TestHaltedForAll(t *testing.T) {
 				t.Errorf("the one that knows: %v", err)
 			}
 			s.put(60, others(60, 50)...)
-			for _, cfg := range []*trillianlog.Config{&b, a} {
+			for _, cfg := range []*trillianlog.Config{b, a} {
 				before := awaitShown(t, cfg, 60)
 				want := translog.CodeRolledBack // what it knows itself
-				if cfg == &b {
+				if cfg == b {
 					want = trillianlog.CodeHalted
 				}
 				if err := refused(t, cfg); translog.CodeOf(err) != want || !strings.Contains(err.Error(), "LOG_ROLLED_BACK") {
@@ -85,17 +74,17 @@ func TestHaltedForAll(t *testing.T) {
 				t.Errorf("something was signed: %q, %v", kept, err)
 			}
 
-			h, err := trillianlog.Halted(t.Context(), &b)
+			h, err := trillianlog.Halted(t.Context(), b)
 			if err != nil || h == nil || h.Code != translog.CodeRolledBack || h.Checkpoint != string(newer.Note()) || time.Since(h.Since) > time.Hour {
 				t.Fatalf("halted: %+v, %v", h, err)
 			}
-			if err := trillianlog.Resume(t.Context(), &b, "another"); translog.CodeOf(err) != trillianlog.CodeHalted {
+			if err := trillianlog.Resume(t.Context(), b, "another"); translog.CodeOf(err) != trillianlog.CodeHalted {
 				t.Errorf("resumed from another one: %v", err)
 			}
-			if err := trillianlog.Resume(t.Context(), &b, h.ID); err != nil {
+			if err := trillianlog.Resume(t.Context(), b, h.ID); err != nil {
 				t.Fatal(err)
 			}
-			if err := trillianlog.Resume(t.Context(), &b, h.ID); err == nil {
+			if err := trillianlog.Resume(t.Context(), b, h.ID); err == nil {
 				t.Error("resumed twice")
 			}
 			if h, err := trillianlog.Halted(t.Context(), a); err != nil || h != nil {
@@ -104,14 +93,14 @@ func TestHaltedForAll(t *testing.T) {
 			if kept, err := readState(t, a); err != nil || string(kept) != string(newer.Note()) {
 				t.Errorf("the state has %q, %v", kept, err)
 			}
-			if err := refused(t, &b); translog.CodeOf(err) != translog.CodeConsistencyInvalid {
+			if err := refused(t, b); translog.CodeOf(err) != translog.CodeConsistencyInvalid {
 				t.Errorf("the database is not mended: %v", err)
 			}
 			s.put(60, numbered(60, 50)...)
-			mended(t, &b)
-			publish(t, &b)
+			mended(t, b)
+			publish(t, b)
 			publish(t, a)
-			for _, cfg := range []*trillianlog.Config{&b, a} {
+			for _, cfg := range []*trillianlog.Config{b, a} {
 				awaitShown(t, cfg, 110)
 				whole(t, cfg, 110)
 			}

@@ -17,21 +17,10 @@ import (
 func TestHaltedWhileItRuns(t *testing.T) {
 	for name, newState := range states {
 		t.Run(name, func(t *testing.T) {
-			s := &swapper{}
-			a := newMemory(t, s)
-			open, _ := newState(t, a)
-			a.State = open()
-			if err := trillianlog.CreateShared(t.Context(), a); err != nil {
-				t.Fatal(err)
-			}
-			b := *a
-			b.State, b.Dir = open(), filepath.Join(t.TempDir(), "tiles")
-			if b.State != nil {
-				b.StatePath = filepath.Join(t.TempDir(), "trusted")
-			}
+			s, a, b, _ := twoPublishers(t, newState)
 			s.put(0, numbered(0, 5)...)
 			ended := make(chan error, 2)
-			for _, cfg := range []*trillianlog.Config{a, &b} {
+			for _, cfg := range []*trillianlog.Config{a, b} {
 				p, err := trillianlog.OpenPublisher(t.Context(), cfg)
 				if err != nil {
 					t.Fatal(err)
@@ -48,7 +37,7 @@ func TestHaltedWhileItRuns(t *testing.T) {
 				}
 			}
 			whole(t, a, 5)
-			whole(t, &b, 5)
+			whole(t, b, 5)
 			if err := trillianlog.HaltState(t.Context(), a, []byte("a second one")); err == nil {
 				t.Error("a second mark")
 			}

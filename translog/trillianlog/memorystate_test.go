@@ -141,6 +141,27 @@ var states = map[string]func(t *testing.T, cfg *trillianlog.Config) (open func()
 	},
 }
 
+// twoPublishers makes a shared log of nothing for two, each with tiles of its own and one state.
+func twoPublishers(t *testing.T,
+	newState func(*testing.T, *trillianlog.Config) (open func() trillianlog.State, restore func(note []byte)),
+) (s *swapper, a, b *trillianlog.Config, restore func(note []byte)) {
+	t.Helper()
+	s = &swapper{}
+	a = newMemory(t, s)
+	open, restore := newState(t, a)
+	a.State = open()
+	if err := trillianlog.CreateShared(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	other := *a
+	b = &other
+	b.State, b.Dir = open(), filepath.Join(t.TempDir(), "tiles")
+	if b.State != nil {
+		b.StatePath = filepath.Join(t.TempDir(), "trusted")
+	}
+	return s, a, b, restore
+}
+
 // newMemory describes a log on a Trillian that the test holds in memory.
 func newMemory(t *testing.T, s *swapper) *trillianlog.Config {
 	t.Helper()
